@@ -1,0 +1,41 @@
+"""Where real samples come from: `load` takes a name, a path, an array or a tensor to a `Source`.
+
+A source is split once and for all into samples to train on and samples held out, keeps bytes as bytes
+until a batch is gathered, maps what is larger than the memory budget, and knows a fingerprint of its
+data, so that a resumed run can refuse data that changed.
+"""
+
+from wgan.data.album import pictures_of
+from wgan.data.arrays import from_array, from_file, refitted
+from wgan.data.digits import digits
+from wgan.data.door import SOURCES, load
+from wgan.data.idx import FASHION_MNIST, MNIST, Published, fashion_mnist, find, mnist, published
+from wgan.data.law import Law
+from wgan.data.source import Source, Split, hold_out
+from wgan.data.toys import grid25, mixture, ring8, swiss_roll, two_gaussians
+
+__all__ = [
+    "FASHION_MNIST",
+    "MNIST",
+    "SOURCES",
+    "Law",
+    "Published",
+    "Source",
+    "Split",
+    "digits",
+    "fashion_mnist",
+    "find",
+    "from_array",
+    "from_file",
+    "grid25",
+    "hold_out",
+    "load",
+    "mixture",
+    "mnist",
+    "pictures_of",
+    "published",
+    "refitted",
+    "ring8",
+    "swiss_roll",
+    "two_gaussians",
+]

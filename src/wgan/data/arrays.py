@@ -1,0 +1,402 @@
+"""Arrays, tensors, and the files NumPy writes."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from wgan.data.pictures import check_fit, on_white, refit
+from wgan.data.source import MINIMUM, Source, assemble
+from wgan.data.stash import (
+    Array,
+    Block,
+    Stored,
+    digest_of,
+    gather,
+    in_memory,
+    key_of,
+    memory_budget,
+    recall,
+    recollect,
+    remember,
+    spill,
+)
+from wgan.errors import InputError
+
+Labels = npt.NDArray[Any] | Tensor | Sequence[int]
+
+_BLOCK_BYTES = 1 << 26
+_SAMPLE_NAMES = ("samples", "images", "x", "data", "arr_0")
+_LABEL_NAMES = ("labels", "y")
+_CONVERTING = 1  # Raise it when `Plan.convert` changes what it returns: cached sets are then made again.
+_LAYOUTS = (
+    "(N, d) for vectors; (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 or 3 (4 for bytes with alpha) "
+    "for pictures"
+)
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """How an array becomes samples.
+
+    Attributes:
+        shape: of one sample, in the end.
+        dtype: uint8 or float32, in the end.
+        arrange: a view of a block of the array as (n, d) or (n, C, H, W).
+        convert: a block so arranged in its final form.
+        as_is: whether `convert` changes nothing.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    arrange: Callable[[Array], Array]
+    convert: Callable[[Array], Array]
+    as_is: bool
+
+
+def from_array(
+    array: npt.NDArray[Any] | Tensor,
+    *,
+    labels: Labels | None = None,
+    resolution: int | None = None,
+    channels: int | None = None,
+    memory_limit: int | None = None,
+    name: str = "array",
+) -> Source:
+    """A source of samples given as an array or a tensor; they are copied.
+
+    Layouts: (N, d) are vectors, of any real type, kept as float32. (N, H, W), (N, C, H, W) and
+    (N, H, W, C) are pictures, C being 1 or 3, or 4 for bytes with alpha, which are put on white; where
+    both of the last two fit, channels come first. Pictures are integers 0..255 or floats in [-1, 1].
+
+    Args:
+        array: the samples, 8 or more.
+        labels: integers (N,), classes being counted from 0.
+        resolution: pictures are cropped to their centre square and resized to this side.
+        channels: pictures are made grey (1) or coloured (3).
+        memory_limit: most bytes of a mapped array that are read into memory (see `from_file`).
+        name: the source's name.
+
+    Raises:
+        InputError: a type, shape, range or value that cannot be trained on; the message says which.
+
+    Warns:
+        UserWarning: float pictures that all lie in [0, 1]: probably meant to be scaled to [-1, 1].
+    """
+    values = _as_numpy(array, name)
+    if isinstance(values, np.memmap) and values.nbytes > memory_budget(memory_limit):
+        raise InputError(
+            f"{name} is a mapped array larger than the memory budget: give the path of its .npy file, "
+            f"which is then mapped, or raise memory_limit."
+        )
+    plan = plan_for(values, resolution, channels, name)
+    checked = check_labels(labels, len(values), name)
+    _survey(values, plan, name)
+    stored = gather(_blocks(values, plan), len(values), plan.shape, plan.dtype)
+    return assemble(stored, name=name, labels=checked)
+
+
+def from_file(
+    path: str | Path,
+    *,
+    labels: Labels | None = None,
+    resolution: int | None = None,
+    channels: int | None = None,
+    memory_limit: int | None = None,
+) -> Source:
+    """A source of samples in a .npy or .npz file; layouts are those of `from_array`.
+
+    A .npy file of more than `memory_limit` bytes (a quarter of the memory where None) is mapped: in
+    place if its samples need no conversion, else converted once into a file of the user's cache. A
+    .npz file, being compressed, is always read into memory; its samples are the array named samples,
+    images, x, data or arr_0, or the only one; its labels those named labels or y, if any.
+
+    Raises:
+        InputError: no such file, one that cannot be read, or what `from_array` refuses.
+        StorageError: the cache is needed and cannot be written to.
+    """
+    file, name = Path(path), str(path)
+    if not file.is_file():
+        raise InputError(f"There is no file '{name}': give the path of a .npy or .npz file.")
+    if file.suffix.lower() == ".npz":
+        values, own = _read_npz(file)
+        chosen = own if labels is None else labels
+        return from_array(values, labels=chosen, resolution=resolution, channels=channels, name=name)
+    mapped = _map_npy(file)
+    limit = memory_budget(memory_limit)
+    plan = plan_for(mapped, resolution, channels, name)
+    checked = check_labels(labels, len(mapped), name)
+    if len(mapped) * math.prod(plan.shape) * plan.dtype.itemsize > limit:
+        return assemble(_large(file, mapped, plan, limit), name=name, labels=checked)
+    _survey(mapped, plan, name)
+    stored = gather(_blocks(mapped, plan), len(mapped), plan.shape, plan.dtype)
+    return assemble(stored, name=name, labels=checked)
+
+
+def refitted(source: Source, resolution: int | None, channels: int | None) -> Source:
+    """A source held in memory, with its pictures resized or their channels changed; same split.
+
+    Raises:
+        InputError: the source holds vectors and one of the two was asked for.
+    """
+    check_fit(resolution, channels)
+    if resolution is None and channels is None:
+        return source
+    if not source.picture:
+        raise _not_pictures(source.name)
+    samples = np.ascontiguousarray(refit(source.train.storage.numpy(), resolution, channels))
+    return assemble(
+        in_memory(samples),
+        name=source.name,
+        labels=source.train.labels,
+        classes=source.classes,
+        rows=(source.train.rows, source.held_out.rows),
+    )
+
+
+def plan_for(array: Array, resolution: int | None, channels: int | None, name: str) -> Plan:
+    """Decide how an array becomes samples, from its type and shape alone.
+
+    Raises:
+        InputError: no way to.
+    """
+    check_fit(resolution, channels)
+    _check_kind(array, name)
+    if array.ndim == 2 and resolution is None and channels is None:
+        as_is = array.dtype == np.float32 and array.dtype.isnative
+        return Plan(array.shape[1:], np.dtype(np.float32), lambda block: block, _as_float32, as_is)
+    if array.ndim == 2:
+        raise _not_pictures(name)
+    return _picture_plan(array, resolution, channels, name)
+
+
+def check_labels(labels: Labels | None, count: int, name: str) -> Tensor | None:
+    """The labels of `count` samples as int64 (count,), or None for None.
+
+    Raises:
+        InputError: not integers, not one a sample, negative, or numbered with wide gaps.
+    """
+    if labels is None:
+        return None
+    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if values.dtype.kind not in "iu":
+        raise InputError(
+            f"The labels of {name} are of type {values.dtype}; a label is the number of a class: give "
+            f"integers counted from 0."
+        )
+    if values.shape != (count,):
+        raise InputError(f"The labels of {name} have shape {values.shape}; give one a sample: ({count},).")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= count:
+        raise InputError(
+            f"The labels of {name} run from {low} to {high}, for {count} samples; classes are counted from "
+            f"0 without gaps: renumber them, np.unique(labels, return_inverse=True)[1] does."
+        )
+    return torch.from_numpy(values.astype(np.int64))
+
+
+def _as_numpy(array: npt.NDArray[Any] | Tensor, name: str) -> Array:
+    if not isinstance(array, Tensor):
+        return array
+    if array.layout != torch.strided or array.is_quantized:
+        raise InputError(f"{name} is a sparse or quantised tensor: make it dense, tensor.to_dense() does.")
+    plain = array.detach().cpu()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
+def _check_kind(array: Array, name: str) -> None:
+    kind = array.dtype.kind
+    if kind == "b":
+        raise InputError(
+            f"{name} holds booleans, which are neither bytes nor numbers one can interpolate: give "
+            f"array.astype(np.uint8) * 255 for pictures, astype(np.float32) for vectors."
+        )
+    if kind not in "iuf":
+        raise InputError(f"{name} holds values of type {array.dtype}: give real numbers, bytes or floats.")
+    if array.ndim not in (2, 3, 4):
+        raise InputError(f"{name} has shape {array.shape}, {array.ndim} dimensions; give {_LAYOUTS}.")
+    if len(array) < MINIMUM:
+        raise InputError(
+            f"{name} holds {len(array)} samples, too few to train on some and hold others out: give at "
+            f"least {MINIMUM}."
+        )
+    if 0 in array.shape:
+        raise InputError(f"{name} has shape {array.shape}: its samples are empty; give {_LAYOUTS}.")
+
+
+def _not_pictures(name: str) -> InputError:
+    return InputError(f"{name} holds vectors, which have neither resolution nor channels: leave both out.")
+
+
+def _picture_plan(array: Array, resolution: int | None, channels: int | None, name: str) -> Plan:
+    first = _channels_first(array.shape, name)
+    depth, height, width = _arranged(array[:1], first).shape[1:]
+    real = array.dtype.kind == "f"
+    if depth == 4 and array.dtype != np.uint8:
+        raise InputError(f"{name} has 4 channels of type {array.dtype}; alpha is understood in bytes only.")
+
+    def convert(block: Array) -> Array:
+        block = _as_float32(block) if real else block.astype(np.uint8, copy=False)
+        return refit(on_white(block) if depth == 4 else block, resolution, channels)
+
+    size = (resolution, resolution) if resolution else (height, width)
+    shape = (channels or min(depth, 3), *size)
+    dtype = np.dtype(np.float32 if real else np.uint8)
+    as_is = array.dtype == dtype and array.dtype.isnative and shape == (depth, height, width)
+    return Plan(shape, dtype, lambda block: _arranged(block, first), convert, as_is)
+
+
+def _channels_first(shape: tuple[int, ...], name: str) -> bool:
+    if len(shape) == 3:
+        return True
+    for depths in ((1, 3), (4,)):
+        if shape[1] in depths:
+            return True
+        if shape[3] in depths:
+            return False
+    raise InputError(f"{name} has shape {shape}, where no dimension can be the channels; give {_LAYOUTS}.")
+
+
+def _arranged(block: Array, channels_first: bool) -> Array:
+    if block.ndim == 3:
+        return block[:, None]
+    return block if channels_first else block.transpose(0, 3, 1, 2)
+
+
+def _as_float32(block: Array) -> Array:
+    with np.errstate(over="ignore"):  # What is too large becomes infinite, and is then refused by name.
+        return block.astype(np.float32, copy=False)
+
+
+def _pieces(array: Array) -> Iterator[tuple[int, Array]]:
+    """The array in blocks of some 64 MiB, each with the position of its first sample."""
+    rows = max(1, _BLOCK_BYTES * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]
+
+
+def _blocks(array: Array, plan: Plan) -> Iterator[Block]:
+    for _, piece in _pieces(array):
+        yield Block(plan.convert(plan.arrange(piece)), [])
+
+
+def _survey(array: Array, plan: Plan, name: str) -> None:
+    """Refuse values that are not finite, or out of the range of pictures."""
+    if array.dtype == np.uint8:
+        return
+    if array.dtype.kind == "f":
+        _check_finite(array, name)
+    if len(plan.shape) == 3:
+        low = min(float(piece.min()) for _, piece in _pieces(array))
+        high = max(float(piece.max()) for _, piece in _pieces(array))
+        _check_range(low, high, array.dtype, name)
+
+
+def _check_finite(array: Array, name: str) -> None:
+    bad: list[int] = []
+    for start, piece in _pieces(array):
+        finite = np.isfinite(_as_float32(piece)).all(axis=tuple(range(1, piece.ndim)))
+        bad += (start + np.flatnonzero(~finite)).tolist()
+    if bad:
+        raise InputError(
+            f"{len(bad)} of the {len(array)} samples of {name} hold NaN, infinity or a number too large for "
+            f"float32, the first at index {bad[0]}: remove or repair them."
+        )
+
+
+def _check_range(low: float, high: float, dtype: np.dtype[Any], name: str) -> None:
+    seen = f"{name} holds pictures of type {dtype} with values from {low:g} to {high:g}"
+    if dtype.kind != "f":
+        if low < 0 or high > 255:
+            raise InputError(f"{seen}; integers must lie in 0..255: scale them to bytes first.")
+    elif low < -1 or high > 1:
+        raise InputError(
+            f"{seen}; floats must lie in [-1, 1]: give pictures / 127.5 - 1 if they run from 0 to 255 "
+            f"(or bytes), 2 * pictures - 1 if from 0 to 1."
+        )
+    elif low >= 0:
+        warnings.warn(
+            f"{seen}, which is taken as it is; if 0 is black, give 2 * pictures - 1: pictures run from -1 "
+            f"to 1.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _map_npy(file: Path) -> Array:
+    """Map a .npy file, copying on write; this also checks that it is as long as its header says."""
+    try:
+        return np.lib.format.open_memmap(file, mode="c")
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        raise InputError(
+            f"'{file}' cannot be read as a .npy file of numbers ({error}): write it again with np.save."
+        ) from None
+
+
+def _read_npz(file: Path) -> tuple[Array, Array | None]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            chosen, labels = _npz_names(list(archive.files), file)
+            return archive[chosen], archive[labels] if labels else None
+    except InputError:
+        raise
+    # A .npy file under this name comes back as an array, which is no context manager: TypeError.
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        RuntimeError,
+    ) as error:
+        raise InputError(
+            f"'{file}' cannot be read as a .npz file of numbers ({error}): write it again with np.savez."
+        ) from None
+
+
+def _npz_names(names: list[str], file: Path) -> tuple[str, str | None]:
+    labels = next((name for name in _LABEL_NAMES if name in names), None)
+    others = [name for name in names if name != labels]
+    known = [name for name in _SAMPLE_NAMES if name in others]
+    if not known and len(others) != 1:
+        raise InputError(
+            f"'{file}' holds the arrays {names}, and it is not clear which are the samples: name that "
+            f"one 'samples' (and their labels 'labels')."
+        )
+    return (known or others)[0], labels
+
+
+def _large(file: Path, mapped: Array, plan: Plan, limit: int) -> Stored:
+    status = file.stat()
+    stamp = (_CONVERTING, str(file.resolve()), status.st_size, status.st_mtime_ns)
+    if plan.as_is:
+        samples = torch.from_numpy(plan.arrange(mapped))
+        return Stored(samples, _known_digest(file, mapped, plan, key_of(*stamp)), resident=False)
+    key = key_of(*stamp, plan.shape)
+    cached = recall(key, limit)
+    if cached is None:
+        _survey(mapped, plan, str(file))
+        cached = spill(_blocks(mapped, plan), plan.shape, plan.dtype, key)
+    return cached
+
+
+def _known_digest(file: Path, mapped: Array, plan: Plan, key: str) -> str:
+    """The digest of a mapped file: it is read through once, and then known by its size and date."""
+    record = recollect(key)
+    if record is None:
+        _survey(mapped, plan, str(file))
+        record = {"digest": digest_of(plan.arrange(piece) for _, piece in _pieces(mapped))}
+        remember(key, record)
+    return str(record["digest"])

@@ -1,0 +1,131 @@
+"""The one door to all data: `load`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from wgan.data.album import pictures_of
+from wgan.data.arrays import Labels, from_array, from_file, refitted
+from wgan.data.digits import digits
+from wgan.data.idx import fashion_mnist, mnist
+from wgan.data.pictures import check_fit
+from wgan.data.source import Source
+from wgan.data.stash import memory_budget
+from wgan.data.toys import grid25, ring8, swiss_roll, two_gaussians
+from wgan.errors import InputError
+
+SOURCES: dict[str, Callable[[str | Path | None], Source]] = {
+    "digits": lambda _: digits(),
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "ring8": lambda _: ring8(),
+    "grid25": lambda _: grid25(),
+    "swiss-roll": lambda _: swiss_roll(),
+    "two-gaussians": lambda _: two_gaussians(),
+}
+"""The named sources; each is made from the data folder, which most need not."""
+
+
+def load(
+    source: str | Path | npt.NDArray[Any] | Tensor,
+    *,
+    labels: Labels | None = None,
+    data_dir: str | Path | None = None,
+    resolution: int | None = None,
+    channels: int | None = None,
+    memory_limit: int | None = None,
+    name: str | None = None,
+) -> Source:
+    """Get the data to train on, whatever it is.
+
+    Args:
+        source: the name of a source in `SOURCES`; or the path of a folder or .zip of pictures, or of a
+            .npy or .npz file; or an array or a tensor. A name comes before a path: give './digits'
+            for a folder called so.
+        labels: integers (N,) counted from 0, for an array, a tensor or a file of NumPy's.
+        data_dir: the folder where mnist and fashion-mnist are looked for first.
+        resolution: side of the square that pictures are cropped and resized to.
+        channels: 1 makes pictures grey, 3 coloured.
+        memory_limit: a larger set (in bytes) is memory-mapped; a quarter of the memory where None.
+        name: the source's name, instead of its own.
+
+    Returns:
+        the source, split into samples to train on and samples held out.
+
+    Raises:
+        InputError: what was given cannot be trained on; the message says why and what to do.
+        StorageError: the user's cache is needed and cannot be written to.
+    """
+    check_fit(resolution, channels)
+    memory_budget(memory_limit)
+    if isinstance(source, np.ndarray | Tensor):
+        given = "array" if isinstance(source, np.ndarray) else "tensor"
+        return from_array(
+            source,
+            labels=labels,
+            resolution=resolution,
+            channels=channels,
+            memory_limit=memory_limit,
+            name=name or given,
+        )
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"The source is a {type(source).__name__}; give a name, a path, a NumPy array or a tensor "
+            f"(np.asarray makes an array of most things)."
+        )
+    if isinstance(source, str) and source in SOURCES:
+        _refuse_labels(labels, source)
+        loaded = refitted(SOURCES[source](data_dir), resolution, channels)
+    else:
+        loaded = _from_path(source, labels, resolution, channels, memory_limit)
+    return loaded if name is None else replace(loaded, name=name)
+
+
+def _from_path(
+    source: str | Path,
+    labels: Labels | None,
+    resolution: int | None,
+    channels: int | None,
+    memory_limit: int | None,
+) -> Source:
+    path = Path(source).expanduser()
+    if source == "" or not path.exists():
+        raise _unknown(str(source))
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".zip":
+        _refuse_labels(labels, str(source))
+        loaded = pictures_of(path, resolution=resolution, channels=channels, memory_limit=memory_limit)
+    elif suffix in (".npy", ".npz"):
+        loaded = from_file(
+            path, labels=labels, resolution=resolution, channels=channels, memory_limit=memory_limit
+        )
+    else:
+        raise InputError(
+            f"'{source}' is a file of no kind known here: give a folder, a .zip, .npy or .npz file."
+        )
+    return replace(loaded, name=str(source))
+
+
+def _refuse_labels(labels: Labels | None, source: str) -> None:
+    if labels is not None:
+        raise InputError(
+            f"'{source}' brings its own labels, or none: labels can be given for arrays, tensors, .npy and "
+            f".npz files only. Leave them out; sub-folders of pictures are their classes."
+        )
+
+
+def _unknown(source: str) -> InputError:
+    close = difflib.get_close_matches(source.lower().replace("_", "-"), SOURCES, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return InputError(
+        f"'{source}' is neither the name of a source nor a path that exists.{hint} Give one of "
+        f"{', '.join(SOURCES)}, or the path of a folder or .zip of pictures, or of a .npy or .npz file."
+    )

@@ -1,0 +1,194 @@
+"""One picture at a time: from any common file to bytes (C, H, W)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, final
+
+import numpy as np
+
+from wgan.data.stash import Array
+from wgan.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"}
+    | {".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+"""Names that end so (in any case) are pictures; other files of a folder are passed over."""
+
+DEFAULT_RESOLUTION = 64
+"""The side of pictures of many sizes, where none is asked for."""
+
+_LARGEST_RESOLUTION = 8192
+# Never PostScript: Pillow would hand a file of unknown origin to Ghostscript.
+_FORMATS = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "MPO",
+    "PCX",
+    "PNG",
+    "PPM",
+    "TGA",
+    "TIFF",
+    "WEBP",
+)
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
+
+
+@final
+@dataclass(frozen=True)
+class Facts:
+    """What the head of a file tells: its size (width, height), and whether it can hold no colour."""
+
+    size: tuple[int, int]
+    grey: bool
+
+
+def check_fit(resolution: int | None, channels: int | None) -> None:
+    """Refuse a resolution or a number of channels that no picture can have.
+
+    Raises:
+        InputError: resolution is not an integer in 1..8192, or channels is neither 1 nor 3.
+    """
+    if resolution is not None and (
+        isinstance(resolution, bool)
+        or not isinstance(resolution, int)
+        or not 1 <= resolution <= _LARGEST_RESOLUTION
+    ):
+        raise InputError(
+            f"resolution is {resolution!r}; it is the side of a square picture in pixels: give an integer "
+            f"from 1 to {_LARGEST_RESOLUTION}, such as 64."
+        )
+    if channels is not None and (type(channels) is not int or channels not in (1, 3)):
+        raise InputError(f"channels is {channels!r}; pictures are grey or coloured: give 1 or 3.")
+
+
+def look(file: IO[bytes]) -> Facts:
+    """Read the head of a picture file.
+
+    Raises:
+        Exception: whatever Pillow makes of a file that is no picture.
+    """
+    with _open(file) as image:
+        return Facts(image.size, _is_grey(image))
+
+
+def decode(file: IO[bytes], resolution: int, channels: int) -> Array:
+    """Read a picture: turned upright, on white where transparent, cropped to its centre square, resized.
+
+    16-bit greys are divided by 257; floats are taken as 0..1 if they all are, else as 0..255.
+
+    Args:
+        file: an open picture file; of an animation the first frame is taken.
+        resolution: side of the result in pixels.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 (channels, resolution, resolution).
+
+    Raises:
+        Exception: whatever Pillow makes of a file that is broken.
+    """
+    from PIL import ImageOps
+
+    with _open(file) as image:
+        plain = _plain(ImageOps.exif_transpose(image))
+    return _planes(_fit(plain.convert("L" if channels == 1 else "RGB"), resolution))
+
+
+def refit(pictures: Array, resolution: int | None, channels: int | None) -> Array:
+    """Resize (centre square, antialiased) and change the channels of pictures already in an array.
+
+    Args:
+        pictures: (N, C, H, W), uint8 or float32 in [-1, 1].
+        resolution: the new side, or None to leave the size alone.
+        channels: 1, 3, or None to leave them alone.
+
+    Returns:
+        (N, channels, resolution, resolution), of the same type.
+    """
+    if channels is not None and channels != pictures.shape[1]:
+        pictures = _grey(pictures) if channels == 1 else np.repeat(pictures, 3, axis=1)
+    if resolution is None or pictures.shape[2:] == (resolution, resolution):
+        return pictures
+    return np.stack([_resized(picture, resolution) for picture in pictures])
+
+
+def on_white(pictures: Array) -> Array:
+    """Composite uint8 (N, 4, H, W) with alpha last on white: uint8 (N, 3, H, W)."""
+    alpha = pictures[:, 3:].astype(np.float32) / 255
+    return np.rint(pictures[:, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def _open(file: IO[bytes]) -> Image.Image:
+    from PIL import Image
+
+    Image.init()
+    return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode != "P":
+        return image.mode in _GREY_MODES or image.mode.startswith("I;16")
+    colours = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture as L or RGB, with nothing transparent left."""
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bit(image)
+    if not image.has_transparency_data:
+        return image.convert("L" if image.mode in _GREY_MODES else "RGB")
+    grey = _is_grey(image)
+    solid = image.convert("RGBA")
+    white = Image.new("RGBA", solid.size, "white")
+    return Image.alpha_composite(white, solid).convert("L" if grey else "RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    levels = np.asarray(image).astype(np.float64)
+    if not np.isfinite(levels).all():
+        raise ValueError("not every pixel is a finite number")
+    if image.mode != "F":
+        levels = levels / 257
+    elif levels.min() >= 0 and levels.max() <= 1:
+        levels = levels * 255
+    return Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8))
+
+
+def _fit(image: Image.Image, resolution: int) -> Image.Image:
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
+
+
+def _planes(image: Image.Image) -> Array:
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _resized(picture: Array, resolution: int) -> Array:
+    from PIL import Image
+
+    # One channel at a time: Pillow resizes floats so, and bytes come out the same either way.
+    planes = [np.asarray(_fit(Image.fromarray(np.ascontiguousarray(p)), resolution)) for p in picture]
+    fitted = np.stack(planes)
+    return fitted if fitted.dtype == np.uint8 else fitted.clip(-1, 1)  # Lanczos overshoots.
+
+
+def _grey(pictures: Array) -> Array:
+    weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L".
+    grey: Array = np.einsum("nchw,c->nhw", pictures.astype(np.float32), weights)[:, None]
+    return np.rint(grey).astype(np.uint8) if pictures.dtype == np.uint8 else grey.clip(-1, 1)

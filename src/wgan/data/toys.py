@@ -1,0 +1,85 @@
+"""Toys: two-dimensional sets whose law is known, so that every distance to it can be checked.
+
+The first three are those of Gulrajani et al. (2017), "Improved Training of Wasserstein GANs", figure 2
+(github.com/igul222/improved_wgan_training, gan_toy.py), with the same scales.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wgan.data.law import Law, mode_index
+from wgan.data.source import Source, assemble
+from wgan.data.stash import in_memory
+
+SAMPLES = 65_536
+_SEED = 20_170_331
+
+
+def ring8() -> Source:
+    """Eight Gaussians on a circle of radius 2, std 0.02, everything divided by sqrt(2).
+
+    Returns:
+        vectors of dimension 2; labels are the mode, counted anticlockwise from (sqrt(2), 0).
+    """
+    angle = torch.arange(8, dtype=torch.float64) * math.pi / 4
+    modes = 2 * torch.stack([angle.cos(), angle.sin()], 1) / math.sqrt(2)
+    return _toy("ring8", mixture(modes.float(), 0.02 / math.sqrt(2)))
+
+
+def grid25() -> Source:
+    """Twenty-five Gaussians at {-4, -2, 0, 2, 4} squared, std 0.05, everything divided by 2.828.
+
+    Returns:
+        vectors of dimension 2; labels are the mode, row by row in x, then y.
+    """
+    ticks = 2 * torch.arange(-2.0, 3.0)
+    return _toy("grid25", mixture(torch.cartesian_prod(ticks, ticks) / 2.828, 0.05 / 2.828))
+
+
+def two_gaussians() -> Source:
+    """Two islands at (-1, 0) and (+1, 0), std 0.1: the least set on which a mode can be lost.
+
+    Returns:
+        vectors of dimension 2; label 0 is the left island, 1 the right one.
+    """
+    return _toy("two-gaussians", mixture(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.1))
+
+
+def swiss_roll() -> Source:
+    """The spiral (t cos t, t sin t), t = 1.5 pi (1 + 2u), with noise 0.25, everything divided by 7.5.
+
+    Returns:
+        vectors of dimension 2, without labels: the law has no modes.
+    """
+    return _toy("swiss-roll", Law(modes=None, std=0.25 / 7.5, skeleton=_spiral))
+
+
+def mixture(modes: Tensor, std: float) -> Law:
+    """The equal mixture of isotropic Gaussians at `modes` (float32 (k, d)) with the given std."""
+    return Law(modes=modes, std=std, skeleton=partial(_mode_of, modes))
+
+
+def _mode_of(modes: Tensor, uniform: Tensor) -> Tensor:
+    return modes.to(uniform.device)[mode_index(uniform, len(modes))]
+
+
+def _spiral(uniform: Tensor) -> Tensor:
+    t = 1.5 * math.pi * (1 + 2 * uniform)
+    return torch.stack([t * t.cos(), t * t.sin()], 1) / 7.5
+
+
+def _toy(name: str, law: Law) -> Source:
+    # NumPy's legacy stream is frozen for good (NEP 19) and the same on every processor; torch's is not,
+    # and a toy whose fingerprint changed with the machine could not be resumed on another one.
+    state = np.random.RandomState(_SEED)
+    uniform = torch.from_numpy(state.random_sample(SAMPLES))
+    noise = torch.from_numpy(state.standard_normal((SAMPLES, 2)))
+    samples = law.place(uniform, noise).float().numpy()
+    labels = None if law.modes is None else mode_index(uniform, len(law.modes))
+    return assemble(in_memory(samples), name=name, labels=labels, law=law)

@@ -1,0 +1,39 @@
+"""Everything that keeps a critic Lipschitz: the constraints of the literature, as three hooks each."""
+
+from wgan.lipschitz.clipping import WeightClipping
+from wgan.lipschitz.constraint import Chain, Constraint
+from wgan.lipschitz.penalties import DRAGAN, R1, R2, GradientPenalty, LipschitzPenalty, MaxGradientPenalty
+from wgan.lipschitz.scores import mixes_samples, score, score_pair
+from wgan.lipschitz.spectral import SpectralNormalisation
+
+CONSTRAINTS: dict[str, type[Constraint]] = {
+    constraint.__name__: constraint
+    for constraint in (
+        WeightClipping,
+        GradientPenalty,
+        LipschitzPenalty,
+        MaxGradientPenalty,
+        DRAGAN,
+        R1,
+        R2,
+        SpectralNormalisation,
+        Chain,
+    )
+}
+
+__all__ = [
+    "CONSTRAINTS",
+    "DRAGAN",
+    "R1",
+    "R2",
+    "Chain",
+    "Constraint",
+    "GradientPenalty",
+    "LipschitzPenalty",
+    "MaxGradientPenalty",
+    "SpectralNormalisation",
+    "WeightClipping",
+    "mixes_samples",
+    "score",
+    "score_pair",
+]

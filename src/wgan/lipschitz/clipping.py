@@ -1,0 +1,31 @@
+"""Weight clipping."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wgan.lipschitz.constraint import Constraint, refuse_unless_positive
+
+
+@dataclass(frozen=True)
+class WeightClipping(Constraint):
+    """Clamp every weight of the critic to [-c, c] after each step: w <- clip(w, -c, c).
+
+    Source: Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", algorithm 1, line 7.
+
+    Attributes:
+        c: The bound, > 0; 0.01 in the paper.
+    """
+
+    c: float = 0.01
+
+    def __post_init__(self) -> None:
+        refuse_unless_positive(self, "c")
+
+    @torch.no_grad()
+    def project(self, critic: nn.Module) -> None:
+        """Clamp the parameters in place."""
+        parameters: list[Tensor] = list(critic.parameters())
+        torch._foreach_clamp_min_(parameters, -self.c)
+        torch._foreach_clamp_max_(parameters, self.c)

@@ -1,0 +1,60 @@
+"""Spectral normalisation."""
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from wgan.errors import InputError
+from wgan.lipschitz.constraint import Constraint
+
+LINEAR_MAPS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+@dataclass(frozen=True)
+class SpectralNormalisation(Constraint):
+    """Divide each weight by an estimate of its largest singular value: W / sigma(W).
+
+    The estimate is by power iteration on the weight reshaped to a matrix, so for a convolution it is the
+    norm of the kernel and not of the operator: the critic's Lipschitz constant is *not* bounded by 1.
+
+    Source: Miyato, Kataoka, Koyama, Yoshida 2018, "Spectral Normalization for GANs", eq. 8, algorithm 1.
+
+    Attributes:
+        iterations: Power iterations a forward pass, >= 1.
+    """
+
+    iterations: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.iterations, int) or self.iterations < 1:
+            raise InputError(
+                f"SpectralNormalisation needs a whole number of iterations >= 1, not {self.iterations!r}."
+            )
+
+    def wrap(self, critic: nn.Module) -> nn.Module:
+        """Parametrise every dense and convolutional layer, in place.
+
+        Raises:
+            InputError: There is no such layer, or the weights of one are all zero.
+        """
+        layers = {path: module for path, module in critic.named_modules() if isinstance(module, LINEAR_MAPS)}
+        if not layers:
+            raise InputError("SpectralNormalisation found no dense or convolutional layer in the critic.")
+        for path, layer in layers.items():
+            if not layer.weight.any():
+                raise InputError(
+                    "SpectralNormalisation divides by the largest singular value, and the weights of "
+                    f"{type(layer).__name__} at `{path or 'the root'}` are all zero; initialise them anew."
+                )
+        for layer in layers.values():
+            parametrizations.spectral_norm(layer, n_power_iterations=self.iterations)
+        return critic

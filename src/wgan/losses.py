@@ -1,0 +1,91 @@
+"""The losses of the critic and the generator, as pure functions of score vectors.
+
+Scores are float tensors of shape (N,). Each function returns a scalar to be *minimised*; penalties that
+keep the critic Lipschitz are no part of a loss, they belong to :mod:`wgan.lipschitz`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+ScoreLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the critic and the generator minimise, each a function ``(real, fake) -> scalar``.
+
+    Attributes:
+        name: How a configuration calls it.
+        critic: The critic's loss of real and fake scores, both (N,).
+        generator: The generator's loss of the same; only a ``paired`` one looks at the real scores.
+        paired: Whether the generator's loss compares each fake with a real one. The training step then
+            scores real samples in the generator's step too, otherwise it passes the fakes in both places.
+    """
+
+    name: str
+    critic: ScoreLoss
+    generator: ScoreLoss
+    paired: bool = False
+
+
+def gap(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean score of real minus mean score of fake: E f(x) - E f(G(z)), a scalar.
+
+    For a critic of Lipschitz constant K it is at most K W1(real, fake), by the Kantorovich-Rubinstein dual
+    (Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", eq. 2).
+    """
+    return real.mean() - fake.mean()
+
+
+def _negative_gap(real: Tensor, fake: Tensor) -> Tensor:
+    return -gap(real, fake)
+
+
+def _negative_score(real: Tensor, fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    # -log D(x) - log(1 - D(G(z))) with D = sigmoid(score), in its numerically stable form.
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _minimax_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return -F.softplus(fake).mean()
+
+
+def _non_saturating_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(-fake).mean()
+
+
+def _hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def _relativistic_critic(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(fake - real).mean()
+
+
+def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(real - fake).mean()
+
+
+wasserstein = Loss("wasserstein", _negative_gap, _negative_score)
+"""Critic: -(E f(x) - E f(G(z))); generator: -E f(G(z)) (Arjovsky et al. 2017, eqs. 2-3, algorithm 1)."""
+
+minimax = Loss("minimax", _cross_entropy, _minimax_generator)
+"""The classic game, with the generator's loss that saturates (Goodfellow et al. 2014, eq. 1)."""
+
+non_saturating = Loss("non-saturating", _cross_entropy, _non_saturating_generator)
+"""The classic game, with the generator's loss that does not saturate (Goodfellow et al. 2014, section 3)."""
+
+hinge = Loss("hinge", _hinge_critic, _negative_score)
+"""Hinge loss of the critic (Lim, Ye 2017, "Geometric GAN"; Miyato et al. 2018, eqs. 16-17)."""
+
+relativistic = Loss("relativistic", _relativistic_critic, _relativistic_generator, paired=True)
+"""Paired relativistic loss (Jolicoeur-Martineau 2018; Huang et al. 2024, "The GAN is dead", eq. 2)."""
+
+LOSSES = {loss.name: loss for loss in (wasserstein, non_saturating, minimax, hinge, relativistic)}

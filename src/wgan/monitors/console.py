@@ -1,0 +1,76 @@
+"""The terminal: a live display where there is one, plain lines otherwise."""
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from PIL.Image import Image
+from rich.console import Console as Terminal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wgan.monitors.monitor import Monitor, Values
+
+SHOWN = {
+    "gap": "gap, training",
+    "gap_held_out": "gap, held out",
+    "penalty": "penalty",
+    "critic_gradient": "gradient, critic",
+    "generator_gradient": "gradient, generator",
+    "images_per_second": "images/s",
+}
+
+LINES = 25
+"""About how many plain lines a run prints."""
+
+
+@final
+class Console(Monitor):
+    """Shows the gap on training and held-out data, penalty, gradient norms, images/s and time left.
+
+    Args:
+        terminal: Where to; standard error by default, so that standard output stays clean.
+    """
+
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self._terminal = terminal or Terminal(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+
+    def start(self, config: Mapping[str, Any], step: int) -> None:
+        """Begin the display."""
+        self._steps = int(config["steps"])
+        self._last_line = step
+        if step:
+            self._terminal.print(f"Going on after step {step:,} of {self._steps:,}.")
+        if self._terminal.is_terminal:
+            self._progress = Progress(
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                console=self._terminal,
+            )
+            self._task = self._progress.add_task("", total=self._steps, completed=step, numbers="")
+            self._progress.start()
+
+    def log(self, step: int, values: Values) -> None:
+        """Show the numbers."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step, numbers=_short(values))
+        elif step - self._last_line >= self._steps / LINES or step == self._steps:
+            self._last_line = step
+            self._terminal.print(f"step {step:,}/{self._steps:,}  {_short(values)}", soft_wrap=True)
+
+    def pictures(self, step: int, image: Image) -> None:
+        """Pictures are not for terminals."""
+
+    def finish(self, outcome: str) -> None:
+        """End the display."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _short(values: Values) -> str:
+    known = [(name, values[key]) for key, name in SHOWN.items() if key in values]
+    return "  ".join(f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in known)
+

@@ -1,0 +1,269 @@
+"""Convolutional networks after DCGAN, for pictures of any size that is a multiple of 4.
+
+Source: Radford, Metz, Chintala 2016, "Unsupervised Representation Learning with Deep Convolutional GANs",
+section 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from wgan.errors import InputError
+from wgan.networks.parts import (
+    PICTURE_NORMS,
+    VECTOR_NORMS,
+    Activation,
+    Init,
+    Network,
+    Norm,
+    activation_layer,
+    check_positive,
+    check_shape,
+    initialise,
+    norm_layers,
+)
+
+Kernel = Literal[4, 5]
+Head = Literal["dense", "max-pool"]
+
+SMALLEST_SIDE = 4
+WIDEST = 8
+
+
+class DCGANGenerator(Network):
+    """Latents (N, latent_dim) to pictures (N, C, H, W) in [-1, 1], by strided transposed convolutions.
+
+    Args:
+        shape: (C, H, W); H and W multiples of 4.
+        latent_dim: Length of a latent, >= 1.
+        width: Channels before the last layer; they double with each halving of the size, up to 8 times.
+        stages: How often the size doubles; by default from a smaller side of at most 4.
+        kernel: Side of the kernels.
+        norm: After each layer but the last.
+        activation: Between layers.
+        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+
+    Raises:
+        InputError: The shape cannot be made, a size is not positive, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        latent_dim: int = 64,
+        width: int = 32,
+        stages: int | None = None,
+        kernel: Kernel = 4,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        init: Init = "default",
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "shape": tuple(shape),
+            "latent_dim": latent_dim,
+            "width": width,
+            "stages": stages,
+            "kernel": kernel,
+            "norm": norm,
+            "activation": activation,
+            "init": init,
+        }
+        self.latent_dim = latent_dim
+        check_positive(latent_dim=latent_dim, width=width)
+        sizes = halvings(shape, kernel, stages)[::-1]
+        widths = channels(width, len(sizes) - 1)[::-1]
+        height, breadth = sizes[0]
+        cells = widths[0] * height * breadth
+        dense = norm_layers(norm, cells, VECTOR_NORMS) if norm == "batch" else []
+        self.base = nn.Sequential(nn.Linear(latent_dim, cells), *dense, activation_layer(activation))
+        self.base_shape = (widths[0], height, breadth)
+        self.layers = nn.Sequential()
+        for (small, large), (wide_in, wide_out) in zip(
+            pairwise(sizes), pairwise([*widths, shape[0]]), strict=True
+        ):
+            self.layers.append(upsample(wide_in, wide_out, kernel, small, large))
+            if large == sizes[-1]:
+                self.layers.append(nn.Tanh())
+            else:
+                norms = norm_layers(norm, wide_out, PICTURE_NORMS)
+                self.layers.extend([*norms, activation_layer(activation)])
+        initialise(self, init)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, latent_dim) to pictures (N, C, H, W) in [-1, 1]."""
+        base: Tensor = self.base(latents)
+        pictures: Tensor = self.layers(torch.unflatten(base, 1, self.base_shape))
+        return pictures
+
+
+class DCGANCritic(Network):
+    """Pictures (N, C, H, W) to scores (N,), by strided convolutions.
+
+    Args:
+        shape: (C, H, W); H and W multiples of 4.
+        width: Channels after the first layer; they double with each further one, up to 8 times.
+        stages: How often the size is halved; by default down to a smaller side of at most 4.
+        kernel: Side of the kernels.
+        norm: After each layer but the first.
+        head: From the last features to the score: one dense layer over all of them, or global maxima first.
+        activation: Between layers.
+        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+
+    Raises:
+        InputError: The shape does not fit, a size is not positive, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        width: int = 32,
+        stages: int | None = None,
+        kernel: Kernel = 4,
+        norm: Norm = "none",
+        head: Head = "dense",
+        activation: Activation = "leaky-relu",
+        init: Init = "default",
+    ) -> None:
+        super().__init__()
+        self.arguments = {
+            "shape": tuple(shape),
+            "width": width,
+            "stages": stages,
+            "kernel": kernel,
+            "norm": norm,
+            "head": head,
+            "activation": activation,
+            "init": init,
+        }
+        check_positive(width=width)
+        sizes = halvings(shape, kernel, stages)
+        widths = channels(width, len(sizes) - 1)
+        self.layers = nn.Sequential()
+        for depth, (wide_in, wide_out) in enumerate(pairwise([shape[0], *widths])):
+            norms = norm_layers(norm, wide_out, PICTURE_NORMS) if depth > 0 else []
+            convolution = nn.Conv2d(wide_in, wide_out, kernel, stride=2, padding=(kernel - 1) // 2)
+            self.layers.extend([convolution, *norms, activation_layer(activation)])
+        height, breadth = sizes[-1]
+        if head == "max-pool":
+            self.layers.extend([nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 1)])
+        elif head == "dense":
+            self.layers.extend([nn.Flatten(), nn.Linear(widths[-1] * height * breadth, 1)])
+        else:
+            raise InputError(f"There is no head {head!r}; known are dense, max-pool.")
+        initialise(self, init)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) to scores (N,)."""
+        scores: Tensor = self.layers(pictures)
+        return scores.squeeze(1)
+
+
+def halvings(shape: Sequence[int], kernel: int, stages: int | None) -> list[tuple[int, int]]:
+    """The sizes (H, W) that strided convolutions go through, largest first.
+
+    Args:
+        shape: (C, H, W).
+        kernel: 4 halves rounding down, 5 rounding up.
+        stages: How many halvings, or None: until the smaller side is at most 4.
+
+    Raises:
+        InputError: The shape is not a picture's with sides that are multiples of 4, or too small.
+    """
+    if kernel not in (4, 5) or not isinstance(kernel, int):
+        raise InputError(f"kernel must be 4 or 5, not {kernel!r}.")
+    if len(shape) != 3:
+        raise InputError(
+            f"A DCGAN works on pictures (C, H, W), not on samples of shape {tuple(shape)}; use an MLP."
+        )
+    _, height, breadth = check_shape(shape)
+    if height % 4 or breadth % 4:
+        raise InputError(
+            f"A DCGAN needs a height and width that are multiples of 4, not {height}x{breadth}; "
+            f"resize with resolution={max(4, round(height / 4) * 4)}, or use an MLP."
+        )
+    if stages is not None:
+        check_positive(stages=stages)
+    sizes = [(height, breadth)]
+    while len(sizes) <= stages if stages is not None else (min(sizes[-1]) > SMALLEST_SIDE or len(sizes) == 1):
+        if min(sizes[-1]) == 1:
+            raise InputError(
+                f"{stages} halvings of {height}x{breadth} leave nothing; use at most {len(sizes) - 1} stages."
+            )
+        sizes.append((_halve(sizes[-1][0], kernel), _halve(sizes[-1][1], kernel)))
+    return sizes
+
+
+def channels(width: int, stages: int) -> list[int]:
+    """Channels after each halving: width, doubling, at most 8 times width."""
+    return [width * min(2**depth, WIDEST) for depth in range(stages)]
+
+
+def upsample(
+    wide_in: int, wide_out: int, kernel: int, small: tuple[int, int], large: tuple[int, int]
+) -> nn.ConvTranspose2d:
+    """The transposed convolution from exactly ``small`` to exactly ``large``: no crop, no resize."""
+    smallest = [2 * side + kernel - 2 - 2 * ((kernel - 1) // 2) for side in small]
+    extra = (large[0] - smallest[0], large[1] - smallest[1])
+    return nn.ConvTranspose2d(
+        wide_in, wide_out, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=extra
+    )
+
+
+def _halve(side: int, kernel: int) -> int:
+    return (side + 2 * ((kernel - 1) // 2) - kernel) // 2 + 1
+
+
+@dataclass(frozen=True)
+class DCGAN:
+    """A generator and a critic of strided convolutions."""
+
+    latent_dim: int = 64
+    """Length of a latent."""
+    generator_width: int = 32
+    """Channels of the generator's last hidden layer; they double with each halving of the size."""
+    critic_width: int = 32
+    """Channels of the critic's first layer; they double with each halving of the size."""
+    stages: int | None = None
+    """Halvings of the size; None: down to a side of at most 4."""
+    kernel: Kernel = 4
+    """Side of the kernels."""
+    generator_norm: Norm = "batch"
+    """Norm in the generator."""
+    critic_norm: Norm = "none"
+    """Norm in the critic."""
+    head: Head = "dense"
+    """From the critic's last features to its score."""
+    generator_activation: Activation = "relu"
+    """Activation of the generator."""
+    init: Init = "default"
+    """Initialisation of both: PyTorch's default or N(0, 0.02)."""
+
+    def build(self, shape: Sequence[int]) -> tuple[DCGANGenerator, DCGANCritic]:
+        """A generator and a critic for pictures of this shape."""
+        generator = DCGANGenerator(
+            shape,
+            latent_dim=self.latent_dim,
+            width=self.generator_width,
+            stages=self.stages,
+            kernel=self.kernel,
+            norm=self.generator_norm,
+            activation=self.generator_activation,
+            init=self.init,
+        )
+        critic = DCGANCritic(
+            shape,
+            width=self.critic_width,
+            stages=self.stages,
+            kernel=self.kernel,
+            norm=self.critic_norm,
+            head=self.head,
+            init=self.init,
+        )
+        return generator, critic

@@ -1,0 +1,42 @@
+"""Networks as plain data, so that a run folder can build its generator again."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from wgan.errors import InputError
+from wgan.networks.dcgan import DCGANCritic, DCGANGenerator
+from wgan.networks.mlp import MLPCritic, MLPGenerator
+from wgan.networks.parts import Network
+
+NETWORKS: dict[str, type[Network]] = {
+    network.__name__: network for network in (MLPGenerator, MLPCritic, DCGANGenerator, DCGANCritic)
+}
+
+
+def describe(network: nn.Module) -> dict[str, Any]:
+    """The network's class and arguments; for a class of the user's own, its name and printed form."""
+    name = type(network).__name__
+    if isinstance(network, Network) and NETWORKS.get(name) is type(network):
+        return {"network": name, **network.arguments}
+    return {"network": f"{type(network).__module__}.{type(network).__qualname__}", "printed": repr(network)}
+
+
+def build(description: Mapping[str, Any]) -> Network:
+    """The network that :func:`describe` described, with fresh weights.
+
+    Raises:
+        InputError: It is not one of :data:`NETWORKS`, so only its author can build it; or its arguments are
+            not those of this version, or cannot work.
+    """
+    arguments = dict(description)
+    name = arguments.pop("network", None)
+    if name not in NETWORKS:
+        raise InputError(f"{name} is not one of wgan's own networks; pass the module itself as generator=.")
+    try:
+        inspect.signature(NETWORKS[name]).bind(**arguments)
+    except TypeError as error:
+        raise InputError(f"This is no description of a {name}: {error}.") from error
+    return NETWORKS[name](**arguments)

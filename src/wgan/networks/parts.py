@@ -1,0 +1,103 @@
+"""The pieces that every family shares: activations, norms, initialisation, checks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from torch import nn
+
+from wgan.errors import InputError
+
+Norm = Literal["none", "batch", "layer", "group"]
+Activation = Literal["relu", "leaky-relu"]
+Init = Literal["default", "normal"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky-relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+}
+
+GROUP_SIZE = 8
+
+
+class Network(nn.Module):
+    """What a network of this package is beyond a module: it remembers the arguments that made it.
+
+    Attributes:
+        arguments: By name, of plain values; ``type(network)(**network.arguments)`` is the same architecture.
+    """
+
+    arguments: dict[str, Any]
+
+
+VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm1d,
+    "layer": nn.LayerNorm,
+    "group": lambda width: nn.GroupNorm(max(1, width // GROUP_SIZE), width),
+}
+
+PICTURE_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+    "group": lambda channels: nn.GroupNorm(max(1, channels // GROUP_SIZE), channels),
+}
+
+
+def norm_layers(norm: str, width: int, table: dict[str, Callable[[int], nn.Module]]) -> list[nn.Module]:
+    """The norm called ``norm`` over ``width`` channels, as a list of no or one module."""
+    if norm == "none":
+        return []
+    if norm not in table:
+        raise InputError(f"There is no norm {norm!r}; known are none, {', '.join(table)}.")
+    if norm == "group" and width % max(1, width // GROUP_SIZE):
+        raise InputError(f"norm='group' needs a width that is a multiple of {GROUP_SIZE}, not {width}.")
+    return [table[norm](width)]
+
+
+def activation_layer(name: str) -> nn.Module:
+    """The activation called ``name``."""
+    if name not in ACTIVATIONS:
+        raise InputError(f"There is no activation {name!r}; known are {', '.join(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]()
+
+
+def initialise(network: nn.Module, init: str) -> None:
+    """Draw the weights: ``normal`` is DCGAN's N(0, 0.02^2), norms' scales N(1, 0.02^2), biases zero.
+
+    Source: Radford, Metz, Chintala 2016, "Unsupervised Representation Learning with Deep
+    Convolutional GANs", section 4.
+    """
+    if init == "default":
+        return
+    if init != "normal":
+        raise InputError(f"There is no initialisation {init!r}; known are default, normal.")
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def check_positive(**sizes: int) -> None:
+    """Raise InputError for a size that is not a positive whole number."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, not {size!r}.")
+
+
+def check_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape as a tuple.
+
+    Raises:
+        InputError: It is not that of a vector (d,) or a picture (C, H, W).
+    """
+    whole = all(isinstance(side, int) and side >= 1 for side in shape)
+    if len(shape) not in (1, 3) or not whole:
+        raise InputError(
+            "A sample's shape is (d,) for vectors or (C, H, W) for pictures, whole numbers of at least 1; "
+            f"{tuple(shape)} is neither."
+        )
+    return tuple(shape)

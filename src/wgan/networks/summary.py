@@ -1,0 +1,58 @@
+"""A network layer by layer, for a person to read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+ForwardHook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One leaf module: its path, class, output shape without the batch, and number of parameters."""
+
+    path: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@torch.no_grad()
+def layers(network: nn.Module, example: Tensor) -> list[Layer]:
+    r"""The leaf modules in the order in which they run on ``example`` (N, \*shape), N >= 1.
+
+    The network's state is left as it was. A re-parametrised module, as by spectral normalisation, is one leaf.
+    """
+    found: list[Layer] = []
+    modes = {module: module.training for module in network.modules()}
+    hooks = [
+        module.register_forward_hook(_recorder(path, found))
+        for path, module in network.named_modules()
+        if _is_leaf(path, module)
+    ]
+    try:
+        network.eval()(example)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _is_leaf(path: str, module: nn.Module) -> bool:
+    if "parametrizations" in path.split("."):
+        return False
+    return parametrize.is_parametrized(module) or not list(module.children())
+
+
+def _recorder(path: str, found: list[Layer]) -> ForwardHook:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        kind = parametrize.type_before_parametrizations(module).__name__
+        count = sum(parameter.numel() for parameter in module.parameters())
+        found.append(Layer(path, kind, tuple(output.shape[1:]), count))
+
+    return record

@@ -1,0 +1,99 @@
+"""Samples as something to look at: a grid of pictures, a scatter of points, an animation."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from math import ceil, sqrt
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from wgan.errors import InputError
+
+Array = npt.NDArray[np.float32]
+
+CELL = 28
+"""The least side of a picture in a grid, in pixels; smaller ones are magnified by a whole factor."""
+
+
+def to_bytes(samples: Array) -> npt.NDArray[np.uint8]:
+    """Pictures in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
+    return np.clip(np.rint((samples + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def picture(sample: Array) -> Image.Image:
+    """One picture (C, H, W) in [-1, 1], C = 1 or 3, as a PIL image.
+
+    Raises:
+        InputError: It has another number of channels.
+    """
+    if sample.ndim != 3 or sample.shape[0] not in (1, 3):
+        raise InputError(
+            f"A sample of shape {sample.shape} is no picture with 1 or 3 channels; save samples as .npz."
+        )
+    pixels = to_bytes(sample).transpose(1, 2, 0)
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def grid(samples: Array) -> Image.Image:
+    """Pictures (N, C, H, W) in [-1, 1] as a near-square grid, row by row."""
+    columns = ceil(sqrt(len(samples)))
+    height, width = samples.shape[2:]
+    factor = max(1, ceil(CELL / min(height, width)))
+    cell = (width * factor, height * factor)
+    rows = ceil(len(samples) / columns)
+    sheet = Image.new("L" if samples.shape[1] == 1 else "RGB", (columns * cell[0], rows * cell[1]))
+    for index, sample in enumerate(samples):
+        row, column = divmod(index, columns)
+        tile = picture(sample).resize(cell, Image.Resampling.NEAREST)
+        sheet.paste(tile, (column * cell[0], row * cell[1]))
+    return sheet
+
+
+def scatter(samples: Array, reference: Array | None = None) -> Image.Image:
+    """Vectors (N, d) as points by their first two coordinates, over the reference's points (M, d).
+
+    With a reference, the frame is the reference's: a strayed point lies outside rather than moving it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), dpi=100, layout="tight")
+    axes = figure.add_subplot(aspect="equal")
+    frame = samples if reference is None else reference
+    for points, colour, name in ((reference, "#bbbbbb", "real"), (samples, "#d1495b", "generated")):
+        if points is not None:
+            axes.scatter(points[:, 0], points[:, -1 if points.shape[1] == 1 else 1], 4, colour, label=name)
+    low, high = float(frame.min()), float(frame.max())
+    margin = 0.1 * (high - low or 1.0)
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    axes.legend(loc="upper right")
+    buffer = BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return Image.open(buffer).convert("RGB")
+
+
+def show(samples: Array, reference: Array | None = None) -> Image.Image:
+    """Samples of any source as one image: pictures as a grid, vectors as a scatter over the reference."""
+    return grid(samples) if samples.ndim == 4 else scatter(samples, reference)
+
+
+def animation(frames: Sequence[Image.Image], path: Path, *, seconds: float = 0.2) -> None:
+    """Write images as an endless GIF, the last frame held for two seconds.
+
+    Args:
+        frames: At least one, of equal size.
+        path: Where, a .gif.
+        seconds: How long each is shown.
+    """
+    from wgan.runs import write_atomically
+
+    held = [round(seconds * 1000)] * (len(frames) - 1) + [2000]
+    first, *rest = frames
+    write_atomically(
+        path,
+        lambda file: first.save(
+            file, format="GIF", save_all=True, append_images=rest, duration=held, loop=0, disposal=1
+        ),
+    )

@@ -1,0 +1,140 @@
+"""Checkpoints: tensors in safetensors, the rest in JSON, checksums over both; never pickle.
+
+A checkpoint is a folder ``checkpoints/00001200/``, written under a temporary name, synced and renamed: one
+that bears its name is whole unless somebody changed it, and then its checksums say so.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from wgan.errors import InputError
+from wgan.runs.files import storing, sync_folder, write_atomically
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back.
+
+    Attributes:
+        step: After how many steps it was taken.
+        tensors: Its groups of tensors, by name.
+        broken: Later checkpoints that were not whole, each with the reason, latest first.
+    """
+
+    step: int
+    tensors: dict[str, dict[str, Tensor]]
+    broken: tuple[str, ...]
+
+
+def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> Path:
+    """Write a checkpoint and remove all but the last ``keep``.
+
+    Args:
+        folder: The run's ``checkpoints/``.
+        step: After how many steps, >= 0.
+        groups: Tensors by group name; each group becomes one file.
+        keep: How many checkpoints stay, >= 1.
+
+    Raises:
+        StorageError: The file system refuses; earlier checkpoints are untouched.
+    """
+    final = folder / f"{step:08d}"
+    partial = folder / f".{step:08d}.partial"
+    with storing(final):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            for name, tensors in groups.items():
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, _file(partial, name))
+            sums = {name: _checksum(_file(partial, name)) for name in groups}
+            _write_index(partial / "checkpoint.json", {"step": step, "sha256": sums})
+            for file in partial.iterdir():
+                _sync(file)
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+        except BaseException as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, SafetensorError):
+                raise OSError(str(error)) from error
+            raise
+        sync_folder(folder)
+        for old in _all(folder)[:-keep]:
+            shutil.rmtree(old)
+    return final
+
+
+def load_latest(folder: Path, groups: tuple[str, ...] | None = None) -> Checkpoint | None:
+    """Read the last whole checkpoint, or None if there never was one.
+
+    Args:
+        folder: The run's ``checkpoints/``.
+        groups: Which groups to read; all by default.
+
+    Raises:
+        InputError: There are checkpoints, and none of them is whole.
+    """
+    broken: list[str] = []
+    for path in reversed(_all(folder)):
+        try:
+            return _load(path, groups, tuple(broken))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            broken.append(f"{path.name} ({error})")
+    if broken:
+        raise InputError(
+            f"No checkpoint in {folder} is whole: {'; '.join(broken)}. "
+            "Put one back from a copy, or move the run folder away to start again."
+        )
+    return None
+
+
+def _load(path: Path, groups: tuple[str, ...] | None, broken: tuple[str, ...]) -> Checkpoint:
+    index = _read_index(path / "checkpoint.json")
+    wanted = index["sha256"] if groups is None else groups
+    for name in wanted:
+        if _checksum(_file(path, name)) != index["sha256"][name]:
+            raise ValueError(f"{name}.safetensors does not match its checksum")
+    return Checkpoint(index["step"], {name: load_file(_file(path, name)) for name in wanted}, broken)
+
+
+def _write_index(path: Path, index: dict[str, Any]) -> None:
+    seal = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+    text = json.dumps({**index, "seal": seal}, indent=1)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads(path.read_text())
+    seal = index.pop("seal")
+    if hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest() != seal:
+        raise ValueError("checkpoint.json does not match its checksum")
+    return index
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("[0-9]*") if path.name.isdigit())
+
+
+def _file(folder: Path, group: str) -> Path:
+    return folder / f"{group}.safetensors"
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,66 @@
+"""Files that are whole or not there."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from wgan.errors import StorageError, WganError
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn the file system's refusals inside the block into one sentence about ``path``.
+
+    Raises:
+        StorageError: Instead of any OSError.
+    """
+    try:
+        yield
+    except WganError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"Cannot write {path}: {reason}. What was there before is untouched; "
+            "free or choose another place and run the same command again."
+        ) from error
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that ``path`` is the old file or the new one, whole, whatever happens meanwhile.
+
+    Args:
+        path: Where; its folder is made if need be.
+        write: Called with a binary file under a temporary name, which is then synced and renamed.
+
+    Raises:
+        StorageError: The file system refuses; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+

@@ -1,0 +1,160 @@
+"""The folder of a run and what is in it.
+
+::
+
+    config.json      everything needed to build the run again
+    metrics.jsonl    one object a log point: a function of the configuration and the seed alone
+    timing.jsonl     one object a log point: what the clock said
+    checkpoints/     the last few states, each whole
+    samples/         pictures of the fixed latents, by step
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wgan.errors import InputError
+from wgan.runs.files import storing, write_atomically
+
+FORMAT = 1
+"""The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder, whether or not it exists yet."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """``config.json``."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """``checkpoints/``."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """``samples/``."""
+        return self.path / "samples"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was ever started here."""
+        return self.config_file.is_file()
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration.
+
+        Raises:
+            InputError: This is no run folder, its configuration is broken, or its format is newer than this
+                version reads.
+        """
+        if not self.exists:
+            raise InputError(f"{self.path} is not a run folder: it has no config.json.")
+        try:
+            config: dict[str, Any] = json.loads(self.config_file.read_text())
+            version = config["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.config_file} cannot be read: {type(error).__name__}: {error}."
+            ) from error
+        if not isinstance(version, int) or version > FORMAT:
+            raise InputError(
+                f"{self.path} was written in format {version}, this wgan reads up to {FORMAT}; upgrade wgan."
+            )
+        return config
+
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Start a run here.
+
+        Raises:
+            InputError: The folder holds something that is no run.
+            StorageError: The file system refuses.
+        """
+        with storing(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise InputError(f"{self.path} is a file; a run needs a folder.")
+            if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+                raise InputError(
+                    f"{self.path} holds files and is no run folder; choose a new or empty folder for the run."
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": FORMAT, **config}, indent=1)
+        write_atomically(self.config_file, lambda file: file.write(text.encode()))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the system lets go when the process ends.
+
+        Raises:
+            InputError: Another process is training here.
+        """
+        if os.name != "posix":
+            yield
+            return
+        import fcntl
+
+        with storing(self.path):
+            file = (self.path / ".lock").open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"Another process is training in {self.path}; wait for it.") from None
+            yield
+
+    def append(self, name: str, row: Row) -> None:
+        """Add a line to ``name``.jsonl.
+
+        Raises:
+            StorageError: The file system refuses.
+        """
+        path = self.path / f"{name}.jsonl"
+        with storing(path), path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def history(self, name: str = "metrics") -> list[Row]:
+        """The lines of ``name``.jsonl; a last line torn by a crash is left out."""
+        path = self.path / f"{name}.jsonl"
+        if not path.is_file():
+            return []
+        return list(_whole_rows(path.read_text()))
+
+    def rewind(self, step: int) -> None:
+        """Forget everything after ``step``, which a resumed run will write again, identically."""
+        for name in ("metrics", "timing"):
+            path = self.path / f"{name}.jsonl"
+            if path.is_file():
+                kept = [json.dumps(row) + "\n" for row in self.history(name) if row["step"] <= step]
+                text = "".join(kept).encode()
+                write_atomically(path, lambda file, text=text: file.write(text))  # type: ignore[misc]
+        with storing(self.samples):
+            for picture in self.pictures():
+                if int(picture.stem) > step:
+                    picture.unlink()
+            for partial in self.checkpoints.glob(".*.partial"):
+                shutil.rmtree(partial)
+
+    def pictures(self) -> list[Path]:
+        """The pictures in ``samples/``, in step order."""
+        found = [path for path in self.samples.glob("*.png") if path.stem.isdigit()]
+        return sorted(found, key=lambda path: int(path.stem))
+
+
+def _whole_rows(text: str) -> Iterator[Row]:
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return

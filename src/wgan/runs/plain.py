@@ -1,0 +1,56 @@
+"""Frozen dataclasses as plain JSON values and back, and the differences between two such values."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from wgan.errors import InputError
+
+
+def to_plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Dataclasses become ``{"is": class name, field: value, ...}``, tuples lists; the rest stays."""
+    if is_dataclass(value) and not isinstance(value, type):
+        members = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {"is": type(value).__name__, **members}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(member) for member in value]
+    return value
+
+
+def from_plain(value: Any, types: Mapping[str, type]) -> Any:  # noqa: ANN401
+    """The inverse of :func:`to_plain` (with tuples for lists), for dataclasses named in ``types``.
+
+    Raises:
+        InputError: A class is not in ``types``, so that no file can name code to run.
+    """
+    if isinstance(value, Mapping):
+        members = {key: from_plain(member, types) for key, member in value.items()}
+        if "is" not in members:
+            return members
+        name = members.pop("is")
+        if name not in types:
+            raise InputError(f"{name!r} is none of wgan's own settings; known are {', '.join(sorted(types))}.")
+        return _construct(types[name], members)
+    if isinstance(value, list):
+        return tuple(from_plain(member, types) for member in value)
+    return value
+
+
+def _construct(kind: type, members: dict[str, Any]) -> Any:  # noqa: ANN401
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(set(members) - known):
+        raise InputError(f"{kind.__name__} has no setting {', '.join(unknown)}.")
+    if set(members) == {"of"}:  # a chain takes its parts as they come
+        return kind(*members["of"])
+    return kind(**members)
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
+    """Each leaf in which two plain values differ: its dotted path, old value, new value."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield path, old, new

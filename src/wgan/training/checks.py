@@ -1,0 +1,93 @@
+"""Settings that cannot work, told before any work is done."""
+
+import torch
+from torch import nn
+
+from wgan.data import Source
+from wgan.errors import InputError
+from wgan.losses import LOSSES, Loss
+from wgan.training.optimisers import DECAYS
+
+
+def check_whole(**values: tuple[object, int]) -> None:
+    """Raise InputError for a value that is no whole number of at least the minimum beside it."""
+    for name, (value, minimum) in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+            raise InputError(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise InputError for a number outside [0, 1)."""
+    if not 0 <= value < 1:
+        raise InputError(f"{name} must be in [0, 1), not {value!r}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed outside [0, 2^63)."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InputError(f"seed must be a whole number in [0, 2^63), not {seed!r}.")
+
+
+def check_decay(decay: str) -> None:
+    """Raise InputError for an unknown schedule."""
+    if decay not in DECAYS:
+        raise InputError(f"There is no decay {decay!r}; known are {', '.join(DECAYS)}.")
+
+
+def find_loss(loss: Loss | str) -> Loss:
+    """The loss itself, or the one of that name; InputError if there is none."""
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise InputError(f"There is no loss {loss!r}; known are {', '.join(LOSSES)}.")
+    return LOSSES[loss]
+
+
+def find_latent_dim(generator: nn.Module, latent_dim: int | None) -> int:
+    """The length of the generator's latents: the one given, or the generator's own attribute."""
+    found = getattr(generator, "latent_dim", None) if latent_dim is None else latent_dim
+    if not isinstance(found, int) or found < 1:
+        raise InputError(
+            f"The generator {type(generator).__name__} does not say the length of its latents; "
+            "pass latent_dim=, or give it an attribute latent_dim."
+        )
+    return found
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is a GPU where there is one; InputError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"There is no device {name!r} here ({reason}); use --device cpu.") from error
+    return device
+
+
+@torch.no_grad()
+def check_fit(generator: nn.Module, critic: nn.Module, source: Source, latent_dim: int) -> None:
+    """Raise InputError unless the generator makes, and the critic scores, samples like the source's."""
+    modes = generator.training, critic.training
+    generator.eval()
+    critic.eval()
+    device = next((p.device for p in generator.parameters()), torch.device("cpu"))
+    try:
+        made = tuple(generator(torch.zeros(2, latent_dim, device=device)).shape[1:])
+        if made != source.shape:
+            raise InputError(
+                f"The generator makes samples of shape {made}, those of {source.name} are {source.shape}; "
+                "build it for that shape."
+            )
+        critic(torch.zeros(2, *source.shape, device=device))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The networks do not fit samples of shape {source.shape} with latents of length {latent_dim}: "
+            f"{reason}."
+        ) from error
+    finally:
+        generator.train(modes[0])
+        critic.train(modes[1])

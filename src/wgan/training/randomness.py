@@ -1,0 +1,17 @@
+"""Randomness as a function of (seed, rank, step): nothing random needs saving."""
+
+import torch
+from numpy.random import SeedSequence
+
+INITIALISATION, TRAINING, SPEED = range(3)
+"""What numbers are drawn for; each purpose is an independent stream."""
+
+
+def derive(*key: int) -> int:
+    """A 64-bit seed from whole numbers >= 0, well mixed."""
+    return int(SeedSequence(key).generate_state(1, "uint64")[0] >> 1)
+
+
+def generator_of(*key: int, device: torch.device) -> torch.Generator:
+    """A generator whose numbers are a function of ``key`` alone."""
+    return torch.Generator(device).manual_seed(derive(*key))

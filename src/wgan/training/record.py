@@ -1,0 +1,132 @@
+"""Writing down what a run does: numbers, pictures, checkpoints, at their times and places."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+
+from PIL.Image import Image
+from torch import Tensor
+
+from wgan.errors import DivergenceError, InputError
+from wgan.monitors import Guarded, Monitor
+from wgan.runs import RunFolder, save, write_atomically
+from wgan.training.state import State
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often, in steps, a run looks at itself."""
+
+    log: int = 50
+    """Steps between log points."""
+    pictures: int = 200
+    """Steps between pictures of the fixed latents."""
+    checkpoint: int = 500
+    """Steps between checkpoints; there is one at least every minute in any case."""
+    keep: int = 2
+    """How many checkpoints stay."""
+
+    def __post_init__(self) -> None:
+        for name in ("log", "pictures", "checkpoint", "keep"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"Cadence needs {name} to be a whole number of at least 1, not {value!r}.")
+
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass
+class Recorder:
+    """Writes to a run's folder and to its monitors.
+
+    Attributes:
+        folder: The run.
+        cadence: How often.
+        monitors: Who else wants to know.
+        images_per_step: Real samples that the critic sees in a step, for the speed.
+    """
+
+    folder: RunFolder
+    cadence: Cadence
+    monitors: Sequence[Monitor]
+    images_per_step: int
+    _seconds: float = 0.0
+    _since: float = field(default_factory=time.perf_counter)
+    _last_log: int = 0
+    _last_checkpoint: float = field(default_factory=time.perf_counter)
+
+    def start(self, config: Mapping[str, object], step: int) -> None:
+        """Begin after ``step`` steps; the clock goes on where the history left it."""
+        timing = self.folder.history("timing")
+        self._seconds = timing[-1]["seconds"] if timing else 0.0
+        self._since, self._last_log = time.perf_counter(), step
+        self.monitors = [Guarded(monitor) for monitor in self.monitors]
+        for monitor in self.monitors:
+            monitor.start(config, step)
+
+    def log(self, step: int, numbers: Mapping[str, Tensor]) -> None:
+        """Write a log point. Waits for the device.
+
+        Raises:
+            DivergenceError: A number is not finite; what was saved before stays.
+        """
+        values = {name: float(number) for name, number in numbers.items()}
+        now = time.perf_counter()
+        speed = (step - self._last_log) * self.images_per_step / max(now - self._since, 1e-9)
+        self._seconds += now - self._since
+        self._since, self._last_log = now, step
+        timing = {"seconds": round(self._seconds, 3), "images_per_second": round(speed, 1)}
+        row = {name: value if isfinite(value) else None for name, value in values.items()}
+        self.folder.append("metrics", {"step": step, **row})
+        self.folder.append("timing", {"step": step, **timing})
+        for monitor in self.monitors:
+            monitor.log(step, {**row, **timing})
+        if lost := [name for name, value in row.items() if value is None]:
+            raise _diverged(step, ", ".join(lost))
+
+    def pictures(self, step: int, image: Image) -> None:
+        """Write what the generator makes of the fixed latents."""
+        path = self.folder.samples / f"{step:08d}.png"
+        write_atomically(path, lambda file: image.save(file, format="PNG"))
+        for monitor in self.monitors:
+            monitor.pictures(step, image)
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Whether it is time for a checkpoint."""
+        old = time.perf_counter() - self._last_checkpoint > CHECKPOINT_SECONDS
+        return old or step % self.cadence.checkpoint == 0
+
+    def checkpoint(self, state: State) -> None:
+        """Save the state.
+
+        Raises:
+            DivergenceError: A weight is not finite; the last healthy checkpoint stays.
+        """
+        if not state.finite():
+            raise _diverged(state.step, "a weight")
+        save(self.folder.checkpoints, state.step, state.groups(), self.cadence.keep)
+        self._last_checkpoint = time.perf_counter()
+
+    @contextmanager
+    def telling_outcome(self) -> Iterator[None]:
+        """Tell the monitors how the block ended: ``finished``, ``interrupted`` or ``failed``."""
+        outcome = "failed"
+        try:
+            yield
+            outcome = "finished"
+        except (KeyboardInterrupt, SystemExit):
+            outcome = "interrupted"
+            raise
+        finally:
+            for monitor in self.monitors:
+                monitor.finish(outcome)
+
+
+def _diverged(step: int, what: str) -> DivergenceError:
+    return DivergenceError(
+        f"The run diverged: {what} is not finite at step {step}. The last healthy checkpoint is kept; "
+        "start a new run with a lower learning rate or a stronger constraint."
+    )

@@ -1,0 +1,88 @@
+"""Starting a run in a folder, or going on with the one that is there."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from wgan.errors import InputError
+from wgan.runs import Checkpoint, RunFolder, differences, load_latest, write_atomically
+from wgan.training.state import State
+
+INCIDENTAL = ("format", "origin", "versions")
+"""Parts of a configuration that say how a run came about, not which run it is."""
+
+
+class ChangedSettingsError(InputError):
+    """The folder holds a run with other settings; the message lists the differences."""
+
+
+def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Make the folder this run's, or make sure that it is.
+
+    A run whose learning rates are constant may be made longer: its first steps stay the same.
+
+    Raises:
+        ChangedSettingsError: The folder holds a run with other settings.
+        InputError: The folder holds something else.
+    """
+    if not folder.exists:
+        folder.create(config)
+        return
+    old = folder.read_config()
+    changed = list(differences(_identity(old), _identity(config)))
+    if config["decay"] == "constant" and [name for name, *_ in changed] == ["steps"]:
+        if config["steps"] > old["steps"]:
+            text = json.dumps({**old, "steps": config["steps"]}, indent=1).encode()
+            write_atomically(folder.config_file, lambda file: file.write(text))
+    elif changed:
+        table = "".join(f"\n  {name}: {was!r} -> {now!r}" for name, was, now in changed)
+        raise ChangedSettingsError(
+            f"{folder.path} holds a run with other settings (there -> asked for):{table}\n"
+            "Ask for the same settings to go on with it, or choose another folder."
+        )
+
+
+def resume(state: State, folder: RunFolder) -> None:
+    """Bring the state to the folder's last whole checkpoint, and the folder back to the same step."""
+    checkpoint = load_latest(folder.checkpoints)
+    if checkpoint is not None:
+        _warn_of_broken(checkpoint)
+        state.restore(checkpoint.step, checkpoint.tensors)
+    folder.rewind(state.step)
+
+
+def branch(state: State, parent: RunFolder) -> None:
+    """Take another run's weights and step; the optimisers start fresh, for their settings may differ.
+
+    Raises:
+        InputError: The other run has no checkpoint, or other networks.
+    """
+    checkpoint = load_latest(parent.checkpoints)
+    if checkpoint is None:
+        raise InputError(f"{parent.path} has no checkpoint to start from.")
+    _warn_of_broken(checkpoint)
+    fresh = state.groups()
+    kept = {name: checkpoint.tensors[name] for name in ("generator", "critic", "average")}
+    try:
+        state.restore(checkpoint.step, fresh | kept)
+    except RuntimeError as error:
+        raise InputError(
+            f"The networks of {parent.path} are others than those asked for, so no run can start from them."
+        ) from error
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in config.items() if name not in INCIDENTAL}
+    # Data are the same wherever they lie: the fingerprint says so, the name does not.
+    kept["source"] = {name: value for name, value in kept["source"].items() if name != "name"}
+    return kept
+
+
+def _warn_of_broken(checkpoint: Checkpoint) -> None:
+    if checkpoint.broken:
+        warnings.warn(
+            f"Checkpoint {', '.join(checkpoint.broken)} is not whole; "
+            f"going on from the last one that is, step {checkpoint.step}.",
+            stacklevel=3,
+        )

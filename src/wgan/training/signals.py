@@ -1,0 +1,44 @@
+"""Ending a run on request, between two steps."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Self
+
+
+class Signals:
+    """While entered, SIGINT and SIGTERM set :attr:`received`; a second SIGINT interrupts at once.
+
+    Outside the main thread, where Python lets nobody catch signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> Self:
+        self._old = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def raise_received(self) -> None:
+        """Raise what the signal would have raised by itself.
+
+        Raises:
+            KeyboardInterrupt: After SIGINT.
+            SystemExit: With code 143, after SIGTERM.
+        """
+        if self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.received == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received == signal.SIGINT and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)

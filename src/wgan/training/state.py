@@ -1,0 +1,102 @@
+"""All that changes while a run trains, as one object that becomes tensors and back."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Groups = dict[str, dict[str, Tensor]]
+
+
+@dataclass
+class State:
+    """The state of a run after ``step`` steps.
+
+    Attributes:
+        generator: Under training.
+        critic: Under training, wrapped by its constraint.
+        average: The generator's exponential moving average: what is looked at, evaluated and shipped.
+        generator_optimiser: Of the generator's parameters.
+        critic_optimiser: Of the critic's parameters.
+        step: How many steps are done; one step is n_critic critic steps and a generator step.
+        sums: Sums of the numbers that steps returned since the last log point.
+        counts: How many were added up in each sum.
+    """
+
+    generator: nn.Module
+    critic: nn.Module
+    average: nn.Module
+    generator_optimiser: Optimizer
+    critic_optimiser: Optimizer
+    step: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, numbers: Mapping[str, Tensor]) -> None:
+        """Add what a step returned to the sums, on the device."""
+        for name, number in numbers.items():
+            self.sums[name] = self.sums[name] + number if name in self.sums else number
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, Tensor]:
+        """The means since the last call, and start anew."""
+        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+    def groups(self) -> Groups:
+        """All of it as named tensors; the group ``average`` alone is enough to sample."""
+        return {
+            "generator": dict(self.generator.state_dict()),
+            "critic": dict(self.critic.state_dict()),
+            "average": dict(self.average.state_dict()),
+            "generator_optimiser": _optimiser_tensors(self.generator_optimiser),
+            "critic_optimiser": _optimiser_tensors(self.critic_optimiser),
+            "window": {f"{name}.sum": total for name, total in self.sums.items()}
+            | {f"{name}.count": torch.tensor(count) for name, count in self.counts.items()},
+        }
+
+    def restore(self, step: int, groups: Groups) -> None:
+        """Become the state whose :meth:`groups` these are.
+
+        Raises:
+            RuntimeError: The networks are others than those that were saved.
+        """
+        self.generator.load_state_dict(groups["generator"])
+        self.critic.load_state_dict(groups["critic"])
+        self.average.load_state_dict(groups["average"])
+        _restore_optimiser(self.generator_optimiser, groups["generator_optimiser"])
+        _restore_optimiser(self.critic_optimiser, groups["critic_optimiser"])
+        window = groups["window"]
+        device = next(self.generator.parameters()).device
+        self.sums = {k[:-4]: v.to(device) for k, v in window.items() if k.endswith(".sum")}
+        self.counts = {k[:-6]: int(v) for k, v in window.items() if k.endswith(".count")}
+        self.step = step
+
+    def finite(self) -> bool:
+        """Whether every weight is a finite number. Waits for the device."""
+        weights = [*self.generator.parameters(), *self.critic.parameters()]
+        return all(bool(torch.isfinite(weight).all()) for weight in weights)
+
+
+def averaged(generator: nn.Module) -> nn.Module:
+    """A copy of the generator to hold its moving average: in evaluation mode, without gradients."""
+    return deepcopy(generator).eval().requires_grad_(False)
+
+
+def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
+    state = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": value for index, slots in state.items() for name, value in slots.items()}
+
+
+def _restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        slots.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict(
+        {"state": slots, "param_groups": optimiser.state_dict()["param_groups"]}
+    )

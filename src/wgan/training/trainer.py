@@ -1,0 +1,302 @@
+"""The trainer: the settings of a game between two networks, and the loop that plays it into a folder."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from wgan.data import Source, load
+from wgan.lipschitz import Chain, Constraint
+from wgan.losses import Loss
+from wgan.monitors import Monitor
+from wgan.networks import describe, latents
+from wgan.pictures import show
+from wgan.runs import RunFolder, to_plain
+from wgan.training import checks
+from wgan.training.observe import gaps, spread
+from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
+from wgan.training.randomness import TRAINING, derive, generator_of
+from wgan.training.record import Cadence, Recorder
+from wgan.training.resume import branch, claim, resume
+from wgan.training.signals import Signals
+from wgan.training.state import State, averaged
+from wgan.training.step import average_step, critic_step, generator_step
+
+OBSERVED = 256
+"""Samples behind the gaps of a log point."""
+SHOWN = {True: 64, False: 2048}
+"""Fixed latents behind what is drawn: of pictures, of vectors."""
+WARM_UP_STEPS, WARM_UP_EVERY, WARM_UP_CRITIC = 25, 500, 100
+"""The original code's warm-up: 100 critic steps in the first 25 steps and in every 500th."""
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Trains a generator against a critic.
+
+    Attributes:
+        generator: Maps latents (N, latent_dim) to samples (N, \\*shape).
+        critic: Maps samples (N, \\*shape) to scores, (N,) or (N, 1); the constraint wraps it in place.
+        data: A :class:`wgan.data.Source`, or anything :func:`wgan.data.load` takes.
+        loss: A :class:`wgan.losses.Loss` or its name in :data:`wgan.losses.LOSSES`.
+        constraint: What keeps the critic Lipschitz; None: nothing does.
+        n_critic: Critic steps a generator step, >= 1.
+        batch_size: Samples a step, >= 2.
+        generator_optimiser: Its settings.
+        critic_optimiser: Its settings.
+        decay: Of both learning rates over the run's steps.
+        ema: Decay of the generator's moving average, in [0, 1).
+        warm_up: Whether the critic takes 100 steps in each of the first 25 steps and in every 500th, as in
+            the code of Arjovsky et al. 2017.
+        penalty_every: k: the penalty is taken in every k-th critic step, k times as strong (Karras et al.
+            2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+        latent_dim: Of the generator; None: its own attribute of that name.
+        seed: In [0, 2^63).
+        device: Where to train; ``auto`` is a GPU if there is one.
+        cadence: How often the run logs, draws and saves.
+        monitors: Who else watches.
+        origin: Where the settings come from: noted in ``config.json``, no part of the run's identity.
+
+    Raises:
+        InputError: A setting is out of its range or does not fit the others.
+    """
+
+    generator: nn.Module
+    critic: nn.Module
+    data: Source | npt.NDArray[Any] | Tensor | str | Path
+    loss: Loss | str = "wasserstein"
+    constraint: Constraint | None = None
+    n_critic: int = 5
+    batch_size: int = 64
+    generator_optimiser: Optimiser = Adam()
+    critic_optimiser: Optimiser = Adam()
+    decay: Decay = "constant"
+    ema: float = 0.999
+    warm_up: bool = False
+    penalty_every: int = 1
+    latent_dim: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    cadence: Cadence = Cadence()
+    monitors: Sequence[Monitor] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.check_whole(
+            n_critic=(self.n_critic, 1),
+            batch_size=(self.batch_size, 2),
+            penalty_every=(self.penalty_every, 1),
+        )
+        checks.check_share("ema", self.ema)
+        checks.check_seed(self.seed)
+        checks.check_decay(self.decay)
+        self.latent_dim = checks.find_latent_dim(self.generator, self.latent_dim)
+        self._loss = checks.find_loss(self.loss)
+        self._constraint = Chain() if self.constraint is None else self.constraint
+        self._device = checks.find_device(self.device)
+        source = self.data if isinstance(self.data, Source) else load(self.data)
+        checks.check_fit(self.generator, self.critic, source, self.latent_dim)
+        self._described = {"generator": describe(self.generator), "critic": describe(self.critic)}
+        self.critic = self._constraint.wrap(self.critic)
+        self.source = source.to(self._device)
+
+    def fit(
+        self, steps: int, run_dir: str | PathLike[str], *, start: str | PathLike[str] | None = None
+    ) -> RunFolder:
+        """Train until ``steps`` steps are done; in a folder with a run of the same settings, go on with it.
+
+        SIGINT and SIGTERM end it after the step in hand, with a checkpoint. A run interrupted in any way, at
+        any moment, and gone on with is the run that was not: on one CPU, bit for bit.
+
+        Args:
+            steps: Generator steps in all, >= 1, those of earlier calls included.
+            run_dir: The run's folder; made if need be.
+            start: Another run's folder: a new run starts from its last weights and step.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: The folder holds another run or something else; the message names the differences.
+            StorageError: The file system refuses; the last checkpoint is whole.
+            DivergenceError: A number is not finite any more; the last healthy checkpoint stays.
+            KeyboardInterrupt: SIGINT came.
+            SystemExit: SIGTERM came; code 143.
+        """
+        checks.check_whole(steps=(steps, 1))
+        folder = RunFolder(Path(run_dir))
+        config = self.config(steps)
+        claim(folder, config)
+        with folder.locked():
+            state = self.state()
+            if start is not None and not folder.checkpoints.exists():
+                branch(state, RunFolder(Path(start)))
+            resume(state, folder)
+            recorder = Recorder(folder, self.cadence, self.monitors, self.n_critic * self.batch_size)
+            recorder.start(config, state.step)
+            with recorder.telling_outcome(), Signals() as signals:
+                self._play(state, steps, recorder, signals)
+                if state.step < steps:
+                    signals.raise_received()
+        return folder
+
+    def config(self, steps: int) -> dict[str, Any]:
+        """The run as plain data: what ``config.json`` holds."""
+        plain: dict[str, Any] = json.loads(
+            json.dumps(
+                {
+                    "source": {
+                        "name": self.source.name,
+                        "shape": self.source.shape,
+                        "fingerprint": self.source.fingerprint,
+                    },
+                    **self._described,
+                    "latent_dim": self.latent_dim,
+                    "loss": self._loss.name,
+                    "constraint": to_plain(self._constraint),
+                    "n_critic": self.n_critic,
+                    "batch_size": self.batch_size,
+                    "generator_optimiser": to_plain(self.generator_optimiser),
+                    "critic_optimiser": to_plain(self.critic_optimiser),
+                    "decay": self.decay,
+                    "ema": self.ema,
+                    "warm_up": self.warm_up,
+                    "penalty_every": self.penalty_every,
+                    "seed": self.seed,
+                    "steps": steps,
+                    "cadence": to_plain(self.cadence),
+                    "origin": dict(self.origin),
+                    "versions": {name: version(name) for name in ("wgan", "torch", "numpy")},
+                }
+            )
+        )
+        return plain
+
+    def state(self) -> State:
+        """A state of no steps around the networks, on the device."""
+        self.generator.to(self._device).train()
+        self.critic.to(self._device).train()
+        return State(
+            self.generator,
+            self.critic,
+            averaged(self.generator),
+            self.generator_optimiser.build(self.generator.parameters()),
+            self.critic_optimiser.build(self.critic.parameters()),
+        )
+
+    def advance(self, state: State, steps: int) -> None:
+        """One step of a run of ``steps``: n_critic critic steps, a generator step, the average.
+
+        All randomness is a function of (seed, step). Batches are drawn with replacement: independent draws
+        from the empirical law, which need no memory of the epoch.
+        """
+        rng = generator_of(self.seed, TRAINING, state.step, device=self._device)
+        torch.manual_seed(derive(self.seed, TRAINING, state.step, 1))  # for modules with noise of their own
+        factor = DECAYS[self.decay](state.step / steps)
+        set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
+        set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)
+        for turn in range(critic_steps(state.step, n_critic=self.n_critic, warm_up=self.warm_up)):
+            lazy = (state.step * self.n_critic + turn) % self.penalty_every != 0
+            numbers = critic_step(
+                state.critic,
+                state.generator,
+                state.critic_optimiser,
+                self._loss,
+                self._constraint,
+                real=self._real(rng),
+                latents=self._noise(rng),
+                rng=rng,
+                penalty_scale=0 if lazy else self.penalty_every,
+            )
+            state.add(numbers)
+        numbers = generator_step(
+            state.critic,
+            state.generator,
+            state.generator_optimiser,
+            self._loss,
+            latents=self._noise(rng),
+            real=self._real(rng) if self._loss.paired else None,
+        )
+        state.add(numbers)
+        state.step += 1
+        # A full decay from the first step on would remember the initial weights for 1 / (1 - ema) steps.
+        average_step(state.average, state.generator, decay=min(self.ema, state.step / (state.step + 10)))
+
+    def seconds_per_step(self, *, at_most: float = 3.0) -> float:
+        """How long a step takes here and now, measured for about ``at_most`` seconds on a copy."""
+        trial = deepcopy(self.state())
+        trial.step = WARM_UP_STEPS  # the steps that are like most others
+        with torch.random.fork_rng():
+            self.advance(trial, WARM_UP_EVERY)
+            start = time.perf_counter()
+            while True:
+                self.advance(trial, WARM_UP_EVERY)
+                next(trial.average.parameters()).flatten()[0].item()  # waits for the device
+                elapsed = time.perf_counter() - start
+                if elapsed > at_most or trial.step == WARM_UP_EVERY:
+                    return elapsed / (trial.step - WARM_UP_STEPS - 1)
+
+    def _play(self, state: State, steps: int, recorder: Recorder, signals: Signals) -> None:
+        assert self.latent_dim is not None
+        count = max(OBSERVED, SHOWN[self.source.picture])
+        fixed = torch.from_numpy(latents(count, self.latent_dim)).to(self._device)
+        train = spread(self.source.train, OBSERVED, self._device)
+        held_out = spread(self.source.held_out, OBSERVED, self._device)
+        if state.step == 0:
+            recorder.checkpoint(state)
+            recorder.pictures(0, self._picture(state, fixed))
+        with torch.random.fork_rng():
+            while state.step < steps and not signals.received:
+                self.advance(state, steps)
+                if state.step % self.cadence.log == 0:
+                    seen = gaps(
+                        state.critic,
+                        state.generator,
+                        latents=fixed[:OBSERVED],
+                        train=train,
+                        held_out=held_out,
+                    )
+                    recorder.log(state.step, seen | state.means())
+                if state.step % self.cadence.pictures == 0 or state.step == steps:
+                    recorder.pictures(state.step, self._picture(state, fixed))
+                if recorder.checkpoint_due(state.step) or state.step == steps or signals.received:
+                    recorder.checkpoint(state)
+
+    def _real(self, rng: torch.Generator) -> Tensor:
+        train = self.source.train
+        index = torch.randint(len(train), (self.batch_size,), generator=rng, device=self._device)
+        return train.batch(index)
+
+    def _noise(self, rng: torch.Generator) -> Tensor:
+        assert self.latent_dim is not None
+        return torch.randn(self.batch_size, self.latent_dim, generator=rng, device=self._device)
+
+    @torch.no_grad()
+    def _picture(self, state: State, fixed: Tensor) -> Image:
+        samples = state.average(fixed[: SHOWN[self.source.picture]]).cpu().numpy()
+        if self.source.picture:
+            return show(samples)
+        return show(samples, spread(self.source.held_out, len(samples), torch.device("cpu")).numpy())
+
+
+def critic_steps(step: int, *, n_critic: int, warm_up: bool) -> int:
+    """Critic steps in step number ``step``, counted from 0."""
+    warm = warm_up and (step < WARM_UP_STEPS or step % WARM_UP_EVERY == 0)
+    return max(n_critic, WARM_UP_CRITIC) if warm else n_critic
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
