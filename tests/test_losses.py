@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -69,15 +69,13 @@ def test_the_table_holds_every_loss():
 
 @every_loss
 @given(pair=pairs)
-@settings(deadline=None)
 def test_closed_form(name: str, pair: tuple[Scores, Scores]):
     critic, generator, _ = CLOSED_FORMS[name]
     real, fake = pair
-    loss = LOSSES[name]
-    assert loss.critic(vector(real), vector(fake)).item() == pytest.approx(critic(real, fake), abs=1e-12)
-    assert loss.generator(vector(real), vector(fake)).item() == pytest.approx(
-        generator(real, fake), abs=1e-12
-    )
+    r, f = vector(real), vector(fake)
+    # torch's softplus is linear above 20, wrong by e^-20 = 2e-9 at most.
+    assert LOSSES[name].critic(r, f).item() == pytest.approx(critic(real, fake), abs=1e-8)
+    assert LOSSES[name].generator(r, f).item() == pytest.approx(generator(real, fake), abs=1e-8)
 
 
 @every_loss
@@ -96,7 +94,6 @@ def test_gap_is_the_difference_of_means_even_of_batches_of_different_sizes():
 
 
 @given(real=scores, fake=scores, shift=st.floats(-100, 100))
-@settings(deadline=None)
 def test_gap_is_antisymmetric_and_blind_to_a_constant(real: Scores, fake: Scores, shift: float):
     value = gap(vector(real), vector(fake)).item()
     assert gap(vector(fake), vector(real)).item() == -value
@@ -104,14 +101,12 @@ def test_gap_is_antisymmetric_and_blind_to_a_constant(real: Scores, fake: Scores
 
 
 @given(real=scores, fake=scores)
-@settings(deadline=None)
 def test_the_wasserstein_critic_minimises_the_negative_gap(real: Scores, fake: Scores):
     assert LOSSES["wasserstein"].critic(vector(real), vector(fake)) == -gap(vector(real), vector(fake))
 
 
 @pytest.mark.parametrize("name", ["minimax", "non-saturating", "hinge", "wasserstein"])
 @given(real=scores, fake=scores)
-@settings(deadline=None)
 def test_swapping_the_classes_and_the_sign_changes_nothing(name: str, real: Scores, fake: Scores):
     critic = LOSSES[name].critic
     mirrored = critic(-vector(fake), -vector(real)).item()
@@ -119,18 +114,16 @@ def test_swapping_the_classes_and_the_sign_changes_nothing(name: str, real: Scor
 
 
 @given(pair=pairs, shift=st.floats(-100, 100))
-@settings(deadline=None)
 def test_relativistic_players_swap_roles_and_ignore_a_constant(pair: tuple[Scores, Scores], shift: float):
     real, fake = map(vector, pair)
     loss = LOSSES["relativistic"]
     value = loss.critic(real, fake).item()
     assert loss.generator(fake, real).item() == value
-    assert loss.critic(real + shift, fake + shift).item() == pytest.approx(value, abs=1e-10)
+    assert loss.critic(real + shift, fake + shift).item() == pytest.approx(value, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", ["minimax", "non-saturating"])
 @given(real=scores, fake=scores)
-@settings(deadline=None)
 def test_the_classic_critic_is_a_classifier(name: str, real: Scores, fake: Scores):
     r, f = vector(real), vector(fake)
     expected = F.binary_cross_entropy_with_logits(r, torch.ones_like(r)) + F.binary_cross_entropy_with_logits(
@@ -140,7 +133,6 @@ def test_the_classic_critic_is_a_classifier(name: str, real: Scores, fake: Score
 
 
 @given(fake=scores)
-@settings(deadline=None)
 def test_the_classic_generators_fool_the_classifier(fake: Scores):
     f = vector(fake)
     caught = F.binary_cross_entropy_with_logits(f, torch.zeros_like(f))
@@ -161,7 +153,6 @@ def test_minimax_saturates_where_its_sibling_does_not():
 
 @every_loss
 @given(pair=pairs, rise=st.floats(0.1, 5))
-@settings(deadline=None)
 def test_the_generator_gains_when_its_scores_rise(name: str, pair: tuple[Scores, Scores], rise: float):
     real, fake = map(vector, pair)
     generator = LOSSES[name].generator

@@ -1,0 +1,45 @@
+"""Wasserstein generative networks: train, watch, evaluate, ship.
+
+The names below are loaded when they are first used, so that ``import wgan`` is instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
+    from wgan.sampling import Sampler
+    from wgan.training import Trainer
+
+_HOMES = {
+    "DivergenceError": "wgan.errors",
+    "InputError": "wgan.errors",
+    "MissingExtraError": "wgan.errors",
+    "Sampler": "wgan.sampling",
+    "StorageError": "wgan.errors",
+    "Trainer": "wgan.training",
+    "WganError": "wgan.errors",
+}
+_MODULES = ("data", "lipschitz", "losses", "monitors", "networks", "pictures", "runs", "sampling", "training")
+
+__all__ = [
+    "DivergenceError",
+    "InputError",
+    "MissingExtraError",
+    "Sampler",
+    "StorageError",
+    "Trainer",
+    "WganError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"wgan.{name}")
+    raise AttributeError(f"module 'wgan' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, *_MODULES])

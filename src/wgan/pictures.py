@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from wgan.errors import InputError
+from wgan.files import write_atomically
 
 Array = npt.NDArray[np.float32]
 
@@ -19,7 +20,8 @@ CELL = 28
 
 def to_bytes(samples: Array) -> npt.NDArray[np.uint8]:
     """Pictures in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
-    return np.clip(np.rint((samples + 1) * 127.5), 0, 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.clip(np.rint((samples + 1) * 127.5), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def picture(sample: Array) -> Image.Image:
@@ -56,7 +58,6 @@ def scatter(samples: Array, reference: Array | None = None) -> Image.Image:
 
     With a reference, the frame is the reference's: a strayed point lies outside rather than moving it.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 4), dpi=100, layout="tight")
@@ -70,13 +71,22 @@ def scatter(samples: Array, reference: Array | None = None) -> Image.Image:
     axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
     axes.legend(loc="upper right")
     buffer = BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    figure.savefig(buffer, format="png")
     return Image.open(buffer).convert("RGB")
 
 
 def show(samples: Array, reference: Array | None = None) -> Image.Image:
     """Samples of any source as one image: pictures as a grid, vectors as a scatter over the reference."""
     return grid(samples) if samples.ndim == 4 else scatter(samples, reference)
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write an image as PNG, whole or not at all.
+
+    Raises:
+        StorageError: The file system refuses.
+    """
+    write_atomically(path, lambda file: image.save(file, format="PNG"))
 
 
 def animation(frames: Sequence[Image.Image], path: Path, *, seconds: float = 0.2) -> None:
@@ -87,8 +97,6 @@ def animation(frames: Sequence[Image.Image], path: Path, *, seconds: float = 0.2
         path: Where, a .gif.
         seconds: How long each is shown.
     """
-    from wgan.runs import write_atomically
-
     held = [round(seconds * 1000)] * (len(frames) - 1) + [2000]
     first, *rest = frames
     write_atomically(

@@ -1,6 +1,7 @@
 """Arrays, tensors and NumPy's files."""
 
 import re
+import resource
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ def test_every_layout_and_type_of_pictures_holds_the_same(count, channels, size,
     np.testing.assert_array_equal(stored(source), values.astype(stored(source).dtype))
 
 
-@given(hnp.arrays(np.float64, st.tuples(st.integers(8, 12), st.integers(1, 5)), elements=st.floats(-1e30, 1e30)))
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(8, 12), st.integers(1, 5)), elements=st.floats(-1e30, 1e30))
+)
 def test_vectors_become_float32(values):
     source = data.load(values)
     assert source.shape == values.shape[1:]
@@ -237,7 +240,6 @@ class TestFiles:
         assert data.load("~/a.npy").name == "~/a.npy"
 
 
-
 BAD_FILES = {
     "object.npy": (lambda p: np.save(p, np.array([{}] * 9), allow_pickle=True), "cannot be read as a .npy"),
     "object.npz": (lambda p: np.savez(p, x=np.array([{}] * 9)), "cannot be read as a .npz"),
@@ -364,6 +366,20 @@ def test_a_cache_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path, cac
     with pytest.raises(StorageError, match=re.escape(str(cache))):
         data.load(tmp_path / "a.npy", memory_limit=0)
     assert (cache / "wgan").read_text() == "a file where the folder should be"
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, cache):
+    np.save(tmp_path / "a.npy", RNG.normal(size=(3000, 7)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # As full as a test can make it.
+    try:
+        with pytest.raises(StorageError, match="Make room there"):
+            data.load(tmp_path / "a.npy", memory_limit=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(cache.rglob("*.npy"))
+    assert not list(cache.rglob(".partial-*"))
+    assert not data.load(tmp_path / "a.npy", memory_limit=0).train.resident
 
 
 def test_a_failed_conversion_leaves_nothing_in_the_cache(tmp_path, cache):

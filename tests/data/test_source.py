@@ -103,7 +103,7 @@ def test_hold_out_ignores_the_callers_seed():
 
 
 def test_hold_out_of_too_few():
-    with pytest.raises(InputError, match="7 usable samples.*at least 8"):
+    with pytest.raises(InputError, match=r"7 usable samples.*at least 8"):
         data.hold_out(7)
 
 
@@ -251,6 +251,8 @@ def test_a_name_of_ones_own():
         ("ring9", "Did you mean 'ring8'"),
         ("/no/such/folder", "digits, mnist, fashion-mnist, ring8, grid25, swiss-roll, two-gaussians"),
         ("", "neither the name of a source nor a path"),
+        ("x" * 5000, "neither the name of a source nor a path"),
+        ("~nobody-of-this-name/x", "neither the name of a source nor a path"),
         ("nul\0byte", "neither the name of a source nor a path"),
     ],
 )

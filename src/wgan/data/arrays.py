@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -346,21 +347,14 @@ def _map_npy(file: Path) -> Array:
 
 def _read_npz(file: Path) -> tuple[Array, Array | None]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # Opened here: NumPy leaves its own handle open when the file is no archive.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             chosen, labels = _npz_names(list(archive.files), file)
             return archive[chosen], archive[labels] if labels else None
     except InputError:
         raise
     # A .npy file under this name comes back as an array, which is no context manager: TypeError.
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        RuntimeError,
-    ) as error:
+    except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"'{file}' cannot be read as a .npz file of numbers ({error}): write it again with np.savez."
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -96,8 +97,9 @@ def _from_path(
     channels: int | None,
     memory_limit: int | None,
 ) -> Source:
-    path = Path(source).expanduser()
-    if source == "" or not path.exists():
+    # os.path, because pathlib raises on a name that is too long or a user that is not there.
+    path = Path(os.path.expanduser(source))
+    if source == "" or not os.path.exists(path):
         raise _unknown(str(source))
     suffix = path.suffix.lower()
     if path.is_dir() or suffix == ".zip":

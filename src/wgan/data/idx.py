@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -206,8 +207,8 @@ def _consecutive(first: int, second: int) -> tuple[Tensor, Tensor]:
 def _user_folders(data: Published, data_dir: str | Path | None) -> list[Path]:
     if data_dir is None:
         return []
-    base = Path(data_dir).expanduser()
-    if not base.is_dir():
+    base = Path(os.path.expanduser(data_dir))
+    if not os.path.isdir(base):
         raise InputError(f"The data folder '{base}' is not a folder that exists: make it, or leave it out.")
     return [base, *(base / name for name in data.folder_names)]
 

@@ -38,7 +38,7 @@ class Console(Monitor):
         """Begin the display."""
         self._steps = int(config["steps"])
         self._last_line = step
-        if step:
+        if 0 < step < self._steps:
             self._terminal.print(f"Going on after step {step:,} of {self._steps:,}.")
         if self._terminal.is_terminal:
             self._progress = Progress(
@@ -73,4 +73,3 @@ class Console(Monitor):
 def _short(values: Values) -> str:
     known = [(name, values[key]) for key, name in SHOWN.items() if key in values]
     return "  ".join(f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in known)
-

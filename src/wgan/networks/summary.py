@@ -24,7 +24,7 @@ class Layer:
 def layers(network: nn.Module, example: Tensor) -> list[Layer]:
     r"""The leaf modules in the order in which they run on ``example`` (N, \*shape), N >= 1.
 
-    The network's state is left as it was. A re-parametrised module, as by spectral normalisation, is one leaf.
+    The network's state is left as it was. A re-parametrised module (spectral normalisation) is one leaf.
     """
     found: list[Layer] = []
     modes = {module: module.training for module in network.modules()}

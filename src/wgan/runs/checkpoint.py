@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wgan.errors import InputError
-from wgan.runs.files import storing, sync_folder, write_atomically
+from wgan.files import storing, sync_folder, write_atomically
 
 Tensors = Mapping[str, Tensor]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wgan.errors import InputError
-from wgan.runs.files import storing, write_atomically
+from wgan.files import storing, write_atomically
 
 FORMAT = 1
 """The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""

@@ -31,7 +31,9 @@ def from_plain(value: Any, types: Mapping[str, type]) -> Any:  # noqa: ANN401
             return members
         name = members.pop("is")
         if name not in types:
-            raise InputError(f"{name!r} is none of wgan's own settings; known are {', '.join(sorted(types))}.")
+            raise InputError(
+                f"{name!r} is none of wgan's own settings; known are {', '.join(sorted(types))}."
+            )
         return _construct(types[name], members)
     if isinstance(value, list):
         return tuple(from_plain(member, types) for member in value)
@@ -47,10 +49,18 @@ def _construct(kind: type, members: dict[str, Any]) -> Any:  # noqa: ANN401
     return kind(**members)
 
 
-def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
-    """Each leaf in which two plain values differ: its dotted path, old value, new value."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
-        yield path, old, new
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+    """Each leaf of a plain value with its dotted path; lists are leaves."""
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from flatten(member, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def differences(old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
+    """Each leaf in which two plain values differ: its dotted path, old value, new value (None: not there)."""
+    before, after = dict(flatten(old)), dict(flatten(new))
+    for path in [*before, *(path for path in after if path not in before)]:
+        if before.get(path) != after.get(path):
+            yield path, before.get(path), after.get(path)

@@ -1,8 +1,18 @@
 """The engine: the step, the state, the loop, and the recipes."""
 
 from wgan.training.optimisers import Adam, RMSprop
+from wgan.training.recipes import RECIPES, Recipe, recipe
 from wgan.training.record import Cadence
 from wgan.training.resume import ChangedSettingsError
 from wgan.training.trainer import Trainer
 
-__all__ = ["Adam", "Cadence", "ChangedSettingsError", "RMSprop", "Trainer"]
+__all__ = [
+    "RECIPES",
+    "Adam",
+    "Cadence",
+    "ChangedSettingsError",
+    "RMSprop",
+    "Recipe",
+    "Trainer",
+    "recipe",
+]

@@ -54,19 +54,6 @@ def find_latent_dim(generator: nn.Module, latent_dim: int | None) -> int:
     return found
 
 
-def find_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is a GPU where there is one; InputError if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"There is no device {name!r} here ({reason}); use --device cpu.") from error
-    return device
-
-
 @torch.no_grad()
 def check_fit(generator: nn.Module, critic: nn.Module, source: Source, latent_dim: int) -> None:
     """Raise InputError unless the generator makes, and the critic scores, samples like the source's."""

@@ -23,8 +23,8 @@ def gaps(
         critic: As it trains; its running statistics stay as they are.
         generator: Likewise.
         latents: (N, latent_dim), the same at every log point.
-        train: (M, \\*shape) samples that training sees.
-        held_out: (K, \\*shape) samples that it never sees.
+        train: (M, *shape) samples that training sees.
+        held_out: (K, *shape) samples that it never sees.
 
     Returns:
         Scalars ``gap`` and ``gap_held_out``, in units of the score.

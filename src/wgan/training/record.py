@@ -11,7 +11,8 @@ from torch import Tensor
 
 from wgan.errors import DivergenceError, InputError
 from wgan.monitors import Guarded, Monitor
-from wgan.runs import RunFolder, save, write_atomically
+from wgan.pictures import write_png
+from wgan.runs import RunFolder, save
 from wgan.training.state import State
 
 
@@ -89,8 +90,7 @@ class Recorder:
 
     def pictures(self, step: int, image: Image) -> None:
         """Write what the generator makes of the fixed latents."""
-        path = self.folder.samples / f"{step:08d}.png"
-        write_atomically(path, lambda file: image.save(file, format="PNG"))
+        write_png(self.folder.samples / f"{step:08d}.png", image)
         for monitor in self.monitors:
             monitor.pictures(step, image)
 

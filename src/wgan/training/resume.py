@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from wgan.errors import InputError
-from wgan.runs import Checkpoint, RunFolder, differences, load_latest, write_atomically
+from wgan.files import write_atomically
+from wgan.runs import Checkpoint, RunFolder, differences, load_latest
 from wgan.training.state import State
 
 INCIDENTAL = ("format", "origin", "versions")
@@ -36,10 +37,10 @@ def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
             text = json.dumps({**old, "steps": config["steps"]}, indent=1).encode()
             write_atomically(folder.config_file, lambda file: file.write(text))
     elif changed:
-        table = "".join(f"\n  {name}: {was!r} -> {now!r}" for name, was, now in changed)
+        table = ", ".join(f"{name} {was!r} -> {now!r}" for name, was, now in changed)
         raise ChangedSettingsError(
-            f"{folder.path} holds a run with other settings (there -> asked for):{table}\n"
-            "Ask for the same settings to go on with it, or choose another folder."
+            f"{folder.path} holds a run with other settings: {table} (there -> asked for). "
+            "Ask for its own settings to go on with it, or choose another folder."
         )
 
 

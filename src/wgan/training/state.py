@@ -97,6 +97,4 @@ def _restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> N
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         slots.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict(
-        {"state": slots, "param_groups": optimiser.state_dict()["param_groups"]}
-    )
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -37,7 +37,7 @@ def critic_step(
         optimiser: Of the critic's parameters.
         loss: What the critic minimises.
         constraint: Its penalty is added, its projection applied.
-        real: (N, \\*shape).
+        real: (N, *shape).
         latents: (N, latent_dim), drawn for this step alone.
         rng: For the penalty.
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
@@ -78,7 +78,7 @@ def generator_step(
         optimiser: Of the generator's parameters.
         loss: What the generator minimises.
         latents: (N, latent_dim), drawn for this step alone: never those of a critic's step.
-        real: (N, \\*shape), for a paired loss.
+        real: (N, *shape), for a paired loss.
 
     Returns:
         Scalars: ``generator_loss``, ``generator_gradient`` (norm over all parameters).
@@ -104,11 +104,12 @@ def average_step(average: nn.Module, generator: nn.Module, *, decay: float) -> N
     Source: Yazici et al. 2019, "The unusual effectiveness of averaging in GAN training", eq. 1. Running
     statistics are averaged with the weights they belong to; counters are copied.
     """
-    averaged, current = list(average.parameters()), list(generator.parameters())
+    averaged: list[Tensor] = list(average.parameters())
+    current: list[Tensor] = list(generator.parameters())
     for mean, value in zip(average.buffers(), generator.buffers(), strict=True):
         if mean.is_floating_point():
-            averaged.append(mean)  # type: ignore[arg-type]
-            current.append(value)  # type: ignore[arg-type]
+            averaged.append(mean)
+            current.append(value)
         else:
             mean.copy_(value)
     torch._foreach_lerp_(averaged, current, 1 - decay)
@@ -117,4 +118,5 @@ def average_step(average: nn.Module, generator: nn.Module, *, decay: float) -> N
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """The Euclidean norm of all gradients together, a scalar."""
     norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
-    return torch.linalg.vector_norm(torch.stack(norms))
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return total

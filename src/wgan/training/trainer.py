@@ -10,13 +10,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
 from wgan.data import Source, load
+from wgan.devices import find_device
 from wgan.lipschitz import Chain, Constraint
 from wgan.losses import Loss
 from wgan.monitors import Monitor
@@ -46,8 +46,8 @@ class Trainer:
     """Trains a generator against a critic.
 
     Attributes:
-        generator: Maps latents (N, latent_dim) to samples (N, \\*shape).
-        critic: Maps samples (N, \\*shape) to scores, (N,) or (N, 1); the constraint wraps it in place.
+        generator: Maps latents (N, latent_dim) to samples (N, *shape).
+        critic: Maps samples (N, *shape) to scores, (N,) or (N, 1); the constraint wraps it in place.
         data: A :class:`wgan.data.Source`, or anything :func:`wgan.data.load` takes.
         loss: A :class:`wgan.losses.Loss` or its name in :data:`wgan.losses.LOSSES`.
         constraint: What keeps the critic Lipschitz; None: nothing does.
@@ -104,7 +104,7 @@ class Trainer:
         self.latent_dim = checks.find_latent_dim(self.generator, self.latent_dim)
         self._loss = checks.find_loss(self.loss)
         self._constraint = Chain() if self.constraint is None else self.constraint
-        self._device = checks.find_device(self.device)
+        self._device = find_device(self.device)
         source = self.data if isinstance(self.data, Source) else load(self.data)
         checks.check_fit(self.generator, self.critic, source, self.latent_dim)
         self._described = {"generator": describe(self.generator), "critic": describe(self.critic)}

@@ -1,0 +1,76 @@
+"""The command line: ``wgan COMMAND ...``, one module a command, each imported only when it runs."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from wgan.errors import DivergenceError, WganError
+
+COMMANDS = {
+    "train": "Train a generator; the same command again goes on where it was.",
+    "sample": "Draw samples from a trained generator.",
+    "animate": "Make a GIF of a run's pictures over its steps.",
+    "recipes": "List the recipes, or print one whole.",
+}
+"""Each command's module in this package, and what it does."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: Those after the program's name; ``sys.argv`` by default.
+
+    Returns:
+        The exit code: 0, 1 for a run that diverged, 2 for bad input, 130 after SIGINT, 143 after SIGTERM.
+    """
+    name, *rest = [*(sys.argv[1:] if arguments is None else arguments), ""][:-1] or ["--help"]
+    if name in ("-h", "--help"):
+        _help()
+        return 0
+    if name == "--version":
+        return _version()
+    if name not in COMMANDS:
+        return _fail(f"There is no command {name!r}; known are {', '.join(COMMANDS)}.")
+    warnings.showwarning = _note
+    try:
+        import_module(f"wgan.cli.{name}").run(rest)
+    except DivergenceError as error:
+        return _fail(str(error), code=1)
+    except WganError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+    return 0
+
+
+def _help() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 3))
+    for name, text in COMMANDS.items():
+        table.add_row(f"  [bold]{name}[/bold]", text)
+    console = Console(highlight=False)
+    console.print("Wasserstein generative networks.\n\nusage: wgan COMMAND ...\n")
+    console.print(table)
+    console.print("\n  wgan COMMAND --help    the options of a command\n  wgan --version")
+
+
+def _version() -> int:
+    from importlib.metadata import version
+
+    sys.stdout.write(f"wgan {version('wgan')}\n")
+    return 0
+
+
+def _fail(message: str, *, code: int = 2) -> int:
+    sys.stderr.write(f"wgan: {message}\n")
+    return code
+
+
+def _note(message: Warning | str, *unused: object, **unused_too: object) -> None:
+    sys.stderr.write(f"wgan: note: {message}\n")

@@ -1,0 +1,44 @@
+"""``wgan animate``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from PIL import Image
+
+from wgan.cli.parse import parse
+from wgan.errors import InputError
+from wgan.pictures import animation
+from wgan.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Animate:
+    """Make a GIF of what the run in the folder DIR made of its fixed latents, in step order."""
+
+    dir: tyro.conf.Positional[Path]
+    """The run's folder."""
+    out: Path
+    """The GIF."""
+    seconds: float = 0.2
+    """How long each picture is shown."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    command = parse(Animate, arguments)
+    folder = RunFolder(command.dir)
+    folder.read_config()
+    frames = [_open(path) for path in folder.pictures()]
+    if not frames:
+        raise InputError(f"{folder.path} has no pictures in samples/ yet.")
+    animation(frames, command.out, seconds=command.seconds)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as a picture: {error}.") from error

@@ -1,0 +1,67 @@
+"""What ``wgan train --dry-run`` prints."""
+
+import torch
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from torch import nn
+
+from wgan.networks import layers
+from wgan.runs import flatten
+from wgan.training import Trainer
+
+MIB = 2**20
+
+
+def dry_run(trainer: Trainer, steps: int) -> None:
+    """Print the settings, the networks layer by layer, and what memory and time they need."""
+    terminal = Console(highlight=False)
+    config = trainer.config(steps)
+    settings = Table("setting", "value", title="Configuration", title_justify="left")
+    for name, value in flatten({k: v for k, v in config.items() if k != "origin"}):
+        settings.add_row(name, str(value))
+    state = trainer.state()
+    latents = torch.zeros(2, config["latent_dim"], device=next(state.generator.parameters()).device)
+    samples = state.average(latents)
+    seconds = trainer.seconds_per_step()
+    terminal.print(
+        Group(
+            settings,
+            *_network("Generator", state.generator, latents),
+            *_network("Critic", state.critic, samples),
+        )
+    )
+    terminal.print(
+        f"\nMemory: about {_memory(trainer, latents, samples) / MIB:,.0f} MiB beside PyTorch itself."
+    )
+    terminal.print(
+        f"Time: {seconds * 1000:.3g} ms a step here, {_duration(seconds * steps)} for {steps:,} steps."
+    )
+
+
+def _network(title: str, network: nn.Module, example: torch.Tensor) -> list[RenderableType]:
+    table = Table("layer", "kind", "output", "parameters", title=f"\n{title}", title_justify="left")
+    for layer in layers(network, example):
+        table.add_row(layer.path, layer.kind, "x".join(map(str, layer.shape)), f"{layer.parameters:,}")
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return [table, f"{count:,} parameters"]
+
+
+def _memory(trainer: Trainer, latents: torch.Tensor, samples: torch.Tensor) -> int:
+    generator, critic = trainer.generator, trainer.critic
+    weights = sum(p.numel() for network in (generator, critic) for p in network.parameters())
+    average = sum(p.numel() for p in generator.parameters())
+    # Weights, gradients and two moments each; activations of a pass and of the penalty's pass through it.
+    activations = 2 * _activations(generator, latents) + 6 * _activations(critic, samples)
+    data = trainer.source.train.storage
+    resident = data.numel() * data.element_size() if trainer.source.train.resident else 0
+    return 4 * (4 * weights + average + trainer.batch_size * activations) + resident
+
+
+def _activations(network: nn.Module, example: torch.Tensor) -> int:
+    return sum(torch.Size(layer.shape).numel() for layer in layers(network, example))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,67 @@
+"""``wgan recipes``."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from wgan.cli.parse import parse
+from wgan.runs import flatten, to_plain
+from wgan.training import RECIPES, Recipe, recipe
+
+PICTURES, VECTORS = (1, 28, 28), (2,)
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """List the recipes, or print one whole."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """Which one to print whole; all, in short, by default."""
+    vectors: bool = False
+    """As the recipe is for vectors instead of pictures."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    command = parse(Recipes, arguments)
+    terminal = Console(highlight=False)
+    if command.name is None:
+        terminal.print("\n".join(_overview()), soft_wrap=True, markup=False)
+    else:
+        terminal.print(_whole(command.name, VECTORS if command.vectors else PICTURES))
+
+
+def _overview() -> Iterator[str]:
+    head = ("name", "networks", "loss", "constraint", "optimiser")
+    made = {name: recipe(name, VECTORS if name.startswith("toy") else PICTURES) for name in RECIPES}
+    rows = [head, *((name, *_columns(settings)) for name, settings in made.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    origins = ["where it comes from", *(published.origin for published in RECIPES.values())]
+    for row, origin in zip(rows, origins, strict=True):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield " " * (widths[0] + 2) + origin
+
+
+def _columns(made: Recipe) -> tuple[str, str, str, str]:
+    optimisers = dict.fromkeys(map(_call, (made.generator_optimiser, made.critic_optimiser)))
+    return type(made.networks).__name__, made.loss, _call(made.constraint), " / ".join(optimisers)
+
+
+def _call(settings: object) -> str:
+    values = [value for name, value in flatten(to_plain(settings)) if name not in ("is", "eps")]
+    return f"{type(settings).__name__}({', '.join(map(_short, values))})"
+
+
+def _short(value: object) -> str:
+    return f"({', '.join(map(_short, value))})" if isinstance(value, list) else f"{value}"
+
+
+def _whole(name: str, shape: tuple[int, ...]) -> Table:
+    table = Table("setting", "value", title=f"{name}: {RECIPES[name].origin}" if name in RECIPES else name)
+    for setting, value in flatten(to_plain(recipe(name, shape))):
+        if setting != "is":
+            table.add_row(setting.removesuffix(".is"), _short(value))
+    return table

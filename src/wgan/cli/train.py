@@ -1,0 +1,153 @@
+"""``wgan train``."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, isfinite
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wgan.cli.dry_run import dry_run
+from wgan.cli.parse import parse, parse_known
+from wgan.data import Source, load
+from wgan.errors import InputError
+from wgan.monitors import MONITORS, Console, Monitor
+from wgan.runs import RunFolder
+from wgan.training import ChangedSettingsError, Recipe, Trainer, recipe
+
+EXAMPLE_SHAPE = (1, 28, 28)
+"""What the help shows the settings for, as long as no source is named."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a generator on SOURCE into a run folder. The same command again goes on where it was.
+
+    Settings that are not given are those of the recipe; every one can be overridden.
+    """
+
+    source: tyro.conf.Positional[str]
+    """digits, mnist, fashion-mnist, ring8, grid25, swiss-roll, two-gaussians; or a folder or zip of
+    pictures; or a .npy or .npz file."""
+    settings: Annotated[Recipe, tyro.conf.arg(name="")]
+    recipe: str = "default"
+    """Where the settings start from; `wgan recipes` lists them."""
+    out: Path | None = None
+    """The run's folder; by default runs/SOURCE-RECIPE."""
+    minutes: float | None = None
+    """Instead of --steps: measure the speed first, then fix as many steps as this time allows."""
+    seed: int = 0
+    """Of all randomness."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    data_dir: Path | None = None
+    """Where the files of mnist and fashion-mnist lie."""
+    resolution: int | None = None
+    """Resize and crop pictures to squares of this side."""
+    channels: int | None = None
+    """1 makes pictures grey, 3 coloured; by default they stay what they are."""
+    monitor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Where else to watch the run: tensorboard."""
+    dry_run: bool = False
+    """Print the settings, the networks, memory and time; train nothing."""
+    fork: bool = False
+    """If the folder holds a run with other settings, start a new run, beside it, from its weights."""
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """The arguments on which the defaults of all others depend."""
+
+    source: tyro.conf.Positional[str] = ""
+    recipe: str = "default"
+    data_dir: Path | None = None
+    resolution: int | None = None
+    channels: int | None = None
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    basis = parse_known(_Basis, arguments, name="train")
+    if not basis.source or {"-h", "--help"} & set(arguments):
+        parse(Train, arguments, default=Train(tyro.MISSING, recipe(basis.recipe, EXAMPLE_SHAPE)))
+        return
+    source = load(basis.source, data_dir=basis.data_dir, resolution=basis.resolution, channels=basis.channels)
+    _tell_skipped(source)
+    settings = recipe(basis.recipe, source.shape)
+    command = parse(Train, arguments, default=Train(basis.source, settings))
+    if command.minutes is not None and any(word.split("=")[0] == "--steps" for word in arguments):
+        raise InputError("Give --steps or --minutes, not both.")
+    train(command, source)
+
+
+def train(command: Train, source: Source) -> None:
+    """Train as the command says."""
+    folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
+    monitors = [_monitor(name, folder) for name in command.monitor]
+    trainer = command.settings.trainer(
+        source,
+        seed=command.seed,
+        device=command.device,
+        monitors=[Console(), *monitors],
+        origin={"name": command.recipe, "source": command.source, "minutes": command.minutes},
+    )
+    if command.dry_run:
+        dry_run(trainer, command.settings.steps)
+        return
+    steps = _steps(command, trainer, RunFolder(folder))
+    try:
+        trainer.fit(steps, folder)
+    except ChangedSettingsError as error:
+        if not command.fork:
+            raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
+        target = _fork_of(folder, trainer.config(steps))
+        print_status(f"Forking {folder} into {target}.")
+        folder = trainer.fit(steps, target, start=folder).path
+    print_status(f"Done: {folder}, pictures in {folder / 'samples'}.")
+    print_status(f"Next: wgan sample {folder} --count 64 --out samples.png")
+
+
+def print_status(text: str) -> None:
+    """Say something to the person at the terminal, on standard error."""
+    from rich.console import Console as Terminal
+
+    Terminal(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def _steps(command: Train, trainer: Trainer, folder: RunFolder) -> int:
+    if command.minutes is None:
+        return command.settings.steps
+    if not (isfinite(command.minutes) and command.minutes > 0):
+        raise InputError(f"--minutes must be a number > 0, not {command.minutes}.")
+    if folder.exists:
+        config = folder.read_config()
+        if config["origin"].get("minutes") == command.minutes:
+            return int(config["steps"])  # the speed was measured when the run was started
+    steps = max(1, floor(60 * command.minutes / trainer.seconds_per_step()))
+    print_status(f"{command.minutes:g} minutes are {steps:,} steps at the speed of this machine.")
+    return steps
+
+
+def _fork_of(folder: Path, config: dict[str, object]) -> Path:
+    # Named after its settings, so that the same command finds the fork again and goes on with it.
+    identity = json.dumps({name: config[name] for name in config if name not in ("origin", "versions")})
+    return folder.with_name(f"{folder.name}-fork-{hashlib.sha256(identity.encode()).hexdigest()[:6]}")
+
+
+def _monitor(name: str, folder: Path) -> Monitor:
+    if name not in MONITORS:
+        raise InputError(f"There is no monitor {name!r}; known are {', '.join(MONITORS)}.")
+    return MONITORS[name](folder)
+
+
+def _stem(source: str) -> str:
+    return Path(source).resolve().stem if any(mark in source for mark in "/\\.") else source
+
+
+def _tell_skipped(source: Source) -> None:
+    if source.skipped:
+        shown = ", ".join(source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
+        print_status(f"Skipped {len(source.skipped)} unreadable picture(s): {shown}")

@@ -1,0 +1,124 @@
+"""Drawing samples from a trained generator."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from wgan.devices import find_device
+from wgan.errors import InputError
+from wgan.files import write_atomically
+from wgan.networks import build, latents
+from wgan.pictures import picture, show, write_png
+from wgan.runs import RunFolder, load_latest
+
+BATCH = 256
+"""Latents that go through the generator at once."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A generator ready to draw from: the moving average of a run, in evaluation mode.
+
+    Attributes:
+        generator: Maps latents (N, latent_dim) to samples (N, *shape).
+        latent_dim: Length of a latent.
+    """
+
+    generator: nn.Module
+    latent_dim: int
+
+    @classmethod
+    def load(
+        cls, run_dir: str | PathLike[str], *, device: str = "auto", generator: nn.Module | None = None
+    ) -> Self:
+        """The sampler of a run's last whole checkpoint.
+
+        Args:
+            run_dir: The run's folder.
+            device: Where to sample; ``auto`` is a GPU if there is one.
+            generator: The module to load weights into, for a generator that is not one of wgan's own.
+
+        Raises:
+            InputError: This is no run, it has no whole checkpoint, or the generator cannot be built.
+        """
+        folder = RunFolder(Path(run_dir))
+        config = folder.read_config()
+        checkpoint = load_latest(folder.checkpoints, groups=("average",))
+        if checkpoint is None:
+            raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
+        network = build(config["generator"]) if generator is None else generator
+        try:
+            network.load_state_dict(checkpoint.tensors["average"])
+        except RuntimeError as error:
+            raise InputError(f"The weights in {folder.path} are not those of this generator.") from error
+        return cls(network.to(find_device(device)).eval().requires_grad_(False), config["latent_dim"])
+
+    def __call__(self, count: int, *, seed: int = 0) -> Tensor:
+        """Draw samples.
+
+        Args:
+            count: How many, >= 1.
+            seed: In [0, 2^64). The same seed gives the same samples, and the first of them for any count.
+
+        Returns:
+            (count, *shape) float32 on the CPU; pictures in [-1, 1].
+
+        Raises:
+            InputError: An argument is out of its range.
+        """
+        return self.at(self.latents(count, seed=seed))
+
+    def latents(self, count: int, *, seed: int = 0) -> npt.NDArray[np.float32]:
+        """The latents (count, latent_dim) behind the samples of this seed.
+
+        Raises:
+            InputError: An argument is out of its range.
+        """
+        if count < 1:
+            raise InputError(f"count must be at least 1, not {count}.")
+        return latents(count, self.latent_dim, seed)
+
+    @torch.no_grad()
+    def at(self, points: npt.NDArray[np.float32]) -> Tensor:
+        """The samples (N, *shape) float32 at these latents (N, latent_dim), on the CPU.
+
+        Raises:
+            InputError: The latents have another length than the generator's.
+        """
+        if points.ndim != 2 or points.shape[1] != self.latent_dim:
+            raise InputError(
+                f"Latents of shape {points.shape} do not fit a generator of latents (N, {self.latent_dim})."
+            )
+        device = next(self.generator.parameters()).device
+        batches = torch.split(torch.from_numpy(points), BATCH)
+        return torch.cat([self.generator(batch.to(device)).float().cpu() for batch in batches])
+
+
+def save_samples(out: Path, samples: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> None:
+    """Write samples as the kind of file that the path's ending names.
+
+    Args:
+        out: ``x.npz``: arrays ``samples`` and ``latents``. ``x.png``: one picture of all of them. No ending:
+            a folder, made if need be, of one PNG a sample.
+        samples: (N, C, H, W) in [-1, 1], or (N, d).
+        points: Their latents (N, latent_dim).
+
+    Raises:
+        InputError: The ending is another one, or the samples are no pictures and a folder is asked for.
+        StorageError: The file system refuses.
+    """
+    if out.suffix == ".npz":
+        write_atomically(out, lambda file: np.savez(file, samples=samples, latents=points))
+    elif out.suffix == ".png":
+        write_png(out, show(samples))
+    elif out.suffix:
+        raise InputError(f"Cannot write samples as {out.suffix!r}; use .npz, .png, or a folder's name.")
+    else:
+        for index, sample in enumerate(samples):
+            write_png(out / f"{index:05d}.png", picture(sample))

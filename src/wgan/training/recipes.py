@@ -1,0 +1,297 @@
+"""Recipes: named, complete settings, from the papers and tutorials this project descends from.
+
+A recipe adapts to the source's shape and nothing else; :data:`RECIPES` is the table of all of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from wgan.data import Source
+from wgan.errors import InputError
+from wgan.lipschitz import (
+    DRAGAN,
+    R1,
+    R2,
+    GradientPenalty,
+    LipschitzPenalty,
+    MaxGradientPenalty,
+    SpectralNormalisation,
+    WeightClipping,
+)
+from wgan.monitors import Monitor
+from wgan.networks import DCGAN, MLP
+from wgan.runs import to_plain
+from wgan.training import checks
+from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
+from wgan.training.randomness import INITIALISATION, derive
+from wgan.training.record import Cadence
+from wgan.training.trainer import Trainer
+
+Networks = DCGAN | MLP
+AnyConstraint = (
+    GradientPenalty
+    | LipschitzPenalty
+    | MaxGradientPenalty
+    | DRAGAN
+    | R1
+    | R2
+    | WeightClipping
+    | SpectralNormalisation
+)
+"""The constraints that the command line offers; in Python there are also Chain and your own."""
+
+LossName = Literal["wasserstein", "non-saturating", "minimax", "hinge", "relativistic"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a training but the data and the seed."""
+
+    networks: Networks
+    """The generator and the critic."""
+    constraint: AnyConstraint
+    """What keeps the critic Lipschitz."""
+    generator_optimiser: Optimiser
+    """Optimiser of the generator."""
+    critic_optimiser: Optimiser
+    """Optimiser of the critic."""
+    loss: LossName = "wasserstein"
+    """Loss of both."""
+    n_critic: int = 5
+    """Critic steps a generator step."""
+    batch_size: int = 64
+    """Samples a step."""
+    decay: Decay = "constant"
+    """Of the learning rates over the run."""
+    ema: float = 0.999
+    """Decay of the generator's moving average."""
+    warm_up: bool = False
+    """100 critic steps in each of the first 25 steps and in every 500th."""
+    penalty_every: int = 1
+    """The penalty is taken in every k-th critic step, k times as strong."""
+    steps: int = 10_000
+    """Generator steps."""
+    cadence: Cadence = Cadence()
+    """How often the run looks at itself, in steps."""
+
+    def trainer(
+        self,
+        source: Source,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        monitors: Sequence[Monitor] = (),
+        origin: Mapping[str, Any] | None = None,
+    ) -> Trainer:
+        """A trainer of this recipe for a source, its networks initialised from the seed.
+
+        Raises:
+            InputError: The networks cannot make the source's shape, or a setting is out of its range.
+        """
+        checks.check_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(seed, INITIALISATION))
+            generator, critic = self.networks.build(source.shape)
+        return Trainer(
+            generator=generator,
+            critic=critic,
+            data=source,
+            loss=self.loss,
+            constraint=self.constraint,
+            n_critic=self.n_critic,
+            batch_size=self.batch_size,
+            generator_optimiser=self.generator_optimiser,
+            critic_optimiser=self.critic_optimiser,
+            decay=self.decay,
+            ema=self.ema,
+            warm_up=self.warm_up,
+            penalty_every=self.penalty_every,
+            seed=seed,
+            device=device,
+            cadence=self.cadence,
+            monitors=monitors,
+            origin={"recipe": to_plain(self), **(origin or {})},
+        )
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the table: a recipe, as a function of the source's shape, and where it comes from."""
+
+    make: Callable[[tuple[int, ...]], Recipe]
+    origin: str
+
+
+def _default(shape: tuple[int, ...]) -> Recipe:
+    return _default_pictures(shape) if len(shape) == 3 else _default_vectors()
+
+
+def _default_pictures(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=DCGAN(latent_dim=32, generator_width=32, critic_width=32),
+        constraint=GradientPenalty(10.0),
+        generator_optimiser=Adam(1e-3, (0.0, 0.9)),
+        critic_optimiser=Adam(1e-3, (0.0, 0.9)),
+        n_critic=1,
+        decay="linear",
+        ema=0.998,
+    )
+
+
+def _default_vectors() -> Recipe:
+    return Recipe(
+        networks=MLP(latent_dim=8, generator_hidden=(256,) * 3, critic_hidden=(256,) * 3, activation="relu"),
+        constraint=GradientPenalty(0.1),
+        generator_optimiser=Adam(1e-3, (0.5, 0.9)),
+        critic_optimiser=Adam(1e-3, (0.5, 0.9)),
+        n_critic=2,
+        batch_size=256,
+        decay="linear",
+        cadence=Cadence(pictures=1000),
+    )
+
+
+def _dcgan_clip(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=DCGAN(
+            latent_dim=50,
+            generator_width=64,
+            critic_width=64,
+            stages=2,
+            kernel=4,
+            generator_norm="batch",
+            critic_norm="batch",
+            generator_activation="leaky-relu",
+            init="normal",
+        ),
+        constraint=WeightClipping(0.01),
+        generator_optimiser=RMSprop(5e-5),
+        critic_optimiser=RMSprop(5e-5),
+        n_critic=5,
+        batch_size=64,
+    )
+
+
+def _mlp_clip(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=MLP(
+            latent_dim=100,
+            generator_hidden=(128, 256, 512, 1024),
+            critic_hidden=(512, 256),
+            generator_norm="batch",
+            activation="leaky-relu",
+        ),
+        constraint=WeightClipping(0.01),
+        generator_optimiser=RMSprop(5e-5),
+        critic_optimiser=RMSprop(5e-5),
+        n_critic=5,
+        batch_size=64,
+        cadence=Cadence(pictures=400),
+    )
+
+
+def _dcgan_adam(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=DCGAN(
+            latent_dim=128, generator_width=64, critic_width=64, stages=2, kernel=5, head="max-pool"
+        ),
+        constraint=GradientPenalty(10.0),
+        generator_optimiser=Adam(2e-4, (0.5, 0.999)),
+        critic_optimiser=Adam(2e-4, (0.5, 0.999)),
+        n_critic=5,
+        batch_size=64,
+    )
+
+
+def _dcgan_gp(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=DCGAN(latent_dim=128, generator_width=64, critic_width=64, kernel=5, generator_norm="none"),
+        constraint=GradientPenalty(10.0),
+        generator_optimiser=Adam(1e-4, (0.5, 0.9)),
+        critic_optimiser=Adam(1e-4, (0.5, 0.9)),
+        n_critic=5,
+        batch_size=50,
+    )
+
+
+def _wgan_original(shape: tuple[int, ...]) -> Recipe:
+    if len(shape) == 3:
+        networks: Networks = DCGAN(
+            latent_dim=100,
+            generator_width=64,
+            critic_width=64,
+            generator_norm="batch",
+            critic_norm="batch",
+            init="normal",
+        )
+    else:
+        networks = MLP(
+            latent_dim=100, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu"
+        )
+    return Recipe(
+        networks=networks,
+        constraint=WeightClipping(0.01),
+        generator_optimiser=RMSprop(5e-5),
+        critic_optimiser=RMSprop(5e-5),
+        n_critic=5,
+        batch_size=64,
+        warm_up=True,
+    )
+
+
+def _toy_gp(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=_toy_networks(),
+        constraint=GradientPenalty(0.1),
+        generator_optimiser=Adam(1e-4, (0.5, 0.9)),
+        critic_optimiser=Adam(1e-4, (0.5, 0.9)),
+        n_critic=5,
+        batch_size=256,
+        cadence=Cadence(pictures=1000),
+    )
+
+
+def _toy_clip(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=_toy_networks(),
+        constraint=WeightClipping(0.01),
+        generator_optimiser=RMSprop(5e-5),
+        critic_optimiser=RMSprop(5e-5),
+        n_critic=5,
+        batch_size=256,
+        cadence=Cadence(pictures=1000),
+    )
+
+
+def _toy_networks() -> MLP:
+    return MLP(latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu")
+
+
+RECIPES: dict[str, Published] = {
+    "default": Published(_default, "The best this project knows; see docs/recipes.md"),
+    "dcgan-clip": Published(
+        _dcgan_clip, "DCGAN tutorial with clipping; real and fake batches normalised apart"
+    ),
+    "mlp-clip": Published(_mlp_clip, "MLP tutorial with clipping; the generator learns, z is fresh"),
+    "dcgan-adam": Published(
+        _dcgan_adam, "DCGAN tutorial with Adam; Wasserstein loss, a constraint and tanh instead of MSE"
+    ),
+    "dcgan-gp": Published(_dcgan_gp, "Gulrajani et al. 2017, MNIST network"),
+    "wgan-original": Published(_wgan_original, "Arjovsky, Chintala, Bottou 2017, with its warm-up"),
+    "toy-gp": Published(_toy_gp, "Gulrajani et al. 2017, toy data, section 4"),
+    "toy-clip": Published(_toy_clip, "Gulrajani et al. 2017, toy data, clipping for comparison"),
+}
+
+
+def recipe(name: str, shape: tuple[int, ...]) -> Recipe:
+    """The recipe of that name for samples of this shape.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name not in RECIPES:
+        raise InputError(f"There is no recipe {name!r}; known are {', '.join(RECIPES)}.")
+    return RECIPES[name].make(shape)
