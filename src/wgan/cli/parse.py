@@ -14,8 +14,8 @@ def parse(command: type[Command], arguments: Sequence[str], *, default: Command 
         command,
         args=list(arguments),
         prog=f"wgan {command.__name__.lower()}",
-        default=tyro.MISSING if default is None else default,
         config=(tyro.conf.CascadeSubcommandArgs,),
+        **({} if default is None else {"default": default}),  # to tyro, None would be a default
     )
     return parsed
 

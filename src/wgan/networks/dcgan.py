@@ -21,6 +21,7 @@ from wgan.networks.parts import (
     Network,
     Norm,
     activation_layer,
+    check_names,
     check_positive,
     check_shape,
     initialise,
@@ -64,6 +65,7 @@ class DCGANGenerator(Network):
         init: Init = "default",
     ) -> None:
         super().__init__()
+        check_names(norm=norm, activation=activation, init=init)
         self.arguments = {
             "shape": tuple(shape),
             "latent_dim": latent_dim,
@@ -132,6 +134,7 @@ class DCGANCritic(Network):
         init: Init = "default",
     ) -> None:
         super().__init__()
+        check_names(norm=norm, activation=activation, init=init)
         self.arguments = {
             "shape": tuple(shape),
             "width": width,

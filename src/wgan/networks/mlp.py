@@ -15,6 +15,7 @@ from wgan.networks.parts import (
     Network,
     Norm,
     activation_layer,
+    check_names,
     check_positive,
     check_shape,
     initialise,
@@ -48,6 +49,7 @@ class MLPGenerator(Network):
         init: Init = "default",
     ) -> None:
         super().__init__()
+        check_names(norm=norm, activation=activation, init=init)
         self.shape = check_shape(shape)
         check_positive(latent_dim=latent_dim)
         self.arguments = {
@@ -94,6 +96,7 @@ class MLPCritic(Network):
         init: Init = "default",
     ) -> None:
         super().__init__()
+        check_names(norm=norm, activation=activation, init=init)
         self.arguments = {
             "shape": check_shape(shape),
             "hidden": tuple(hidden),

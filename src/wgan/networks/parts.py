@@ -1,7 +1,7 @@
 """The pieces that every family shares: activations, norms, initialisation, checks."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -10,6 +10,12 @@ from wgan.errors import InputError
 Norm = Literal["none", "batch", "layer", "group"]
 Activation = Literal["relu", "leaky-relu"]
 Init = Literal["default", "normal"]
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "norm": get_args(Norm),
+    "activation": get_args(Activation),
+    "init": get_args(Init),
+}
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -46,8 +52,6 @@ def norm_layers(norm: str, width: int, table: dict[str, Callable[[int], nn.Modul
     """The norm called ``norm`` over ``width`` channels, as a list of no or one module."""
     if norm == "none":
         return []
-    if norm not in table:
-        raise InputError(f"There is no norm {norm!r}; known are none, {', '.join(table)}.")
     if norm == "group" and width % max(1, width // GROUP_SIZE):
         raise InputError(f"norm='group' needs a width that is a multiple of {GROUP_SIZE}, not {width}.")
     return [table[norm](width)]
@@ -55,8 +59,6 @@ def norm_layers(norm: str, width: int, table: dict[str, Callable[[int], nn.Modul
 
 def activation_layer(name: str) -> nn.Module:
     """The activation called ``name``."""
-    if name not in ACTIVATIONS:
-        raise InputError(f"There is no activation {name!r}; known are {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]()
 
 
@@ -66,10 +68,9 @@ def initialise(network: nn.Module, init: str) -> None:
     Source: Radford, Metz, Chintala 2016, "Unsupervised Representation Learning with Deep
     Convolutional GANs", section 4.
     """
+    check_names(init=init)
     if init == "default":
         return
-    if init != "normal":
-        raise InputError(f"There is no initialisation {init!r}; known are default, normal.")
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
@@ -79,6 +80,13 @@ def initialise(network: nn.Module, init: str) -> None:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def check_names(**names: str) -> None:
+    """Raise InputError for a norm, activation or init that is not one of ours, whether or not it comes to use."""
+    for argument, name in names.items():
+        if name not in NAMES[argument]:
+            raise InputError(f"There is no {argument} {name!r}; known are {', '.join(NAMES[argument])}.")
 
 
 def check_positive(**sizes: int) -> None:
