@@ -1,5 +1,6 @@
 """The command line: ``wgan COMMAND ...``, one module a command, each imported only when it runs."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _fail(f"There is no command {name!r}; known are {', '.join(COMMANDS)}.")
     warnings.showwarning = _note
+    # Idle threads that spin make small networks many times slower as soon as a core is shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import_module(f"wgan.cli.{name}").run(rest)
     except DivergenceError as error:

@@ -1,6 +1,7 @@
 """Parsing a command's arguments into a dataclass."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import tyro
@@ -10,12 +11,13 @@ Command = TypeVar("Command")
 
 def parse(command: type[Command], arguments: Sequence[str], *, default: Command | None = None) -> Command:
     """The arguments as an instance of ``command``; ends with exit code 2 if they do not parse."""
-    parsed: Command = tyro.cli(
-        command,
-        args=list(arguments),
-        prog=f"wgan {command.__name__.lower()}",
-        config=(tyro.conf.CascadeSubcommandArgs,),
-        **({} if default is None else {"default": default}),  # to tyro, None would be a default
+    read = partial(
+        tyro.cli, prog=f"wgan {command.__name__.lower()}", config=(tyro.conf.CascadeSubcommandArgs,)
+    )
+    parsed: Command = (
+        read(command, args=list(arguments))
+        if default is None  # to tyro, a default of None would be a default
+        else read(command, args=list(arguments), default=default)
     )
     return parsed
 

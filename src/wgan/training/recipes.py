@@ -125,13 +125,35 @@ class Published:
     origin: str
 
 
+SMALL = 16
+"""Pictures up to this side gain nothing from convolutions."""
+
+
 def _default(shape: tuple[int, ...]) -> Recipe:
-    return _default_pictures(shape) if len(shape) == 3 else _default_vectors()
+    if len(shape) != 3:
+        return _default_vectors()
+    return _default_small() if max(shape[1:]) <= SMALL else _default_pictures()
 
 
-def _default_pictures(shape: tuple[int, ...]) -> Recipe:
+def _default_small() -> Recipe:
     return Recipe(
-        networks=DCGAN(latent_dim=32, generator_width=32, critic_width=32),
+        networks=MLP(
+            latent_dim=32, generator_hidden=(256, 256), critic_hidden=(256, 256), generator_norm="batch"
+        ),
+        constraint=GradientPenalty(1.0),
+        generator_optimiser=Adam(1e-3, (0.0, 0.9)),
+        critic_optimiser=Adam(1e-3, (0.0, 0.9)),
+        n_critic=1,
+        decay="linear",
+        ema=0.995,
+        steps=8_000,
+        cadence=Cadence(pictures=400),
+    )
+
+
+def _default_pictures() -> Recipe:
+    return Recipe(
+        networks=DCGAN(latent_dim=64, generator_width=32, critic_width=32),
         constraint=GradientPenalty(10.0),
         generator_optimiser=Adam(1e-3, (0.0, 0.9)),
         critic_optimiser=Adam(1e-3, (0.0, 0.9)),

@@ -24,7 +24,7 @@ class Cadence:
     """Steps between log points."""
     pictures: int = 200
     """Steps between pictures of the fixed latents."""
-    checkpoint: int = 500
+    checkpoint: int = 1000
     """Steps between checkpoints; there is one at least every minute in any case."""
     keep: int = 2
     """How many checkpoints stay."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wgan.data import Source, load
 from wgan.devices import find_device
-from wgan.lipschitz import Chain, Constraint
+from wgan.lipschitz import Chain, Constraint, GradientPenalty
 from wgan.losses import Loss
 from wgan.monitors import Monitor
 from wgan.networks import describe, latents
@@ -26,7 +26,7 @@ from wgan.runs import RunFolder, to_plain
 from wgan.training import checks
 from wgan.training.observe import gaps, spread
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
-from wgan.training.randomness import TRAINING, derive, generator_of
+from wgan.training.randomness import TRAINING, derive, generator_of, seed_global
 from wgan.training.record import Cadence, Recorder
 from wgan.training.resume import branch, claim, resume
 from wgan.training.signals import Signals
@@ -76,7 +76,7 @@ class Trainer:
     critic: nn.Module
     data: Source | npt.NDArray[Any] | Tensor | str | Path
     loss: Loss | str = "wasserstein"
-    constraint: Constraint | None = None
+    constraint: Constraint | None = GradientPenalty()
     n_critic: int = 5
     batch_size: int = 64
     generator_optimiser: Optimiser = Adam()
@@ -202,7 +202,7 @@ class Trainer:
         from the empirical law, which need no memory of the epoch.
         """
         rng = generator_of(self.seed, TRAINING, state.step, device=self._device)
-        torch.manual_seed(derive(self.seed, TRAINING, state.step, 1))  # for modules with noise of their own
+        seed_global(derive(self.seed, TRAINING, state.step, 1), self._device)  # modules with own noise
         factor = DECAYS[self.decay](state.step / steps)
         set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
         set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)

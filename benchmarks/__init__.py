@@ -1,0 +1,1 @@
+"""Measurements, each a command; what they printed stands in benchmarks/README.md."""
