@@ -9,9 +9,10 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from wgan import data
+from wgan.data.pictures import look
 from wgan.errors import InputError
 
 
@@ -361,6 +362,14 @@ def test_other_formats_cut_short_are_skipped_too(folder, noise, suffix):
     noise(64, 64, 3).save(content, {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix))
     (folder / f"cut.{suffix}").write_bytes(_cut(content.getvalue()))
     assert data.load(folder, resolution=16).skipped == (f"cut.{suffix}",)
+
+
+def test_postscript_is_never_opened(noise):
+    content = io.BytesIO()
+    noise(9, 9, 3).save(content, "eps")
+    content.seek(0)
+    with pytest.raises(UnidentifiedImageError):  # Pillow alone would open it, and call Ghostscript.
+        look(content)
 
 
 def test_a_broken_link_is_skipped_and_named(folder):

@@ -189,6 +189,7 @@ BAD_ARGUMENTS = {
     "bool labels": ({"labels": torch.zeros(20, dtype=torch.bool)}, "type bool"),
     "text labels": ({"labels": ["a"] * 20}, "type <U1"),
     "negative labels": ({"labels": np.arange(20) - 1}, "from -1 to 18"),
+    "labels from one": ({"labels": np.arange(20) + 1}, "from 1 to 20"),
     "gaping labels": ({"labels": np.arange(20) * 1000}, "from 0 to 19000.*renumber"),
     "no resolution": ({"resolution": 0}, "resolution is 0"),
     "half a pixel": ({"resolution": 7.5}, "resolution is 7.5"),

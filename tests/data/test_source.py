@@ -59,15 +59,18 @@ def test_moving_moves_everything_and_the_storage_once(source):
     moved = source.to("meta")
     assert moved.train.storage is moved.held_out.storage
     assert moved.train.labels is moved.held_out.labels
+    assert (moved.train.labels is None) == (source.train.labels is None)
     tensors = [moved.train.storage, moved.train.rows, moved.held_out.rows]
+    tensors += [] if moved.train.labels is None else [moved.train.labels]
     assert all(tensor.device.type == "meta" for tensor in tensors)
     assert (len(moved.train), len(moved.held_out)) == (len(source.train), len(source.held_out))
     assert moved.fingerprint == source.fingerprint
 
 
 def test_an_index_out_of_range_is_refused(source):
-    with pytest.raises(IndexError):
-        source.train.batch(torch.tensor([len(source.train)]))
+    for position in (len(source.train), -1):
+        with pytest.raises(IndexError):
+            source.train.batch(torch.tensor([position]))
 
 
 @pytest.mark.parametrize("name", OFFLINE)
@@ -228,10 +231,14 @@ class TestToys:
     def test_swiss_roll_follows_its_spiral(self):
         toy = data.swiss_roll()
         assert toy.law.modes is None
+        uniform = torch.linspace(0, 1, 50)
+        t = 1.5 * math.pi * (1 + 2 * uniform)
+        curve = torch.stack([t * t.cos(), t * t.sin()], 1) / 7.5
+        torch.testing.assert_close(toy.law.place(uniform, torch.zeros(50, 2)), curve)
+        # The set runs along all of it, thickened by 0.25 (six standard deviations are 1.5).
         radius = toy.train.storage.norm(dim=1) * 7.5
-        # t runs from 1.5 pi to 4.5 pi, thickened by 0.25 (six standard deviations).
-        assert radius.min() > 1.5 * math.pi - 1.5
-        assert radius.max() < 4.5 * math.pi + 1.5
+        assert 1.5 * math.pi - 1.5 < radius.min() < 1.5 * math.pi
+        assert 4.5 * math.pi < radius.max() < 4.5 * math.pi + 1.5
 
     def test_have_no_resolution(self):
         with pytest.raises(InputError, match="ring8 holds vectors"):

@@ -53,16 +53,17 @@ class Split:
         Raises:
             IndexError: (on the host; a GPU reports it later) an index is out of range.
         """
-        rows = self.rows[index.to(self.rows.device)]
-        samples = self.storage[rows].to(index.device).contiguous()
+        # index_select, because indexing with brackets would take -1 for the last sample.
+        rows = self.rows.index_select(0, index.to(self.rows.device))
+        samples = self.storage.index_select(0, rows).to(index.device)
         return samples.float().div_(127.5).sub_(1.0) if samples.dtype == torch.uint8 else samples
 
     def batch_labels(self, index: Tensor) -> Tensor | None:
         """The labels, int64 (n,) on the device of `index` (int64 (n,)), or None for a split without."""
         if self.labels is None:
             return None
-        rows = self.rows[index.to(self.rows.device)]
-        return self.labels[rows].to(index.device)
+        rows = self.rows.index_select(0, index.to(self.rows.device))
+        return self.labels.index_select(0, rows).to(index.device)
 
     def to(self, device: torch.device | str) -> Split:
         """This split with its tensors on `device`; a memory-mapped one stays where it is."""

@@ -25,16 +25,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 GROUP_SIZE = 8
 
 
-class Network(nn.Module):
-    """What a network of this package is beyond a module: it remembers the arguments that made it.
-
-    Attributes:
-        arguments: By name, of plain values; ``type(network)(**network.arguments)`` is the same architecture.
-    """
-
-    arguments: dict[str, Any]
-
-
 VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
@@ -46,6 +36,16 @@ PICTURE_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "layer": lambda channels: nn.GroupNorm(1, channels),
     "group": lambda channels: nn.GroupNorm(max(1, channels // GROUP_SIZE), channels),
 }
+
+
+class Network(nn.Module):
+    """What a network of this package is beyond a module: it remembers the arguments that made it.
+
+    Attributes:
+        arguments: By name, of plain values; ``type(network)(**network.arguments)`` is the same architecture.
+    """
+
+    arguments: dict[str, Any]
 
 
 def norm_layers(norm: str, width: int, table: dict[str, Callable[[int], nn.Module]]) -> list[nn.Module]:
@@ -83,7 +83,7 @@ def initialise(network: nn.Module, init: str) -> None:
 
 
 def check_names(**names: str) -> None:
-    """Raise InputError for a norm, activation or init that is not one of ours, whether or not it comes to use."""
+    """Raise InputError for a norm, activation or init that does not exist, be it used or not."""
     for argument, name in names.items():
         if name not in NAMES[argument]:
             raise InputError(f"There is no {argument} {name!r}; known are {', '.join(NAMES[argument])}.")
