@@ -1,6 +1,7 @@
 import os
 
 import pytest
+import torch
 from hypothesis import settings
 
 from wgan import data
@@ -8,6 +9,12 @@ from wgan import data
 # No test is timed: the first example of a property also pays for what torch loads late.
 settings.register_profile("wgan", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("wgan")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """These networks are too small to share out, and on a busy machine threads wait for one another."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -432,9 +432,11 @@ def test_mistake_derivative_of_the_norm_at_zero_is_nan():
 
 
 @every_penalty
-@pytest.mark.parametrize("track", [True, False])
-def test_mistake_penalty_on_a_batch_normalised_critic(penalty: InputGradientPenalty, track: bool):
-    critic = Normalised(nn.BatchNorm2d(4, track_running_stats=track)).double()
+@pytest.mark.parametrize(("track", "training"), [(True, True), (False, True), (False, False)])
+def test_mistake_penalty_on_a_batch_normalised_critic(
+    penalty: InputGradientPenalty, track: bool, training: bool
+):
+    critic = Normalised(nn.BatchNorm2d(4, track_running_stats=track)).double().train(training)
     told = rf"{name(penalty)} .*BatchNorm2d at `features\.2`.*norm='layer'"
     with pytest.raises(InputError, match=told):
         penalty.penalty(critic, *batches((3, 8, 8)), rng=seeded())

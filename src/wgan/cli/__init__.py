@@ -1,9 +1,11 @@
 """The command line: ``wgan COMMAND ...``, one module a command, each imported only when it runs."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from wgan.errors import DivergenceError, WganError
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for a run that diverged, 2 for bad input, 130 after SIGINT, 143 after SIGTERM.
     """
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments), ""][:-1] or ["--help"]
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         _help()
         return 0
@@ -34,15 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _version()
     if name not in COMMANDS:
         return _fail(f"There is no command {name!r}; known are {', '.join(COMMANDS)}.")
-    warnings.showwarning = _note
     # Idle threads that spin make small networks many times slower as soon as a core is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        import_module(f"wgan.cli.{name}").run(rest)
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            import_module(f"wgan.cli.{name}").run(rest)
     except DivergenceError as error:
         return _fail(str(error), code=1)
     except WganError as error:
         return _fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _fail("There is not enough memory for this; ask for smaller batches, networks or pictures.")
+    except BrokenPipeError:
+        return _stop_printing()
     except KeyboardInterrupt:
         return 130
     except SystemExit as error:
@@ -73,6 +82,18 @@ def _version() -> int:
 def _fail(message: str, *, code: int = 2) -> int:
     sys.stderr.write(f"wgan: {message}\n")
     return code
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On the CPU, torch has no class of its own for it.
+    return isinstance(error, MemoryError) or re.search("out of memory|can't allocate", str(error)) is not None
+
+
+def _stop_printing() -> int:
+    # As in ``wgan recipes | head -1``; Python would complain once more when it flushes at its end.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _note(message: Warning | str, *unused: object, **unused_too: object) -> None:

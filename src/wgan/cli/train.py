@@ -18,8 +18,8 @@ from wgan.monitors import MONITORS, Console, Monitor
 from wgan.runs import RunFolder
 from wgan.training import ChangedSettingsError, Recipe, Trainer, recipe
 
-EXAMPLE_SHAPE = (1, 28, 28)
-"""What the help shows the settings for, as long as no source is named."""
+EXAMPLE_SHAPES = (1, 28, 28), (2,)
+"""What the settings are read for as long as the source is not loaded; the help shows them for the first."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,18 @@ class Train:
 
 @dataclass(frozen=True)
 class _Basis:
-    """The arguments on which the defaults of all others depend."""
+    """The argument that decides which options there are."""
 
-    source: tyro.conf.Positional[str] = ""
     recipe: str = "default"
-    data_dir: Path | None = None
-    resolution: int | None = None
-    channels: int | None = None
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    basis = parse_known(_Basis, arguments, name="train")
-    if not basis.source or {"-h", "--help"} & set(arguments):
-        parse(Train, arguments, default=Train(tyro.MISSING, recipe(basis.recipe, EXAMPLE_SHAPE)))
-        return
-    source = load(basis.source, data_dir=basis.data_dir, resolution=basis.resolution, channels=basis.channels)
+    draft = _draft(arguments)
+    _check_length(draft, arguments)
+    source = load(draft.source, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels)
     _tell_skipped(source)
-    settings = recipe(basis.recipe, source.shape)
-    command = parse(Train, arguments, default=Train(basis.source, settings))
-    if command.minutes is not None and any(word.split("=")[0] == "--steps" for word in arguments):
-        raise InputError("Give --steps or --minutes, not both.")
-    train(command, source)
+    train(parse(Train, arguments, default=_defaults(draft.recipe, source.shape)), source)
 
 
 def train(command: Train, source: Source) -> None:
@@ -94,10 +84,10 @@ def train(command: Train, source: Source) -> None:
         monitors=[Console(), *monitors],
         origin={"name": command.recipe, "source": command.source, "minutes": command.minutes},
     )
-    if command.dry_run:
-        dry_run(trainer, command.settings.steps)
-        return
     steps = _steps(command, trainer, RunFolder(folder))
+    if command.dry_run:
+        dry_run(trainer, steps)
+        return
     try:
         trainer.fit(steps, folder)
     except ChangedSettingsError as error:
@@ -117,11 +107,39 @@ def print_status(text: str) -> None:
     Terminal(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
+def _draft(arguments: Sequence[str]) -> Train:
+    """The command as far as it can be read without its source, whose shape decides the settings' defaults."""
+    name = parse_known(_Basis, arguments, name="train").recipe
+    refusals = []
+    for shape in EXAMPLE_SHAPES:
+        for source in (tyro.MISSING, ""):  # without a source, tyro has no eye for what else is wrong
+            try:
+                draft = parse(Train, arguments, default=_defaults(name, shape, source))
+            except InputError as refusal:
+                refusals.append(refusal)
+            else:
+                if source is tyro.MISSING:
+                    return draft
+    # The options of the other shape's networks are always unknown, so that is the least of the news.
+    raise min(refusals, key=lambda refusal: ("'source'" in str(refusal), "nrecognized" in str(refusal)))
+
+
+def _defaults(name: str, shape: tuple[int, ...], source: str = tyro.MISSING) -> Train:
+    return Train(source, recipe(name, shape))
+
+
+def _check_length(command: Train, arguments: Sequence[str]) -> None:
+    if command.minutes is None:
+        return
+    if any(word.split("=")[0] == "--steps" for word in arguments):
+        raise InputError("Give --steps or --minutes, not both.")
+    if not (isfinite(command.minutes) and command.minutes > 0):
+        raise InputError(f"--minutes must be a finite number > 0, not {command.minutes}.")
+
+
 def _steps(command: Train, trainer: Trainer, folder: RunFolder) -> int:
     if command.minutes is None:
         return command.settings.steps
-    if not (isfinite(command.minutes) and command.minutes > 0):
-        raise InputError(f"--minutes must be a number > 0, not {command.minutes}.")
     if folder.exists:
         config = folder.read_config()
         if config["origin"].get("minutes") == command.minutes:

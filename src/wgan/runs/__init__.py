@@ -1,6 +1,6 @@
 """A run is a folder: its configuration, history, checkpoints and pictures, safe against any interruption."""
 
-from wgan.runs.checkpoint import Checkpoint, load_latest, save
+from wgan.runs.checkpoint import Checkpoint, load_latest, save, saved_steps
 from wgan.runs.folder import FORMAT, RunFolder
 from wgan.runs.plain import differences, flatten, from_plain, to_plain
 
@@ -13,5 +13,6 @@ __all__ = [
     "from_plain",
     "load_latest",
     "save",
+    "saved_steps",
     "to_plain",
 ]

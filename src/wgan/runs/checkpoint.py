@@ -6,19 +6,19 @@ that bears its name is whole unless somebody changed it, and then its checksums 
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wgan.errors import InputError
-from wgan.files import storing, sync_folder, write_atomically
+from wgan.files import storing, sync_file, sync_folder, write_atomically
 
 Tensors = Mapping[str, Tensor]
 
@@ -41,6 +41,8 @@ class Checkpoint:
 def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> Path:
     """Write a checkpoint and remove all but the last ``keep``.
 
+    Those of later steps go too: they are broken, or the run would have gone on from them.
+
     Args:
         folder: The run's ``checkpoints/``.
         step: After how many steps, >= 0.
@@ -57,11 +59,11 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
         partial.mkdir(parents=True)
         try:
             for name, tensors in groups.items():
-                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, _file(partial, name))
+                save_file(_apart(tensors), _file(partial, name))
             sums = {name: _checksum(_file(partial, name)) for name in groups}
             _write_index(partial / "checkpoint.json", {"step": step, "sha256": sums})
             for file in partial.iterdir():
-                _sync(file)
+                sync_file(file)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
         except BaseException as error:
@@ -70,8 +72,10 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
                 raise OSError(str(error)) from error
             raise
         sync_folder(folder)
-        for old in _all(folder)[:-keep]:
-            shutil.rmtree(old)
+        found = _all(folder)
+        last = found.index(final) + 1
+        for other in found[: max(0, last - keep)] + found[last:]:
+            shutil.rmtree(other)
     return final
 
 
@@ -99,8 +103,15 @@ def load_latest(folder: Path, groups: tuple[str, ...] | None = None) -> Checkpoi
     return None
 
 
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of which there is a checkpoint, whole or broken, in rising order."""
+    return [int(path.name) for path in _all(folder)]
+
+
 def _load(path: Path, groups: tuple[str, ...] | None, broken: tuple[str, ...]) -> Checkpoint:
     index = _read_index(path / "checkpoint.json")
+    if index["step"] != int(path.name):
+        raise ValueError(f"it is the checkpoint of step {index['step']}")
     wanted = index["sha256"] if groups is None else groups
     for name in wanted:
         if _checksum(_file(path, name)) != index["sha256"][name]:
@@ -123,7 +134,13 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("[0-9]*") if path.name.isdigit())
+    found = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _apart(tensors: Tensors) -> dict[str, Tensor]:
+    # safetensors refuses tensors that share memory, as tied weights do.
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
 
 
 def _file(folder: Path, group: str) -> Path:
@@ -133,8 +150,3 @@ def _file(folder: Path, group: str) -> Path:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

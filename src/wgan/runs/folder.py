@@ -13,13 +13,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wgan.errors import InputError
-from wgan.files import storing, write_atomically
+from wgan.files import storing, sync_file, write_atomically
 
 FORMAT = 1
 """The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""
@@ -51,7 +51,7 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         """Whether a run was ever started here."""
-        return self.config_file.is_file()
+        return os.path.isfile(self.config_file)  # unlike pathlib's, False where one may not look
 
     def read_config(self) -> dict[str, Any]:
         """The configuration.
@@ -75,8 +75,8 @@ class RunFolder:
             )
         return config
 
-    def create(self, config: Mapping[str, Any]) -> None:
-        """Start a run here.
+    def check_free(self) -> None:
+        """Make sure that a run can start here, touching nothing.
 
         Raises:
             InputError: The folder holds something that is no run.
@@ -89,29 +89,38 @@ class RunFolder:
                 raise InputError(
                     f"{self.path} holds files and is no run folder; choose a new or empty folder for the run."
                 )
-            self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration; one that was read before keeps its format.
+
+        Raises:
+            StorageError: The file system refuses; the old one is untouched.
+        """
         text = json.dumps({"format": FORMAT, **config}, indent=1)
         write_atomically(self.config_file, lambda file: file.write(text.encode()))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this folder; the system lets go when the process ends.
+        """Make the folder and keep other processes from training in it, until this one ends at the latest.
 
         Raises:
             InputError: Another process is training here.
+            StorageError: The file system refuses.
         """
+        with storing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         if os.name != "posix":
             yield
             return
         import fcntl
 
-        with storing(self.path):
-            file = (self.path / ".lock").open("w")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"Another process is training in {self.path}; wait for it.") from None
+        with ExitStack() as stack:
+            with storing(self.path):
+                file = stack.enter_context((self.path / ".lock").open("w"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(f"Another process is training in {self.path}; wait for it.") from None
             yield
 
     def append(self, name: str, row: Row) -> None:
@@ -124,12 +133,23 @@ class RunFolder:
         with storing(path), path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
+    def sync(self) -> None:
+        """Make the lines so far outlast a power failure, as a checkpoint after them does.
+
+        Raises:
+            StorageError: The file system refuses.
+        """
+        with storing(self.path):
+            for path in self.path.glob("*.jsonl"):
+                if path.is_file():  # and no pipe or device
+                    sync_file(path)
+
     def history(self, name: str = "metrics") -> list[Row]:
         """The lines of ``name``.jsonl; a last line torn by a crash is left out."""
         path = self.path / f"{name}.jsonl"
         if not path.is_file():
             return []
-        return list(_whole_rows(path.read_text()))
+        return list(_whole_rows(path.read_bytes()))
 
     def rewind(self, step: int) -> None:
         """Forget everything after ``step``, which a resumed run will write again, identically."""
@@ -143,8 +163,9 @@ class RunFolder:
             for picture in self.pictures():
                 if int(picture.stem) > step:
                     picture.unlink()
-            for partial in self.checkpoints.glob(".*.partial"):
-                shutil.rmtree(partial)
+            for folder in (self.path, self.checkpoints, self.samples):
+                for partial in folder.glob(".*.partial"):
+                    shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
 
     def pictures(self) -> list[Path]:
         """The pictures in ``samples/``, in step order."""
@@ -152,7 +173,7 @@ class RunFolder:
         return sorted(found, key=lambda path: int(path.stem))
 
 
-def _whole_rows(text: str) -> Iterator[Row]:
+def _whole_rows(text: bytes) -> Iterator[Row]:
     for line in text.splitlines():
         try:
             yield json.loads(line)

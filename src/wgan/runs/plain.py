@@ -23,14 +23,15 @@ def from_plain(value: Any, types: Mapping[str, type]) -> Any:  # noqa: ANN401
     """The inverse of :func:`to_plain` (with tuples for lists), for dataclasses named in ``types``.
 
     Raises:
-        InputError: A class is not in ``types``, so that no file can name code to run.
+        InputError: A class is not in ``types``, so that no file can name code to run; or its settings are
+            not those of this version, or cannot work.
     """
     if isinstance(value, Mapping):
         members = {key: from_plain(member, types) for key, member in value.items()}
         if "is" not in members:
             return members
         name = members.pop("is")
-        if name not in types:
+        if not isinstance(name, str) or name not in types:
             raise InputError(
                 f"{name!r} is none of wgan's own settings; known are {', '.join(sorted(types))}."
             )
@@ -44,9 +45,12 @@ def _construct(kind: type, members: dict[str, Any]) -> Any:  # noqa: ANN401
     known = {field.name for field in fields(kind)}
     if unknown := sorted(set(members) - known):
         raise InputError(f"{kind.__name__} has no setting {', '.join(unknown)}.")
-    if set(members) == {"of"}:  # a chain takes its parts as they come
-        return kind(*members["of"])
-    return kind(**members)
+    try:
+        if set(members) == {"of"}:  # a chain takes its parts as they come
+            return kind(*members["of"])
+        return kind(**members)
+    except TypeError as error:
+        raise InputError(f"These are no settings of a {kind.__name__}: {error}.") from error
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401

@@ -5,8 +5,9 @@ from torch import nn
 
 from wgan.data import Source
 from wgan.errors import InputError
+from wgan.lipschitz import Chain, Constraint, score
 from wgan.losses import LOSSES, Loss
-from wgan.training.optimisers import DECAYS
+from wgan.training.optimisers import DECAYS, Optimiser
 
 
 def check_whole(**values: tuple[object, int]) -> None:
@@ -43,6 +44,29 @@ def find_loss(loss: Loss | str) -> Loss:
     return LOSSES[loss]
 
 
+def find_constraint(constraint: Constraint | None) -> Constraint:
+    """The constraint itself, or one that does nothing; InputError if it is none."""
+    if constraint is None:
+        return Chain()
+    if not isinstance(constraint, Constraint):
+        raise InputError(f"The constraint must be one, as in GradientPenalty(10.0), not {constraint!r}.")
+    return constraint
+
+
+def check_optimisers(**optimisers: Optimiser) -> None:
+    """Raise InputError for one that is not of wgan's settings."""
+    for name, optimiser in optimisers.items():
+        if not isinstance(optimiser, Optimiser):
+            raise InputError(f"{name} must be wgan.training's Adam(...) or RMSprop(...), not {optimiser!r}.")
+
+
+def check_trainable(**networks: nn.Module) -> None:
+    """Raise InputError for a network without a weight to learn."""
+    for name, network in networks.items():
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise InputError(f"The {name} {type(network).__name__} has no weights to train.")
+
+
 def find_latent_dim(generator: nn.Module, latent_dim: int | None) -> int:
     """The length of the generator's latents: the one given, or the generator's own attribute."""
     found = getattr(generator, "latent_dim", None) if latent_dim is None else latent_dim
@@ -68,12 +92,14 @@ def check_fit(generator: nn.Module, critic: nn.Module, source: Source, latent_di
                 f"The generator makes samples of shape {made}, those of {source.name} are {source.shape}; "
                 "build it for that shape."
             )
-        critic(torch.zeros(2, *source.shape, device=device))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        score(critic, torch.zeros(2, *source.shape, device=device))
+    except InputError:
+        raise
+    except Exception as error:  # whatever a network of the user's own may raise
+        reason = str(error).partition("\n")[0]
         raise InputError(
             f"The networks do not fit samples of shape {source.shape} with latents of length {latent_dim}: "
-            f"{reason}."
+            f"{type(error).__name__}: {reason}."
         ) from error
     finally:
         generator.train(modes[0])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from wgan.data import Split
 from wgan.lipschitz import score
 from wgan.losses import gap
+from wgan.training.randomness import own_global
 from wgan.training.step import Numbers
 
 
@@ -29,7 +30,7 @@ def gaps(
     Returns:
         Scalars ``gap`` and ``gap_held_out``, in units of the score.
     """
-    with observing(critic, generator):
+    with observing(critic, generator), own_global(latents.device):
         fake = score(critic, generator(latents))
         return {
             "gap": gap(score(critic, train), fake),

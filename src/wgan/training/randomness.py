@@ -1,5 +1,8 @@
 """Randomness as a function of (seed, rank, step): nothing random needs saving."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from numpy.random import SeedSequence
 
@@ -15,6 +18,13 @@ def derive(*key: int) -> int:
 def generator_of(*key: int, device: torch.device) -> torch.Generator:
     """A generator whose numbers are a function of ``key`` alone."""
     return torch.Generator(device).manual_seed(derive(*key))
+
+
+@contextmanager
+def own_global(device: torch.device) -> Iterator[None]:
+    """Put the generators that :func:`seed_global` seeds back, after the block, to where they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 def seed_global(seed: int, device: torch.device) -> None:

@@ -107,6 +107,7 @@ class Recorder:
         """
         if not state.finite():
             raise _diverged(state.step, "a weight")
+        self.folder.sync()
         save(self.folder.checkpoints, state.step, state.groups(), self.cadence.keep)
         self._last_checkpoint = time.perf_counter()
 

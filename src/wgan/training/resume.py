@@ -1,12 +1,10 @@
 """Starting a run in a folder, or going on with the one that is there."""
 
-import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from wgan.errors import InputError
-from wgan.files import write_atomically
 from wgan.runs import Checkpoint, RunFolder, differences, load_latest
 from wgan.training.state import State
 
@@ -18,30 +16,44 @@ class ChangedSettingsError(InputError):
     """The folder holds a run with other settings; the message lists the differences."""
 
 
-def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Make the folder this run's, or make sure that it is.
+def check(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Make sure that the folder is this run's or can become it, touching nothing.
 
     A run whose learning rates are constant may be made longer: its first steps stay the same.
 
     Raises:
         ChangedSettingsError: The folder holds a run with other settings.
         InputError: The folder holds something else.
+        StorageError: The file system refuses.
     """
     if not folder.exists:
-        folder.create(config)
+        folder.check_free()
         return
-    old = folder.read_config()
-    changed = list(differences(_identity(old), _identity(config)))
-    if config["decay"] == "constant" and [name for name, *_ in changed] == ["steps"]:
-        if config["steps"] > old["steps"]:
-            text = json.dumps({**old, "steps": config["steps"]}, indent=1).encode()
-            write_atomically(folder.config_file, lambda file: file.write(text))
-    elif changed:
+    old, new = _identity(folder.read_config()), _identity(config)
+    changed = list(differences(old, new))
+    longer = new["decay"] == "constant" and [name for name, *_ in changed] == ["steps"]
+    if changed and not (longer and isinstance(old.get("steps"), int)):
         table = ", ".join(f"{name} {was!r} -> {now!r}" for name, was, now in changed)
         raise ChangedSettingsError(
             f"{folder.path} holds a run with other settings: {table} (there -> asked for). "
             "Ask for its own settings to go on with it, or choose another folder."
         )
+
+
+def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Make the folder, locked, this run's: write the configuration, or the new number of steps.
+
+    Raises:
+        InputError: See :func:`check`; another process may have been faster.
+        StorageError: The file system refuses.
+    """
+    check(folder, config)
+    if not folder.exists:
+        folder.write_config(config)
+        return
+    old = folder.read_config()
+    if config["steps"] > old["steps"]:
+        folder.write_config({**old, "steps": config["steps"]})
 
 
 def resume(state: State, folder: RunFolder) -> None:
@@ -67,16 +79,18 @@ def branch(state: State, parent: RunFolder) -> None:
     kept = {name: checkpoint.tensors[name] for name in ("generator", "critic", "average")}
     try:
         state.restore(checkpoint.step, fresh | kept)
-    except RuntimeError as error:
+    except InputError as error:
         raise InputError(
-            f"The networks of {parent.path} are others than those asked for, so no run can start from them."
+            f"The networks of {parent.path} are others than those asked for, so no run can start from them: "
+            f"{error}"
         ) from error
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in config.items() if name not in INCIDENTAL}
     # Data are the same wherever they lie: the fingerprint says so, the name does not.
-    kept["source"] = {name: value for name, value in kept["source"].items() if name != "name"}
+    if isinstance(source := kept.get("source"), Mapping):
+        kept["source"] = {name: value for name, value in source.items() if name != "name"}
     return kept
 
 

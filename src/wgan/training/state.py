@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from wgan.errors import InputError
+
 Groups = dict[str, dict[str, Tensor]]
 
 
@@ -42,8 +44,8 @@ class State:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def means(self) -> dict[str, Tensor]:
-        """The means since the last call, and start anew."""
-        means = {name: total / self.counts[name] for name, total in self.sums.items()}
+        """The means since the last call, by name in alphabetical order, and start anew."""
+        means = {name: self.sums[name] / self.counts[name] for name in sorted(self.sums)}
         self.sums, self.counts = {}, {}
         return means
 
@@ -63,8 +65,10 @@ class State:
         """Become the state whose :meth:`groups` these are.
 
         Raises:
-            RuntimeError: The networks are others than those that were saved.
+            InputError: The networks are others than those that were saved; nothing is changed.
         """
+        _check_same("generator", self.generator, groups["generator"])
+        _check_same("critic", self.critic, groups["critic"])
         self.generator.load_state_dict(groups["generator"])
         self.critic.load_state_dict(groups["critic"])
         self.average.load_state_dict(groups["average"])
@@ -85,6 +89,16 @@ class State:
 def averaged(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its moving average: in evaluation mode, without gradients."""
     return deepcopy(generator).eval().requires_grad_(False)
+
+
+def _check_same(name: str, network: nn.Module, saved: Mapping[str, Tensor]) -> None:
+    now = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    then = {key: tuple(tensor.shape) for key, tensor in saved.items()}
+    for key in now | then:
+        if now.get(key) != then.get(key):
+            raise InputError(
+                f"The {name} has `{key}` of shape {now.get(key)}, the saved one {then.get(key)}."
+            )
 
 
 def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:

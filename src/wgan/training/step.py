@@ -91,7 +91,8 @@ def generator_step(
     objective = loss.generator(real_scores, fake_scores)
     optimiser.zero_grad(set_to_none=True)
     # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
-    objective.backward(inputs=list(generator.parameters()))  # type: ignore[no-untyped-call]
+    learning = [parameter for parameter in generator.parameters() if parameter.requires_grad]
+    objective.backward(inputs=learning)  # type: ignore[no-untyped-call]
     gradient = gradient_norm(generator.parameters())
     optimiser.step()
     return {"generator_loss": objective.detach(), "generator_gradient": gradient}

@@ -17,18 +17,25 @@ from torch import Tensor, nn
 
 from wgan.data import Source, load
 from wgan.devices import find_device
-from wgan.lipschitz import Chain, Constraint, GradientPenalty
+from wgan.lipschitz import Constraint, GradientPenalty
 from wgan.losses import Loss
 from wgan.monitors import Monitor
 from wgan.networks import describe, latents
 from wgan.pictures import show
-from wgan.runs import RunFolder, to_plain
+from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
 from wgan.training.observe import gaps, spread
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
-from wgan.training.randomness import TRAINING, derive, generator_of, seed_global
+from wgan.training.randomness import (
+    INITIALISATION,
+    TRAINING,
+    derive,
+    generator_of,
+    own_global,
+    seed_global,
+)
 from wgan.training.record import Cadence, Recorder
-from wgan.training.resume import branch, claim, resume
+from wgan.training.resume import branch, check, claim, resume
 from wgan.training.signals import Signals
 from wgan.training.state import State, averaged
 from wgan.training.step import average_step, critic_step, generator_step
@@ -101,14 +108,20 @@ class Trainer:
         checks.check_share("ema", self.ema)
         checks.check_seed(self.seed)
         checks.check_decay(self.decay)
+        checks.check_optimisers(
+            generator_optimiser=self.generator_optimiser, critic_optimiser=self.critic_optimiser
+        )
+        checks.check_trainable(generator=self.generator, critic=self.critic)
         self.latent_dim = checks.find_latent_dim(self.generator, self.latent_dim)
         self._loss = checks.find_loss(self.loss)
-        self._constraint = Chain() if self.constraint is None else self.constraint
+        self._constraint = checks.find_constraint(self.constraint)
         self._device = find_device(self.device)
         source = self.data if isinstance(self.data, Source) else load(self.data)
         checks.check_fit(self.generator, self.critic, source, self.latent_dim)
         self._described = {"generator": describe(self.generator), "critic": describe(self.critic)}
-        self.critic = self._constraint.wrap(self.critic)
+        with own_global(self._device):
+            seed_global(derive(self.seed, INITIALISATION, 1), self._device)  # for what the constraint adds
+            self.critic = self._constraint.wrap(self.critic)
         self.source = source.to(self._device)
 
     def fit(
@@ -137,11 +150,12 @@ class Trainer:
         checks.check_whole(steps=(steps, 1))
         folder = RunFolder(Path(run_dir))
         config = self.config(steps)
-        claim(folder, config)
+        check(folder, config)
+        state = self.state()
+        if start is not None and not saved_steps(folder.checkpoints):
+            branch(state, RunFolder(Path(start)))
         with folder.locked():
-            state = self.state()
-            if start is not None and not folder.checkpoints.exists():
-                branch(state, RunFolder(Path(start)))
+            claim(folder, config)
             resume(state, folder)
             recorder = Recorder(folder, self.cadence, self.monitors, self.n_critic * self.batch_size)
             recorder.start(config, state.step)
@@ -237,7 +251,7 @@ class Trainer:
         """How long a step takes here and now, measured for about ``at_most`` seconds on a copy."""
         trial = deepcopy(self.state())
         trial.step = WARM_UP_STEPS  # the steps that are like most others
-        with torch.random.fork_rng():
+        with own_global(self._device):
             self.advance(trial, WARM_UP_EVERY)
             start = time.perf_counter()
             while True:
@@ -253,10 +267,10 @@ class Trainer:
         fixed = torch.from_numpy(latents(count, self.latent_dim)).to(self._device)
         train = spread(self.source.train, OBSERVED, self._device)
         held_out = spread(self.source.held_out, OBSERVED, self._device)
-        if state.step == 0:
+        if not saved_steps(recorder.folder.checkpoints):
+            recorder.pictures(state.step, self._picture(state, fixed))
             recorder.checkpoint(state)
-            recorder.pictures(0, self._picture(state, fixed))
-        with torch.random.fork_rng():
+        with own_global(self._device):
             while state.step < steps and not signals.received:
                 self.advance(state, steps)
                 if state.step % self.cadence.log == 0:

@@ -1,0 +1,453 @@
+"""Every family over every shape: exact sizes, plain descriptions, refusals in place of traces."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from wgan.errors import InputError
+from wgan.lipschitz import SpectralNormalisation
+from wgan.networks import (
+    DCGAN,
+    MLP,
+    NETWORKS,
+    DCGANCritic,
+    DCGANGenerator,
+    MLPCritic,
+    MLPGenerator,
+    build,
+    describe,
+    layers,
+)
+from wgan.networks.dcgan import halvings
+from wgan.networks.parts import initialise
+
+VECTORS = [(1,), (2,), (7,)]
+PICTURES = [(1, 4, 4), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (4, 12, 20), (2, 36, 36), (1, 4, 40)]
+NORMS = ["none", "batch", "layer", "group"]
+ACTIVATIONS = ["relu", "leaky-relu"]
+INITS = ["default", "normal"]
+
+Shape = tuple[int, ...]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower on many threads, by far so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+hidden = st.lists(st.sampled_from([1, 3, 8, 16]), max_size=3).map(tuple)
+mlps = st.tuples(
+    st.builds(
+        MLP,
+        latent_dim=st.integers(1, 9),
+        generator_hidden=hidden,
+        critic_hidden=hidden,
+        generator_norm=st.sampled_from(NORMS),
+        critic_norm=st.sampled_from(NORMS),
+        activation=st.sampled_from(ACTIVATIONS),
+        init=st.sampled_from(INITS),
+    ),
+    st.sampled_from(VECTORS + PICTURES),
+)
+dcgans = st.tuples(
+    st.builds(
+        DCGAN,
+        latent_dim=st.integers(1, 9),
+        generator_width=st.sampled_from([1, 2, 8]),
+        critic_width=st.sampled_from([1, 3, 8]),
+        stages=st.sampled_from([None, 1, 2]),
+        kernel=st.sampled_from([4, 5]),
+        generator_norm=st.sampled_from(NORMS),
+        critic_norm=st.sampled_from(NORMS),
+        head=st.sampled_from(["dense", "max-pool"]),
+        generator_activation=st.sampled_from(ACTIVATIONS),
+        init=st.sampled_from(INITS),
+    ),
+    st.sampled_from(PICTURES),
+)
+families = mlps | dcgans
+
+
+def samples(shape: Shape, n: int = 2) -> Tensor:
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def plan(network: nn.Module) -> dict[str, Shape]:
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
+# ---------------------------------------------------------------------------------- every family
+
+
+@given(case=families)
+@settings(max_examples=60)
+def test_a_family_makes_a_pair_that_fits_its_shape(case: tuple[MLP | DCGAN, Shape]):
+    family, shape = case
+    generator, critic = family.build(shape)
+    for mode in (True, False):
+        generator.train(mode)
+        critic.train(mode)
+        fake = generator(samples((family.latent_dim,)))
+        scores = critic(fake)
+        assert fake.shape == (2, *shape)
+        assert scores.shape == (2,)
+        assert torch.isfinite(scores).all()
+        if len(shape) == 3:
+            assert fake.abs().max() <= 1
+
+
+@pytest.mark.parametrize("shape", PICTURES, ids=str)
+@pytest.mark.parametrize("family", [MLP(generator_hidden=(8,)), DCGAN(generator_width=2)], ids=str)
+def test_pictures_stay_in_range_however_large_the_weights(family: MLP | DCGAN, shape: Shape):
+    generator, _ = family.build(shape)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.mul_(1000)
+    pictures = generator(samples((family.latent_dim,), 4))
+    assert pictures.abs().max() <= 1
+    assert pictures.abs().max() > 0.99
+
+
+def test_vectors_are_not_squashed():
+    generator = MLPGenerator((3,), hidden=(8,))
+    nn.init.constant_(generator.layers[-1].bias, 50)
+    assert generator(samples((64,))).min() > 10
+
+
+@pytest.mark.parametrize("family", [MLP(), DCGAN(generator_width=8, critic_width=8)], ids=str)
+def test_one_latent_in_evaluation_and_none_at_all(family: MLP | DCGAN):
+    generator, critic = (network.eval() for network in family.build((1, 8, 8)))
+    batch = generator(samples((64,), 3))
+    assert torch.allclose(generator(samples((64,), 3)[:1]), batch[:1], atol=1e-6)
+    assert critic(batch[:1]).shape == (1,)
+    assert critic(generator(torch.empty(0, 64))).shape == (0,)
+
+
+def test_families_are_frozen_values():
+    for family in (MLP(), DCGAN()):
+        assert copy.deepcopy(family) == family
+        assert hash(copy.deepcopy(family)) == hash(family)
+        with pytest.raises(FrozenInstanceError):
+            family.latent_dim = 3
+
+
+@pytest.mark.parametrize("norm", NORMS[1:])
+def test_norms_stand_where_the_docstrings_say(norm: str):
+    """In generators after each layer but the last, in critics also not after the first."""
+    kinds = {
+        "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
+        "layer": (nn.LayerNorm, nn.GroupNorm),
+        "group": (nn.GroupNorm, nn.GroupNorm),
+    }[norm]
+
+    def count(network: nn.Module, kind: type[nn.Module]) -> int:
+        return sum(type(module) is kind for module in network.modules())
+
+    shape = (1, 32, 32)
+    for network in (
+        MLPGenerator(shape, hidden=(8, 8, 8), norm=norm),
+        MLPCritic(shape, hidden=(8, 8, 8), norm=norm),
+    ):
+        assert count(network, kinds[0]) == 2
+    assert count(DCGANCritic(shape, width=8, norm=norm), kinds[1]) == 2  # 32 -> 16 -> 8 -> 4
+    generator = DCGANGenerator(shape, width=8, norm=norm)
+    assert count(generator.layers, kinds[1]) == 2
+    assert count(generator.base, nn.BatchNorm1d) == (norm == "batch")
+
+
+# ---------------------------------------------------------------------------------- DCGAN's sizes
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stages", "sizes"),
+    [
+        ((1, 28, 28), 5, None, [28, 14, 7, 4]),  # the classic
+        ((1, 28, 28), 4, None, [28, 14, 7, 3]),
+        ((3, 64, 64), 4, None, [64, 32, 16, 8, 4]),  # Radford et al. 2016, figure 1
+        ((3, 64, 64), 5, None, [64, 32, 16, 8, 4]),
+        ((2, 36, 36), 4, None, [36, 18, 9, 4]),
+        ((2, 36, 36), 5, None, [36, 18, 9, 5, 3]),
+        ((1, 4, 4), 4, None, [4, 2]),
+        ((1, 8, 8), 4, 3, [8, 4, 2, 1]),
+        ((3, 64, 64), 4, 2, [64, 32, 16]),
+    ],
+)
+def test_sizes_a_dcgan_goes_through(shape: Shape, kernel: int, stages: int | None, sizes: list[int]):
+    assert halvings(shape, kernel, stages) == [(side, side) for side in sizes]
+    critic = DCGANCritic(shape, width=1, kernel=kernel, stages=stages)
+    down = [layer.shape[1] for layer in layers(critic, samples(shape)) if layer.kind == "Conv2d"]
+    assert down == sizes[1:]
+    generator = DCGANGenerator(shape, width=1, kernel=kernel, stages=stages)
+    up = [layer.shape[1] for layer in layers(generator, samples((64,))) if layer.kind == "ConvTranspose2d"]
+    assert generator.base_shape[1] == sizes[-1]
+    assert up == sizes[-2::-1]
+
+
+def test_channels_double_with_each_halving_up_to_eight_times():
+    found = layers(DCGANCritic((1, 128, 128), width=2, stages=6), samples((1, 128, 128)))
+    assert [layer.shape[0] for layer in found if layer.kind == "Conv2d"] == [2, 4, 8, 16, 16, 16]
+
+
+# ---------------------------------------------------------------------------------- descriptions
+
+
+def test_the_families_above_build_every_network():
+    built = {type(network).__name__ for family in (MLP(), DCGAN()) for network in family.build((1, 8, 8))}
+    assert built == set(NETWORKS)
+
+
+@given(case=families)
+@settings(max_examples=60)
+def test_a_description_survives_json_and_builds_the_same_architecture(case: tuple[MLP | DCGAN, Shape]):
+    family, shape = case
+    for network, example in zip(
+        family.build(shape), (samples((family.latent_dim,)), samples(shape)), strict=True
+    ):
+        description = describe(network)
+        twin = build(json.loads(json.dumps(description)))
+        assert type(twin) is type(network)
+        assert describe(twin) == description
+        assert plan(twin) == plan(network)
+        twin.load_state_dict(network.state_dict())
+        assert torch.equal(twin.eval()(example), network.eval()(example))
+
+
+def test_a_description_names_all_arguments():
+    assert describe(MLPGenerator([2], hidden=[8], norm="layer")) == {
+        "network": "MLPGenerator",
+        "shape": (2,),
+        "latent_dim": 64,
+        "hidden": (8,),
+        "norm": "layer",
+        "activation": "leaky-relu",
+        "init": "default",
+    }
+
+
+def test_building_does_not_change_the_description():
+    description = describe(MLPCritic((2,)))
+    before = copy.deepcopy(description)
+    build(description)
+    assert description == before
+
+
+class Mine(nn.Module):
+    """A network of the user's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+
+
+class Derived(MLPCritic):
+    """One that builds upon ours: its own arguments are not known."""
+
+
+@pytest.mark.parametrize("network", [Mine(), Derived((2,)), nn.Linear(2, 3)], ids=lambda n: type(n).__name__)
+def test_a_network_of_the_users_own_is_named_and_only_its_author_builds_it(network: nn.Module):
+    description = json.loads(json.dumps(describe(network)))
+    assert description["network"].endswith(f"{type(network).__module__}.{type(network).__qualname__}")
+    assert description["printed"] == repr(network)
+    with pytest.raises(InputError, match=f"{type(network).__name__} is not one of wgan's own.*generator="):
+        build(description)
+
+
+@pytest.mark.parametrize(
+    "impostor", [type("MLPCritic", (nn.Flatten,), {})(), type("MLPCritic", (MLPCritic,), {})((2,))]
+)
+def test_a_users_class_with_the_name_of_ours_is_not_mistaken_for_it(impostor: nn.Module):
+    assert describe(impostor)["network"] != "MLPCritic"
+
+
+@pytest.mark.parametrize(
+    ("description", "told"),
+    [
+        ({}, "None is not one of"),
+        ({"network": "os.system"}, r"os\.system is not one of"),
+        ({"network": "MLPCritic"}, "MLPCritic.*shape"),
+        ({"network": "MLPCritic", "shape": [2], "depth": 3}, "MLPCritic.*depth"),
+        ({"network": "MLPCritic", "shape": [0]}, r"\(0,\)"),
+    ],
+)
+def test_a_broken_description_is_refused(description: dict[str, Any], told: str):
+    with pytest.raises(InputError, match=told):
+        build(description)
+
+
+# ---------------------------------------------------------------------------------- refusals
+
+PICTURE = (1, 8, 8)
+GENERATORS = [MLPGenerator, DCGANGenerator]
+CRITICS = [MLPCritic, DCGANCritic]
+CONVOLUTIONAL = [DCGANGenerator, DCGANCritic]
+
+NO_SHAPES = [(), (0,), (-2,), (2.5,), (1, 2), (0, 8, 8), (1, 0, 8), (1, 8, -8), (1, 8, 8.0), (1, 8, 8, 8)]
+NO_SIZES = [0, -1, 2.0, "8", None]
+
+REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
+    *[(network, shape, {}, "shape|pictures") for network in NETWORKS.values() for shape in NO_SHAPES],
+    *[(network, (5,), {}, "use an MLP") for network in CONVOLUTIONAL],
+    *[
+        (network, (1, 30, 30), {}, "multiples of 4, not 30x30; resize with resolution=32")
+        for network in CONVOLUTIONAL
+    ],
+    *[
+        (network, (1, 2, 2), {}, "multiples of 4, not 2x2; resize with resolution=4")
+        for network in CONVOLUTIONAL
+    ],
+    *[(network, (1, 8, 6), {}, "multiples of 4, not 8x6") for network in CONVOLUTIONAL],
+    *[(network, PICTURE, {"latent_dim": size}, "latent_dim") for network in GENERATORS for size in NO_SIZES],
+    *[(network, PICTURE, {"width": size}, "width") for network in CONVOLUTIONAL for size in NO_SIZES],
+    *[(network, PICTURE, {"stages": size}, "stages") for network in CONVOLUTIONAL for size in NO_SIZES[:-1]],
+    *[
+        (network, PICTURE, {"hidden": (8, s)}, "hidden")
+        for network in (MLPGenerator, MLPCritic)
+        for s in NO_SIZES
+    ],
+    *[
+        (network, PICTURE, {"hidden": (s,)}, "hidden")
+        for network in (MLPGenerator, MLPCritic)
+        for s in NO_SIZES
+    ],
+    *[
+        (network, PICTURE, {"kernel": kernel}, "4 or 5")
+        for network in CONVOLUTIONAL
+        for kernel in (3, 0, 4.0, "4")
+    ],
+    *[
+        (network, PICTURE, {"stages": stages, "kernel": kernel}, "at most 3 stages")
+        for network in CONVOLUTIONAL
+        for stages in (4, 10**9)
+        for kernel in (4, 5)
+    ],
+    *[(network, PICTURE, {"norm": "instance"}, "none, batch, layer, group") for network in NETWORKS.values()],
+    *[(network, PICTURE, {"activation": "swish"}, "relu, leaky-relu") for network in NETWORKS.values()],
+    *[(network, PICTURE, {"init": "orthogonal"}, "default, normal") for network in NETWORKS.values()],
+    (DCGANCritic, PICTURE, {"head": "mean"}, "dense, max-pool"),
+    # ... also where the network is too shallow to use the name.
+    (MLPCritic, PICTURE, {"norm": "instance", "hidden": ()}, "none, batch, layer, group"),
+    (MLPGenerator, PICTURE, {"activation": "swish", "hidden": ()}, "relu, leaky-relu"),
+    (DCGANCritic, (1, 32, 32), {"norm": "group", "width": 17}, "group.*multiple of 8"),
+    (MLPCritic, PICTURE, {"norm": "group", "hidden": (8, 17)}, "group.*multiple of 8"),
+]
+
+
+@pytest.mark.parametrize(("network", "shape", "arguments", "told"), REFUSALS)
+def test_arguments_that_cannot_work_are_refused(
+    network: type[nn.Module], shape: Shape, arguments: dict[str, Any], told: str
+):
+    with pytest.raises(InputError, match=told):
+        network(shape, **arguments)
+
+
+# ---------------------------------------------------------------------------------- initialisation
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MLPGenerator((3, 8, 8), hidden=(128, 128), norm="batch", init="normal"),
+        lambda: MLPCritic((3, 8, 8), hidden=(128, 128), norm="layer", init="normal"),
+        lambda: DCGANGenerator((3, 16, 16), width=64, init="normal"),
+        lambda: DCGANCritic((3, 16, 16), width=128, norm="layer", init="normal"),
+    ],
+)
+def test_normal_initialisation_is_dcgans(make: Callable[[], nn.Module]):
+    torch.manual_seed(0)
+    network = make()
+    maps, scales = [], []
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            maps.append(module.weight.flatten())
+        elif getattr(module, "weight", None) is not None:
+            scales.append(module.weight)
+        if getattr(module, "bias", None) is not None:
+            assert not module.bias.any()
+    for weights, mean in ((torch.cat(maps), 0.0), (torch.cat(scales), 1.0)):
+        n = weights.numel()
+        assert n >= 128
+        assert weights.mean().item() == pytest.approx(mean, abs=4 * 0.02 / n**0.5)
+        assert weights.std().item() == pytest.approx(0.02, abs=4 * 0.02 / (2 * n) ** 0.5)
+
+
+def test_default_initialisation_leaves_the_weights_alone():
+    torch.manual_seed(0)
+    expected = nn.Linear(64, 8).weight
+    torch.manual_seed(0)
+    assert torch.equal(MLPGenerator((2,), hidden=(8,)).layers[0].weight, expected)
+
+
+def test_initialising_again_draws_anew():
+    network = MLPCritic((2,), hidden=(8,))
+    initialise(network, "normal")
+    first = network.layers[0].weight.clone()
+    initialise(network, "normal")
+    assert not torch.equal(network.layers[0].weight, first)
+
+
+# ---------------------------------------------------------------------------------- layers
+
+
+@given(case=families)
+@settings(max_examples=30)
+def test_the_layers_account_for_every_parameter(case: tuple[MLP | DCGAN, Shape]):
+    family, shape = case
+    for network, example in zip(
+        family.build(shape), (samples((family.latent_dim,)), samples(shape)), strict=True
+    ):
+        found = layers(network, example)
+        assert sum(layer.parameters for layer in found) == sum(p.numel() for p in network.parameters())
+        assert [layer.path for layer in found] == [
+            path for path, m in network.named_modules() if not [*m.children()]
+        ]
+
+
+def test_the_layers_of_a_small_critic():
+    found = layers(DCGANCritic((1, 8, 8), width=2), samples((1, 8, 8)))
+    assert [(layer.path, layer.kind, layer.shape, layer.parameters) for layer in found] == [
+        ("layers.0", "Conv2d", (2, 4, 4), 34),
+        ("layers.1", "LeakyReLU", (2, 4, 4), 0),
+        ("layers.2", "Flatten", (32,), 0),
+        ("layers.3", "Linear", (1,), 33),
+    ]
+
+
+def test_a_spectrally_normalised_critic_has_the_same_layers():
+    critic = MLPCritic((5,), hidden=(8, 4), norm="layer")
+    before = layers(critic, samples((5,)))
+    assert layers(SpectralNormalisation().wrap(critic), samples((5,))) == before
+
+
+def mixed_modes() -> nn.Module:
+    """A network in training mode with one part frozen in evaluation mode."""
+    network = DCGANGenerator((1, 16, 16), width=2).train()
+    network.base.eval()
+    return network
+
+
+@pytest.mark.parametrize("example", [samples((64,)), samples((63,))], ids=["fitting", "failing"])
+def test_looking_at_the_layers_leaves_no_trace(example: Tensor):
+    network = mixed_modes()
+    modes = [module.training for module in network.modules()]
+    state = copy.deepcopy(network.state_dict())
+    if example.shape[1] == 64:
+        assert layers(network, example)
+    else:
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            layers(network, example)
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+    assert all(parameter.grad is None for parameter in network.parameters())
