@@ -179,7 +179,9 @@ def test_norms_stand_where_the_docstrings_say(norm: str):
         ((3, 64, 64), 5, None, [64, 32, 16, 8, 4]),
         ((2, 36, 36), 4, None, [36, 18, 9, 4]),
         ((2, 36, 36), 5, None, [36, 18, 9, 5, 3]),
-        ((1, 4, 4), 4, None, [4, 2]),
+        ((1, 4, 4), 4, None, [4, 2, 1]),
+        ((1, 8, 8), 4, None, [8, 4, 2]),
+        ((1, 8, 8), 4, 1, [8, 4]),
         ((1, 8, 8), 4, 3, [8, 4, 2, 1]),
         ((3, 64, 64), 4, 2, [64, 32, 16]),
     ],
@@ -334,7 +336,7 @@ REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
     ],
     *[(network, PICTURE, {"norm": "instance"}, "none, batch, layer, group") for network in NETWORKS.values()],
     *[(network, PICTURE, {"activation": "swish"}, "relu, leaky-relu") for network in NETWORKS.values()],
-    *[(network, PICTURE, {"init": "orthogonal"}, "default, normal") for network in NETWORKS.values()],
+    *[(network, PICTURE, {"init": "orthogonal"}, "default, normal, he") for network in NETWORKS.values()],
     (DCGANCritic, PICTURE, {"head": "mean"}, "dense, max-pool"),
     # ... also where the network is too shallow to use the name.
     (MLPCritic, PICTURE, {"norm": "instance", "hidden": ()}, "none, batch, layer, group"),
@@ -382,6 +384,23 @@ def test_normal_initialisation_is_dcgans(make: Callable[[], nn.Module]):
         assert weights.std().item() == pytest.approx(0.02, abs=4 * 0.02 / (2 * n) ** 0.5)
 
 
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: MLPCritic((512,), hidden=(512,) * 6, activation="relu", init="he").layers[:-1], (256, 512)),
+        (lambda: DCGANCritic((16, 32, 32), width=64, init="he").layers[:-2], (64, 16, 32, 32)),
+        (lambda: DCGANGenerator((16, 32, 32), width=64, norm="none", init="he").layers[:-2], (64, 256, 4, 4)),
+    ],
+)
+def test_he_initialisation_keeps_the_scale_of_what_goes_through(make: Callable[[], nn.Module], shape):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        entering = torch.randn(shape)
+        leaving = make()(entering)
+    ratio = float(leaving.square().mean() / entering.square().mean())
+    assert 0.4 < ratio < 2.5  # by PyTorch's default it falls by a factor of 3 or more with every layer
+
+
 def test_default_initialisation_leaves_the_weights_alone():
     torch.manual_seed(0)
     expected = nn.Linear(64, 8).weight
@@ -415,7 +434,7 @@ def test_the_layers_account_for_every_parameter(case: tuple[MLP | DCGAN, Shape])
 
 
 def test_the_layers_of_a_small_critic():
-    found = layers(DCGANCritic((1, 8, 8), width=2), samples((1, 8, 8)))
+    found = layers(DCGANCritic((1, 8, 8), width=2, stages=1), samples((1, 8, 8)))
     assert [(layer.path, layer.kind, layer.shape, layer.parameters) for layer in found] == [
         ("layers.0", "Conv2d", (2, 4, 4), 34),
         ("layers.1", "LeakyReLU", (2, 4, 4), 0),

@@ -32,6 +32,7 @@ Kernel = Literal[4, 5]
 Head = Literal["dense", "max-pool"]
 
 SMALLEST_SIDE = 4
+FEWEST_STAGES = 2  # a single convolution makes a poor critic, and every multiple of 4 allows two
 WIDEST = 8
 
 
@@ -42,7 +43,7 @@ class DCGANGenerator(Network):
         shape: (C, H, W); H and W multiples of 4.
         latent_dim: Length of a latent, >= 1.
         width: Channels before the last layer; they double with each halving of the size, up to 8 times.
-        stages: How often the size doubles; by default from a smaller side of at most 4.
+        stages: How often the size doubles; by default from a smaller side of at most 4, at least twice.
         kernel: Side of the kernels.
         norm: After each layer but the last.
         activation: Between layers.
@@ -110,7 +111,7 @@ class DCGANCritic(Network):
     Args:
         shape: (C, H, W); H and W multiples of 4.
         width: Channels after the first layer; they double with each further one, up to 8 times.
-        stages: How often the size is halved; by default down to a smaller side of at most 4.
+        stages: How often the size is halved; by default down to a smaller side of at most 4, at least twice.
         kernel: Side of the kernels.
         norm: After each layer but the first.
         head: From the last features to the score: one dense layer over all of them, or global maxima first.
@@ -174,7 +175,7 @@ def halvings(shape: Sequence[int], kernel: int, stages: int | None) -> list[tupl
     Args:
         shape: (C, H, W).
         kernel: 4 halves rounding down, 5 rounding up.
-        stages: How many halvings, or None: until the smaller side is at most 4.
+        stages: How many halvings, or None: until the smaller side is at most 4, at least two.
 
     Raises:
         InputError: The shape is not a picture's with sides that are multiples of 4, or too small.
@@ -194,7 +195,7 @@ def halvings(shape: Sequence[int], kernel: int, stages: int | None) -> list[tupl
     if stages is not None:
         check_positive(stages=stages)
     sizes = [(height, breadth)]
-    while len(sizes) <= stages if stages is not None else (min(sizes[-1]) > SMALLEST_SIDE or len(sizes) == 1):
+    while len(sizes) <= (stages or FEWEST_STAGES) or (stages is None and min(sizes[-1]) > SMALLEST_SIDE):
         if min(sizes[-1]) == 1:
             raise InputError(
                 f"{stages} halvings of {height}x{breadth} leave nothing; use at most {len(sizes) - 1} stages."
@@ -234,7 +235,7 @@ class DCGAN:
     critic_width: int = 32
     """Channels of the critic's first layer; they double with each halving of the size."""
     stages: int | None = None
-    """Halvings of the size; None: down to a side of at most 4."""
+    """Halvings of the size; None: down to a side of at most 4, at least two."""
     kernel: Kernel = 4
     """Side of the kernels."""
     generator_norm: Norm = "batch"
@@ -246,7 +247,7 @@ class DCGAN:
     generator_activation: Activation = "relu"
     """Activation of the generator."""
     init: Init = "default"
-    """Initialisation of both: PyTorch's default or N(0, 0.02)."""
+    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02) or He's."""
 
     def build(self, shape: Sequence[int]) -> tuple[DCGANGenerator, DCGANCritic]:
         """A generator and a critic for pictures of this shape."""

@@ -141,7 +141,7 @@ class MLP:
     activation: Activation = "leaky-relu"
     """Activation of both."""
     init: Init = "default"
-    """Initialisation of both: PyTorch's default or N(0, 0.02)."""
+    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02) or He's."""
 
     def build(self, shape: Sequence[int]) -> tuple[MLPGenerator, MLPCritic]:
         """A generator and a critic for samples of this shape."""

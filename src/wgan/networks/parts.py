@@ -1,6 +1,7 @@
 """The pieces that every family shares: activations, norms, initialisation, checks."""
 
 from collections.abc import Callable, Sequence
+from math import prod, sqrt
 from typing import Any, Literal, get_args
 
 from torch import nn
@@ -9,7 +10,7 @@ from wgan.errors import InputError
 
 Norm = Literal["none", "batch", "layer", "group"]
 Activation = Literal["relu", "leaky-relu"]
-Init = Literal["default", "normal"]
+Init = Literal["default", "normal", "he"]
 
 NAMES: dict[str, tuple[str, ...]] = {
     "norm": get_args(Norm),
@@ -24,7 +25,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 GROUP_SIZE = 8
 
-
 VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
@@ -36,6 +36,9 @@ PICTURE_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "layer": lambda channels: nn.GroupNorm(1, channels),
     "group": lambda channels: nn.GroupNorm(max(1, channels // GROUP_SIZE), channels),
 }
+
+
+NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 
 
 class Network(nn.Module):
@@ -63,23 +66,32 @@ def activation_layer(name: str) -> nn.Module:
 
 
 def initialise(network: nn.Module, init: str) -> None:
-    """Draw the weights: ``normal`` is DCGAN's N(0, 0.02^2), norms' scales N(1, 0.02^2), biases zero.
+    """Draw the weights anew, with biases zero; ``default`` leaves them as PyTorch drew them.
 
-    Source: Radford, Metz, Chintala 2016, "Unsupervised Representation Learning with Deep
-    Convolutional GANs", section 4.
+    ``normal`` is DCGAN's: weights N(0, 0.02^2), norms' scales N(1, 0.02^2) (Radford, Metz, Chintala 2016,
+    "Unsupervised Representation Learning with Deep Convolutional GANs", section 4). ``he`` keeps the scale of
+    what goes through layers with ReLU: N(0, 2 / inputs of an output) (He, Zhang, Ren, Sun 2015, "Delving Deep
+    into Rectifiers", eq. 10); PyTorch's default is smaller by the factor sqrt 6 in every layer.
     """
     check_names(init=init)
     if init == "default":
         return
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            nn.init.normal_(module.weight, 0.0, 0.02 if init == "normal" else sqrt(2 / fan_in(module)))
+        elif init == "normal" and isinstance(module, NORM_LAYERS):
             nn.init.normal_(module.weight, 1.0, 0.02)
         else:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """How many inputs an output adds up, on average over the outputs of a strided transposed convolution."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.weight[:, 0].numel() / prod(layer.stride)
+    return layer.weight[0].numel()
 
 
 def check_names(**names: str) -> None:

@@ -131,7 +131,7 @@ SMALL = 16
 
 def _default(shape: tuple[int, ...]) -> Recipe:
     if len(shape) != 3:
-        return _default_vectors()
+        return _default_vectors(*shape)
     return _default_small() if max(shape[1:]) <= SMALL else _default_pictures()
 
 
@@ -153,25 +153,34 @@ def _default_small() -> Recipe:
 
 def _default_pictures() -> Recipe:
     return Recipe(
-        networks=DCGAN(latent_dim=64, generator_width=32, critic_width=32),
+        networks=DCGAN(latent_dim=64, generator_width=24, critic_width=24),
         constraint=GradientPenalty(10.0),
-        generator_optimiser=Adam(1e-3, (0.0, 0.9)),
-        critic_optimiser=Adam(1e-3, (0.0, 0.9)),
+        generator_optimiser=Adam(2e-3, (0.0, 0.99)),
+        critic_optimiser=Adam(2e-3, (0.0, 0.99)),
         n_critic=1,
         decay="linear",
-        ema=0.998,
+        ema=0.995,
+        penalty_every=4,
+        steps=6_000,
     )
 
 
-def _default_vectors() -> Recipe:
+def _default_vectors(dim: int) -> Recipe:
     return Recipe(
-        networks=MLP(latent_dim=8, generator_hidden=(256,) * 3, critic_hidden=(256,) * 3, activation="relu"),
+        networks=MLP(
+            latent_dim=min(max(2, dim), 128),
+            generator_hidden=(128,) * 3,
+            critic_hidden=(128,) * 3,
+            activation="relu",
+        ),
         constraint=GradientPenalty(0.1),
-        generator_optimiser=Adam(1e-3, (0.5, 0.9)),
-        critic_optimiser=Adam(1e-3, (0.5, 0.9)),
-        n_critic=2,
-        batch_size=256,
+        generator_optimiser=Adam(1e-3, (0.0, 0.9)),
+        critic_optimiser=Adam(1e-3, (0.0, 0.9)),
+        n_critic=1,
+        batch_size=128,
         decay="linear",
+        ema=0.995,
+        steps=8_000,
         cadence=Cadence(pictures=1000),
     )
 
@@ -230,7 +239,14 @@ def _dcgan_adam(shape: tuple[int, ...]) -> Recipe:
 
 def _dcgan_gp(shape: tuple[int, ...]) -> Recipe:
     return Recipe(
-        networks=DCGAN(latent_dim=128, generator_width=64, critic_width=64, kernel=5, generator_norm="none"),
+        networks=DCGAN(
+            latent_dim=128,
+            generator_width=64,
+            critic_width=64,
+            kernel=5,
+            generator_norm="none",
+            init="he",
+        ),
         constraint=GradientPenalty(10.0),
         generator_optimiser=Adam(1e-4, (0.5, 0.9)),
         critic_optimiser=Adam(1e-4, (0.5, 0.9)),
@@ -289,7 +305,9 @@ def _toy_clip(shape: tuple[int, ...]) -> Recipe:
 
 
 def _toy_networks() -> MLP:
-    return MLP(latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu")
+    return MLP(
+        latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu", init="he"
+    )
 
 
 RECIPES: dict[str, Published] = {
