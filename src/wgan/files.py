@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ def storing(path: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise StorageError(
             f"Cannot write {path}: {reason}. What was there before is untouched; "
-            "free or choose another place and run the same command again."
+            "make room or choose another place, and run the same command again."
         ) from error
 
 
@@ -52,6 +53,14 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
                 partial.unlink()
             raise
         sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wgan.errors import InputError
-from wgan.files import storing, sync_file, sync_folder, write_atomically
+from wgan.files import remove, storing, sync_file, sync_folder, write_atomically
 
 Tensors = Mapping[str, Tensor]
 
@@ -55,7 +55,7 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
     final = folder / f"{step:08d}"
     partial = folder / f".{step:08d}.partial"
     with storing(final):
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         partial.mkdir(parents=True)
         try:
             for name, tensors in groups.items():
@@ -64,7 +64,7 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
             _write_index(partial / "checkpoint.json", {"step": step, "sha256": sums})
             for file in partial.iterdir():
                 sync_file(file)
-            shutil.rmtree(final, ignore_errors=True)
+            remove(final)
             partial.rename(final)
         except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -75,7 +75,7 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
         found = _all(folder)
         last = found.index(final) + 1
         for other in found[: max(0, last - keep)] + found[last:]:
-            shutil.rmtree(other)
+            remove(other)
     return final
 
 

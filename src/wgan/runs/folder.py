@@ -11,7 +11,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wgan.errors import InputError
-from wgan.files import storing, sync_file, write_atomically
+from wgan.files import remove, storing, sync_file, write_atomically
 
 FORMAT = 1
 """The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""
@@ -165,7 +164,7 @@ class RunFolder:
                     picture.unlink()
             for folder in (self.path, self.checkpoints, self.samples):
                 for partial in folder.glob(".*.partial"):
-                    shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+                    remove(partial)
 
     def pictures(self) -> list[Path]:
         """The pictures in ``samples/``, in step order."""

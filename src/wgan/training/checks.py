@@ -7,7 +7,7 @@ from wgan.data import Source
 from wgan.errors import InputError
 from wgan.lipschitz import Chain, Constraint, score
 from wgan.losses import LOSSES, Loss
-from wgan.training.optimisers import DECAYS, Optimiser
+from wgan.training.optimisers import DECAYS, Optimiser, is_share
 
 
 def check_whole(**values: tuple[object, int]) -> None:
@@ -18,8 +18,8 @@ def check_whole(**values: tuple[object, int]) -> None:
 
 
 def check_share(name: str, value: float) -> None:
-    """Raise InputError for a number outside [0, 1)."""
-    if not 0 <= value < 1:
+    """Raise InputError for anything but a number in [0, 1)."""
+    if not is_share(value):
         raise InputError(f"{name} must be in [0, 1), not {value!r}.")
 
 
@@ -61,8 +61,10 @@ def check_optimisers(**optimisers: Optimiser) -> None:
 
 
 def check_trainable(**networks: nn.Module) -> None:
-    """Raise InputError for a network without a weight to learn."""
+    """Raise InputError for what is no network, or one without a weight to learn."""
     for name, network in networks.items():
+        if not isinstance(network, nn.Module):
+            raise InputError(f"{name} must be a torch module, not {network!r}.")
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"The {name} {type(network).__name__} has no weights to train.")
 

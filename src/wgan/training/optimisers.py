@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules, as settings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
@@ -33,10 +33,10 @@ class Adam:
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(f"Adam needs two betas in [0, 1), not {self.betas}.")
-        if not 0 < self.eps < float("inf"):
-            raise InputError(f"Adam needs eps > 0, not {self.eps}.")
+        if not (isinstance(self.betas, Sequence) and len(self.betas) == 2 and all(map(is_share, self.betas))):
+            raise InputError(f"Adam needs two betas in [0, 1), not {self.betas!r}.")
+        if not _is_positive(self.eps):
+            raise InputError(f"Adam needs eps > 0, not {self.eps!r}.")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
@@ -57,10 +57,10 @@ class RMSprop:
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
-        if not 0 <= self.alpha < 1:
-            raise InputError(f"RMSprop needs alpha in [0, 1), not {self.alpha}.")
-        if not 0 < self.eps < float("inf"):
-            raise InputError(f"RMSprop needs eps > 0, not {self.eps}.")
+        if not is_share(self.alpha):
+            raise InputError(f"RMSprop needs alpha in [0, 1), not {self.alpha!r}.")
+        if not _is_positive(self.eps):
+            raise InputError(f"RMSprop needs eps > 0, not {self.eps!r}.")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
@@ -71,5 +71,14 @@ Optimiser = Adam | RMSprop
 
 
 def _check_rate(rate: float) -> None:
-    if not 0 < rate < float("inf"):
-        raise InputError(f"A learning rate must be a finite number > 0, not {rate}.")
+    if not _is_positive(rate):
+        raise InputError(f"A learning rate must be a finite number > 0, not {rate!r}.")
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < float("inf")
+
+
+def is_share(value: object) -> bool:
+    """Whether this is a number in [0, 1)."""
+    return isinstance(value, int | float) and 0 <= value < 1

@@ -41,13 +41,11 @@ def check(folder: RunFolder, config: Mapping[str, Any]) -> None:
 
 
 def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Make the folder, locked, this run's: write the configuration, or the new number of steps.
+    """Make the folder, checked and locked, this run's: write the configuration, or the new number of steps.
 
     Raises:
-        InputError: See :func:`check`; another process may have been faster.
         StorageError: The file system refuses.
     """
-    check(folder, config)
     if not folder.exists:
         folder.write_config(config)
         return

@@ -150,13 +150,16 @@ class Trainer:
         checks.check_whole(steps=(steps, 1))
         folder = RunFolder(Path(run_dir))
         config = self.config(steps)
+        if start is not None:
+            config["origin"]["start"] = str(start)
         check(folder, config)
         state = self.state()
         if start is not None and not saved_steps(folder.checkpoints):
             branch(state, RunFolder(Path(start)))
         with folder.locked():
-            claim(folder, config)
+            check(folder, config)  # another process may have been faster
             resume(state, folder)
+            claim(folder, config)
             recorder = Recorder(folder, self.cadence, self.monitors, self.n_critic * self.batch_size)
             recorder.start(config, state.step)
             with recorder.telling_outcome(), Signals() as signals:

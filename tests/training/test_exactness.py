@@ -1,0 +1,180 @@
+"""An interrupted run that goes on is the run that was not interrupted, bit for bit."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from small_runs import (
+    BOTH_ADAM,
+    BOTH_RMSPROP,
+    Hook,
+    assert_same_run,
+    critic,
+    last,
+    output_of,
+    run_python,
+    trainer,
+    tree,
+)
+from torch import nn
+
+from wgan.lipschitz import Chain, WeightClipping
+from wgan.training import Adam, Cadence, RMSprop
+
+STEPS = 60
+CASES = {
+    "adam": BOTH_ADAM,
+    "rmsprop": BOTH_RMSPROP,
+    "mixed, clipped": {
+        "generator_optimiser": Adam(1e-3, (0.9, 0.999)),
+        "critic_optimiser": RMSprop(1e-3),
+        "constraint": WeightClipping(0.05),
+    },
+    "relativistic, unconstrained": {"loss": "relativistic", "constraint": Chain(), "n_critic": 1},
+}
+every_case = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+
+
+@every_case
+def test_a_longer_run_equals_a_shorter_one_gone_on_with(tmp_path: Path, settings):
+    trainer(**settings).fit(STEPS, tmp_path / "straight")
+    trainer(**settings).fit(25, tmp_path / "resumed")
+    assert last(tmp_path / "resumed").tensors["window"].keys() >= {"penalty.sum", "penalty.count"}
+    trainer(**settings).fit(STEPS, tmp_path / "resumed")
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+
+
+@every_case
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_a_run_interrupted_while_its_rates_decay(tmp_path: Path, settings, decay: str):
+    settings = settings | {"decay": decay, "cadence": Cadence(log=10, pictures=25, checkpoint=1000)}
+    trainer(**settings).fit(STEPS, tmp_path / "straight")
+    interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 25 else None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(**settings, monitors=[interrupt]).fit(STEPS, tmp_path / "resumed")
+    assert last(tmp_path / "resumed").step == 25
+    trainer(**settings).fit(STEPS, tmp_path / "resumed")
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight")
+
+
+def test_the_same_trainer_may_go_on(tmp_path: Path):
+    trainer().fit(30, tmp_path / "straight")
+    same = trainer()
+    same.fit(10, tmp_path / "resumed")
+    same.fit(30, tmp_path / "resumed")
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+
+
+def test_being_interrupted_at_every_step(tmp_path: Path):
+    cadence = Cadence(log=3, pictures=1, checkpoint=4)
+    trainer(cadence=cadence, decay="linear").fit(12, tmp_path / "straight")
+    for _ in range(12):
+        monitor = Hook(lambda step: signal.raise_signal(signal.SIGINT) if 0 < step < 12 else None)
+        try:
+            trainer(cadence=cadence, decay="linear", monitors=[monitor]).fit(12, tmp_path / "resumed")
+        except KeyboardInterrupt:
+            assert monitor.outcomes == ["interrupted"]
+    assert monitor.outcomes == ["finished"]
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight")
+
+
+def test_a_finished_run_asked_for_again_stays_as_it_is(tmp_path: Path):
+    trainer().fit(20, tmp_path)
+    before = tree(tmp_path)
+    trainer().fit(20, tmp_path)
+    trainer().fit(7, tmp_path)
+    assert tree(tmp_path) == before
+
+
+def test_a_checkpoint_from_elsewhere_in_the_run_leads_to_the_same_end(tmp_path: Path):
+    """A history that is ahead of the last checkpoint, as a crash leaves it, is written again."""
+    cadence = Cadence(log=5, pictures=10, checkpoint=10, keep=9)
+    trainer(cadence=cadence).fit(40, tmp_path / "straight")
+    trainer(cadence=cadence).fit(40, tmp_path / "resumed")
+    for step in (20, 30, 40):
+        (tmp_path / "resumed" / "checkpoints" / f"{step:08d}").rename(tmp_path / f"{step}")
+    trainer(cadence=cadence).fit(40, tmp_path / "resumed")
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight")
+
+
+# Starts runs in processes of their own and kills each after a random time: one third in their start, one
+# third anywhere after some steps, one third when next they write a checkpoint.
+KILLING = """
+    import os, random, signal, sys, time
+    from pathlib import Path
+    import small_runs
+    import torch._dynamo  # which every process would load anew with its first step
+    from wgan.runs import saved_steps
+    from wgan.training import Cadence
+
+    straight, resumed, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+
+    def start(folder):
+        process = os.fork()
+        if process == 0:
+            cadence = Cadence(log=4, pictures=7, checkpoint=1)
+            small_runs.trainer(cadence=cadence, decay="cosine").fit(steps, folder)
+            os._exit(0)
+        return process
+
+    def wait(process, condition):
+        while not condition():
+            assert os.waitpid(process, os.WNOHANG)[0] == 0, "the run was over too soon"
+            time.sleep(0.0005)
+
+    def last():
+        return max(saved_steps(resumed / "checkpoints"), default=-1)
+
+    def writing():
+        return bool(list(resumed.glob("checkpoints/.*.partial")))
+
+    assert os.waitpid(start(straight), 0)[1] == 0
+    rng = random.Random(0)
+    for kill in range(9):
+        before = last()
+        process = start(resumed)
+        if kill % 3 == 0:
+            time.sleep(rng.uniform(0, 0.05))
+        else:
+            reached = before + rng.randint(1, 3)
+            wait(process, lambda: last() >= reached)
+            begin = time.monotonic()
+            wait(process, lambda: last() > reached)
+            time.sleep(rng.uniform(0, time.monotonic() - begin))
+        if kill % 3 == 2:
+            wait(process, writing)
+        os.kill(process, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(process, 0)[1])
+        print(last(), writing(), flush=True)
+    assert os.waitpid(start(resumed), 0)[1] == 0
+"""
+
+
+def test_a_run_killed_at_random_moments(tmp_path: Path):
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    found = output_of(run_python(KILLING, straight, resumed, 40)).splitlines()
+    assert found[0].startswith("-1"), "none before the first checkpoint"
+    assert len({line.split()[0] for line in found}) > 4, "few in the midst of the run"
+    assert any(line.endswith("True") for line in found), "none while a checkpoint was being written"
+    assert_same_run(resumed, straight)
+
+
+class Mean(nn.Module):
+    """The mean of each sample."""
+
+    def forward(self, samples):
+        return samples.mean(1)
+
+
+def test_weights_that_are_tied_survive(tmp_path: Path):
+    def tied():
+        made = critic(width=64)
+        made[4] = made[1]  # the same layer twice, then a mean
+        made.append(Mean())
+        return made
+
+    settings = {"critic": None, "constraint": Chain()}
+    trainer(**settings | {"critic": tied()}).fit(20, tmp_path / "straight")
+    trainer(**settings | {"critic": tied()}).fit(5, tmp_path / "resumed")
+    trainer(**settings | {"critic": tied()}).fit(20, tmp_path / "resumed")
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
