@@ -23,6 +23,7 @@ from wgan.lipschitz import (
     GradientPenalty,
     LipschitzPenalty,
     MaxGradientPenalty,
+    Orthogonal,
     SpectralNormalisation,
     WeightClipping,
     mixes_samples,
@@ -42,6 +43,7 @@ MEMBERS: list[Constraint] = [
     R1(gamma=3.0),
     R2(gamma=0.5),
     SpectralNormalisation(iterations=2),
+    Orthogonal(iterations=3, sort="none"),  # what sorting does to a critic has its own tests
     Chain(WeightClipping(c=0.5), LipschitzPenalty(target=0.0), R1(gamma=2.0)),
 ]
 PENALTIES = [member for member in MEMBERS if isinstance(member, InputGradientPenalty)]
@@ -321,6 +323,7 @@ SLOPES: list[tuple[Constraint, Callable[[float], float]]] = [
     (Chain(R1(gamma=2.0), GradientPenalty(weight=1.0)), lambda s: s**2 + (s - 1) ** 2),
     (WeightClipping(), lambda s: 0.0),
     (SpectralNormalisation(), lambda s: 0.0),
+    (Orthogonal(), lambda s: 0.0),
 ]
 
 
@@ -721,8 +724,10 @@ POSITIVE = [
     (R1, "gamma"),
     (R2, "gamma"),
     (SpectralNormalisation, "iterations"),
+    (Orthogonal, "iterations"),
 ]
 NOT_NEGATIVE = [(GradientPenalty, "target"), (LipschitzPenalty, "target"), (DRAGAN, "target")]
+NAMED = [(Orthogonal, "sort")]
 
 
 @pytest.mark.parametrize(
@@ -730,7 +735,9 @@ NOT_NEGATIVE = [(GradientPenalty, "target"), (LipschitzPenalty, "target"), (DRAG
     [
         *[(*case, value) for case in POSITIVE for value in (0, -1, nan, inf, -inf, "1", None)],
         *[(*case, value) for case in NOT_NEGATIVE for value in (-0.1, nan, inf, "1", None)],
+        *[(*case, value) for case in NAMED for value in ("", "some", 2, None)],
         (SpectralNormalisation, "iterations", 1.5),
+        (Orthogonal, "iterations", 1.5),
     ],
 )
 def test_settings_that_cannot_work_are_refused(constraint: type[Constraint], setting: str, value: object):
@@ -740,7 +747,7 @@ def test_settings_that_cannot_work_are_refused(constraint: type[Constraint], set
 
 def test_every_setting_is_in_the_table_of_refusals():
     settings = {(c, field.name) for c in CONSTRAINTS.values() if c is not Chain for field in fields(c)}
-    assert settings == {*POSITIVE, *NOT_NEGATIVE}
+    assert settings == {*POSITIVE, *NOT_NEGATIVE, *NAMED}
 
 
 @pytest.mark.parametrize("stranger", [3, None, R1, (R1(),)])

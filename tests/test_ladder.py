@@ -16,7 +16,7 @@ LEVELS = {
     **dict.fromkeys(
         ["files", "devices"], 0
     ),  # the machine's side of the ground; mathematics has no use for it
-    **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "pictures"], 1),
+    **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "pictures", "bracket"], 1),
     **dict.fromkeys(["training"], 2),
     **dict.fromkeys(["cli"], 4),
     **dict.fromkeys(["", "__main__"], 5),  # the package's front and its command may import anything

@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wgan.auditing import audit
+    from wgan.bracket import Bracket
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
     from wgan.sampling import Sampler
     from wgan.training import Trainer
 
 _HOMES = {
+    "Bracket": "wgan.bracket",
     "DivergenceError": "wgan.errors",
     "InputError": "wgan.errors",
     "MissingExtraError": "wgan.errors",
@@ -19,10 +22,15 @@ _HOMES = {
     "StorageError": "wgan.errors",
     "Trainer": "wgan.training",
     "WganError": "wgan.errors",
+    "audit": "wgan.auditing",
 }
-_MODULES = ("data", "lipschitz", "losses", "monitors", "networks", "pictures", "runs", "sampling", "training")
+_MODULES = (
+    *("auditing", "bracket", "data", "lipschitz", "losses", "metrics", "monitors", "networks"),
+    *("pictures", "runs", "sampling", "training", "transport"),
+)
 
 __all__ = [
+    "Bracket",
     "DivergenceError",
     "InputError",
     "MissingExtraError",
@@ -30,6 +38,7 @@ __all__ = [
     "StorageError",
     "Trainer",
     "WganError",
+    "audit",
 ]
 
 

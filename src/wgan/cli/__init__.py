@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "Train a generator; the same command again goes on where it was.",
     "sample": "Draw samples from a trained generator.",
     "animate": "Make a GIF of a run's pictures over its steps.",
+    "audit": "Bracket the Wasserstein distance of two sample sets.",
     "recipes": "List the recipes, or print one whole.",
 }
 """Each command's module in this package, and what it does."""

@@ -1,7 +1,9 @@
 """Everything that keeps a critic Lipschitz: the constraints of the literature, as three hooks each."""
 
+from wgan.lipschitz.certificate import Certificate, LayerBound, certify
 from wgan.lipschitz.clipping import WeightClipping
 from wgan.lipschitz.constraint import Chain, Constraint
+from wgan.lipschitz.orthogonal import GroupSort, Orthogonal, orthonormalise
 from wgan.lipschitz.penalties import DRAGAN, R1, R2, GradientPenalty, LipschitzPenalty, MaxGradientPenalty
 from wgan.lipschitz.scores import mixes_samples, score, score_pair
 from wgan.lipschitz.spectral import SpectralNormalisation
@@ -17,6 +19,7 @@ CONSTRAINTS: dict[str, type[Constraint]] = {
         R1,
         R2,
         SpectralNormalisation,
+        Orthogonal,
         Chain,
     )
 }
@@ -26,14 +29,20 @@ __all__ = [
     "DRAGAN",
     "R1",
     "R2",
+    "Certificate",
     "Chain",
     "Constraint",
     "GradientPenalty",
+    "GroupSort",
+    "LayerBound",
     "LipschitzPenalty",
     "MaxGradientPenalty",
+    "Orthogonal",
     "SpectralNormalisation",
     "WeightClipping",
+    "certify",
     "mixes_samples",
+    "orthonormalise",
     "score",
     "score_pair",
 ]

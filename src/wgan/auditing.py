@@ -1,0 +1,255 @@
+r"""The auditor: a critic of its own, fitted on frozen samples and certified, that brackets W1.
+
+It is another network than the one that trains a generator, for a better estimate of W1 does not make a
+better generator (Stanczuk et al. 2021; Mallasto, Montufar, Gerolin 2019). It never sees the samples on which
+its bound is measured.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from wgan.bracket import Bracket, check_confidence, lower_bound, upper_bound
+from wgan.errors import InputError
+from wgan.lipschitz import Orthogonal, certify, score_pair
+from wgan.losses import gap
+from wgan.networks import MLPCritic
+
+Samples = npt.ArrayLike | Tensor
+
+FEWEST = 64
+"""Samples of each set: fewer leave nothing to fit on and nothing to measure on."""
+BATCH = 4096
+"""Samples scored at once."""
+CHECKS = 20
+"""How often the fit is held against samples set aside; the best state is kept."""
+
+
+@final
+@dataclass(frozen=True)
+class Fit:
+    """How the auditing critic is fitted: Adam, its rate decayed to zero, on a network of full sorts.
+
+    Source: Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section 5.2.
+    """
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    """Widths of the hidden layers."""
+    steps: int = 600
+    """Steps, >= 1."""
+    batch_size: int = 1024
+    """Samples of each side a step, at most; all where there are fewer."""
+    lr: float = 2e-3
+    """Learning rate at first, > 0."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of Adam's moments."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("steps", self.steps), ("batch_size", self.batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        if not 0 < self.lr < float("inf"):
+            raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
+
+
+Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]
+"""Draws a batch of each side: (n, d) and (n, d)."""
+
+
+def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> nn.Module:
+    """A critic of Lipschitz constant at most 1, fitted to tell the two sides apart as far as it can.
+
+    Args:
+        draw: Fresh or frozen batches to fit on.
+        dim: d.
+        fit: How.
+        seed: Of the first weights and the batches.
+        check: Samples set aside: the state with the largest gap on them is kept; None: the last.
+
+    Returns:
+        The critic: (N, d) to (N,), in evaluation mode.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        critic = MLPCritic((dim,), hidden=fit.hidden, activation="relu")
+    constraint = Orthogonal()
+    constraint.wrap(critic)
+    rng = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=fit.lr, betas=fit.betas, fused=True)
+    best = _Best(critic, check, rng)
+    for step in range(fit.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = fit.lr * (1 - step / fit.steps)
+        loss = -gap(*score_pair(critic, *draw(rng)))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        constraint.project(critic)
+        if (step + 1) % max(1, fit.steps // CHECKS) == 0:
+            best.consider()
+    return best.settle()
+
+
+def audit(
+    p: Samples,
+    q: Samples,
+    *,
+    confidence: float = 0.99,
+    minutes: float | None = None,
+    seed: int = 0,
+    fit: Fit | None = None,
+) -> Bracket:
+    r"""Bracket W1 between the laws behind two sample sets.
+
+    Half of each set fits the critic (an eighth of it decides when to stop), the other half measures the lower
+    bound; all of both sets measure the upper bound.
+
+    Args:
+        p: (n, *shape), n >= 64, an array or a tensor; independent samples.
+        q: (m, *shape), m >= 64.
+        confidence: That both bounds hold, in (0, 1).
+        minutes: How long the fit may take, > 0; its speed is measured first. None: ``fit.steps``.
+        seed: Of the fit and of the split, in [0, 2^63).
+        fit: How the critic is fitted.
+
+    Returns:
+        The bracket.
+
+    Raises:
+        InputError: The sets have different shapes, are too small or not finite, or an argument is out of its
+            range.
+    """
+    check_confidence(confidence)
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InputError(f"seed must be a whole number in [0, 2^63), not {seed!r}.")
+    points_p, points_q = _points("the first set", p), _points("the second set", q)
+    if points_p.shape[1:] != points_q.shape[1:]:
+        raise InputError(
+            f"The sets hold samples of {points_p.shape[1]} and of {points_q.shape[1]} numbers; W1 needs "
+            "samples of one shape."
+        )
+    unit = _Unit.of(points_p, points_q)
+    sides = [_split(unit.shrink(points), seed + side) for side, points in enumerate((points_p, points_q))]
+    (fit_p, check_p, test_p), (fit_q, check_q, test_q) = sides
+    how = fit or Fit()
+    draw = _frozen(fit_p, fit_q, how.batch_size)
+    dim = points_p.shape[1]
+    if minutes is not None:
+        how = replace(how, steps=_affordable(draw, dim, how, minutes))
+    critic = fit_critic(draw, dim, fit=how, seed=seed, check=lambda rng: (check_p, check_q))
+    certificate = certify(critic).bound
+    assert certificate is not None
+    fitted = _scores(critic, fit_p), _scores(critic, fit_q)
+    tested = _scores(critic, test_p), _scores(critic, test_q)
+    error = (1 - confidence) / 2
+    limits = (min(map(np.min, fitted)), max(map(np.max, fitted)))
+    lower = lower_bound(*tested, certificate=certificate, limits=limits, error=error)
+    return Bracket(
+        lower=unit.scale * lower,
+        upper=upper_bound(points_p, points_q, error=error),
+        estimate=unit.scale * float(tested[0].mean() - tested[1].mean()) / certificate,
+        certificate=certificate,
+        confidence=confidence,
+        n_p=len(points_p),
+        n_q=len(points_q),
+        gap_fitted=unit.scale * float(fitted[0].mean() - fitted[1].mean()) / certificate,
+    )
+
+
+@dataclass
+class _Best:
+    """The state of a critic with the largest gap on samples set aside."""
+
+    critic: nn.Module
+    check: Draw | None
+    rng: torch.Generator
+    gap: float = -float("inf")
+
+    def __post_init__(self) -> None:
+        self.state = {name: value.clone() for name, value in self.critic.state_dict().items()}
+
+    @torch.no_grad()
+    def consider(self) -> None:
+        if self.check is None:
+            return
+        found = float(gap(*score_pair(self.critic, *self.check(self.rng))))
+        if found > self.gap:
+            self.gap = found
+            self.state = {name: value.clone() for name, value in self.critic.state_dict().items()}
+
+    def settle(self) -> nn.Module:
+        if self.check is not None:
+            self.critic.load_state_dict(self.state)
+        return self.critic.eval()
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Where the pooled samples lie and how large they are: a critic fits best at size one."""
+
+    centre: npt.NDArray[np.float64]
+    scale: float
+
+    @classmethod
+    def of(cls, *sets: npt.NDArray[np.float64]) -> "_Unit":
+        pooled = np.concatenate(sets)
+        centre = pooled.mean(0)
+        return cls(centre, float(np.sqrt(np.square(pooled - centre).mean())) or 1.0)
+
+    def shrink(self, points: npt.NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(((points - self.centre) / self.scale).astype(np.float32))
+
+
+def _points(name: str, samples: Samples) -> npt.NDArray[np.float64]:
+    array = samples.detach().cpu().numpy() if isinstance(samples, Tensor) else np.asarray(samples)
+    if array.dtype.kind not in "fiu" or array.ndim < 1 or len(array) < FEWEST:
+        raise InputError(
+            f"An audit needs at least {FEWEST} samples of numbers in each set; {name} is of type "
+            f"{array.dtype} and shape {array.shape}."
+        )
+    points = array.reshape(len(array), -1).astype(np.float64)
+    if not np.isfinite(points).all():
+        bad = np.flatnonzero(~np.isfinite(points).all(1))
+        raise InputError(f"{len(bad)} samples of {name} hold NaN or infinity, the first at index {bad[0]}.")
+    return points
+
+
+def _split(points: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples to fit on, to stop by, to measure on: 7/16, 1/16 and 1/2 of them."""
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))
+    half = len(points) // 2
+    check = max(1, half // 8)
+    return points[order[check:half]], points[order[:check]], points[order[half:]]
+
+
+def _frozen(p: Tensor, q: Tensor, batch_size: int) -> Draw:
+    count = min(batch_size, len(p), len(q))
+
+    def draw(rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        rows = (torch.randint(len(side), (count,), generator=rng) for side in (p, q))
+        return p[next(rows)], q[next(rows)]
+
+    return draw
+
+
+def _affordable(draw: Draw, dim: int, fit: Fit, minutes: float) -> int:
+    if not (isfinite(minutes) and minutes > 0):
+        raise InputError(f"minutes must be a finite number > 0, not {minutes!r}.")
+    trial = 5
+    fit_critic(draw, dim, fit=replace(fit, steps=1))
+    start = time.perf_counter()
+    fit_critic(draw, dim, fit=replace(fit, steps=trial))
+    return max(1, int(60 * minutes * trial / (time.perf_counter() - start)))
+
+
+@torch.no_grad()
+def _scores(critic: nn.Module, points: Tensor) -> npt.NDArray[np.float64]:
+    scores: npt.NDArray[np.float64] = torch.cat([critic(part) for part in torch.split(points, BATCH)]).numpy()
+    return scores.astype(np.float64)

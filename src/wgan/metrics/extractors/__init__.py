@@ -1,0 +1,67 @@
+"""What turns samples into features; each with a name and a hash, so that a number can be traced to it."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from wgan.devices import find_device
+from wgan.errors import InputError
+from wgan.metrics.extractors.classifier import Classifier, train_classifier
+from wgan.metrics.extractors.efficientnet import load_efficientnet
+from wgan.metrics.extractors.extractor import PIXELS, Extractor, from_callable
+from wgan.metrics.extractors.inception import FID_HASH, load_inception
+
+__all__ = [
+    "EXTRACTORS",
+    "FID_HASH",
+    "PIXELS",
+    "Classifier",
+    "Extractor",
+    "from_callable",
+    "load_extractor",
+    "train_classifier",
+]
+
+
+def _pixels(weights: Path | None, _device: torch.device) -> Extractor:
+    if weights is not None:
+        raise InputError(f"Extractor 'pixels' has no weights; leave out {weights}.")
+    return PIXELS
+
+
+def _classifier(weights: Path | None, device: torch.device) -> Extractor:
+    if weights is None:
+        raise InputError(
+            "Extractor 'classifier' needs the file of one trained on this kind of data; train it first."
+        )
+    return Classifier.load(weights, device=str(device)).extractor
+
+
+EXTRACTORS: dict[str, Callable[[Path | None, torch.device], Extractor]] = {
+    "pixels": _pixels,
+    "efficientnet-lite0": load_efficientnet,
+    "inception": load_inception,
+    "classifier": _classifier,
+}
+"""Every extractor by name; each is made from the path of its weights, or None, and a device."""
+
+
+def load_extractor(name: str, weights: str | Path | None = None, *, device: str = "auto") -> Extractor:
+    """An extractor by name.
+
+    Args:
+        name: One of EXTRACTORS.
+        weights: The file of its weights, where it is not to be found by itself.
+        device: Where it computes; 'auto' is a GPU if there is one.
+
+    Raises:
+        InputError: There is no such extractor or device, or the file is not its weights.
+        MissingExtraError: An optional package is needed; the message names the extra.
+    """
+    if name not in EXTRACTORS:
+        close = difflib.get_close_matches(name, EXTRACTORS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(EXTRACTORS)}."
+        raise InputError(f"There is no extractor {name!r}; {hint}")
+    return EXTRACTORS[name](None if weights is None else Path(weights), find_device(device))

@@ -1,0 +1,110 @@
+"""The Inception network of the official FID, by torch-fidelity, with its weights and its protocol.
+
+Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule", section 4; the weights are those
+of the authors' TensorFlow graph of 2015-12-05, converted by torch-fidelity's author.
+"""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import Tensor
+
+from wgan.errors import InputError, MissingExtraError
+from wgan.files import storing
+from wgan.metrics.extractors.extractor import Extractor, coloured, digest
+from wgan.metrics.extractors.weights import read_known
+
+WIDTH = 2048
+RESIZE = "bilinear as in TensorFlow 1, to 299x299"
+WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+WEIGHTS_NAME = "weights-inception-2015-12-05-6726825d.pth"
+WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS_NAME}"
+
+_RULES = f"inception; bytes; {RESIZE}; (byte - 128) / 128; grey tiled; pool3"
+FID_HASH = digest({}, WEIGHTS_SHA256, _RULES)
+"""The hash of the one extractor whose Frechet distance is called FID."""
+
+
+def load_inception(weights: Path | None, device: torch.device) -> Extractor:
+    """The extractor of width 2,048 by which numbers compare with papers.
+
+    Pictures are rounded to bytes first, as files are.
+
+    Args:
+        weights: The file `WEIGHTS_NAME`; where None it is downloaded once, into torch's hub folder.
+        device: Where it computes.
+
+    Raises:
+        MissingExtraError: torch-fidelity is not installed.
+        InputError: The file is another one, or cannot be had.
+        StorageError: The download cannot be kept.
+    """
+    path = weights or _downloaded()
+    content = read_known(path, WEIGHTS_SHA256, "the Inception weights of the official FID")
+    network = build(content).to(device)
+
+    def features(pictures: Tensor) -> Tensor:
+        found: Tensor = network(to_bytes(coloured(pictures)))[0]
+        return found
+
+    return Extractor("inception", FID_HASH, RESIZE, WIDTH, features, device)
+
+
+def to_bytes(pictures: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
+    return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def build(weights: Any) -> torch.nn.Module:  # noqa: ANN401 - a path or an open file, as torch.load takes
+    """The network with weights that are known to be sound: torch-fidelity unpickles what it is given.
+
+    Raises:
+        MissingExtraError: torch-fidelity is not installed.
+    """
+    module = _network_module()
+    network: torch.nn.Module = module.FeatureExtractorInceptionV3("inception", ["2048"], weights)
+    return network.eval()
+
+
+def _network_module() -> ModuleType:
+    """The one module of torch-fidelity that holds the network.
+
+    The package's front imports torchvision, which this needs not, and which fails where it was built for
+    another torch; so the module is imported behind a front that is empty.
+    """
+    package = find_spec("torch_fidelity")
+    if package is None:
+        raise MissingExtraError("Extractor 'inception' needs torch-fidelity: pip install 'wgan[fid]'.")
+    name = "torch_fidelity.feature_extractor_inceptionv3"
+    if "torch_fidelity" in sys.modules:
+        return import_module(name)
+    front = ModuleType("torch_fidelity")
+    front.__path__ = list(package.submodule_search_locations or [])
+    sys.modules["torch_fidelity"] = front
+    try:
+        return import_module(name)
+    finally:
+        for loaded in [key for key in sys.modules if key.partition(".")[0] == "torch_fidelity"]:
+            del sys.modules[loaded]
+
+
+def _downloaded() -> Path:
+    path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
+    if path.exists():
+        return path
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(WEIGHTS_URL, str(path), WEIGHTS_SHA256, progress=False)
+        except (URLError, RuntimeError) as error:
+            raise InputError(
+                f"Cannot download the Inception weights ({error}); fetch {WEIGHTS_URL} by other means and "
+                "give its path."
+            ) from error
+    return path

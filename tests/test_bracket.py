@@ -1,0 +1,178 @@
+"""The bracket: each bound errs to its own side, and no more often than it says."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from wgan.auditing import Fit, audit
+from wgan.bracket import lower_bound, upper_bound
+from wgan.cli import main
+from wgan.errors import InputError
+
+QUICK = Fit(hidden=(64, 64), steps=150, batch_size=256, lr=1e-2)
+
+
+def gaussian(count, dim, seed):
+    return np.random.default_rng(seed).normal(size=(count, dim))
+
+
+def shifted(count, dim, by, seed):
+    points = gaussian(count, dim, seed)
+    points[:, 0] += by
+    return points
+
+
+# ---------------------------------------------------------------------------------- the bounds
+
+
+def test_the_lower_bound_of_equal_scores_is_zero():
+    scores = np.linspace(-1, 1, 100)
+    assert lower_bound(scores, scores, certificate=1.0, limits=(-1, 1), error=0.01) == 0.0
+
+
+def test_the_lower_bound_is_the_gap_less_maurer_and_pontils_margins():
+    p, q = np.tile([2.0, 4.0], 500), np.tile([0.0, 1.0], 500)
+    log = math.log(2 / 0.005)
+    margins = sum(
+        math.sqrt(2 * scores.var(ddof=1) * log / 1000) + 7 * 5 * log / (3 * 999) for scores in (p, q)
+    )
+    bound = lower_bound(p, q, certificate=2.0, limits=(0.0, 5.0), error=0.01)
+    assert bound == pytest.approx((2.5 - margins) / 2)
+
+
+def test_scores_beyond_the_limits_count_as_the_limits():
+    p, q = np.full(1000, 100.0), np.zeros(1000)
+    assert lower_bound(p, q, certificate=1.0, limits=(0.0, 1.0), error=0.01) <= 1.0
+
+
+def test_the_lower_bound_errs_less_often_than_it_says():
+    # f(x) = x is 1-Lipschitz and optimal for a shift: W1 = 0.5 is what its mean gap estimates without bias.
+    rng = np.random.default_rng(0)
+    above = 0
+    for _ in range(400):
+        p, q = rng.normal(0.5, 1, 500), rng.normal(0, 1, 500)
+        above += lower_bound(p, q, certificate=1.0, limits=(-4, 4), error=0.1) > 0.5
+    assert above / 400 <= 0.1
+
+
+def test_the_upper_bound_errs_about_as_often_as_it_says_or_less():
+    rng = np.random.default_rng(0)
+    below = sum(
+        upper_bound(rng.normal(1, 1, (200, 1)), rng.normal(0, 1, (200, 1)), error=0.05) < 1.0
+        for _ in range(400)
+    )
+    assert below / 400 <= 0.075
+
+
+def test_more_samples_than_one_coupling_takes_are_coupled_in_batches():
+    x, y = gaussian(5000, 1, 0), shifted(5000, 1, 2.0, 1)
+    assert upper_bound(x, y, error=0.01) == pytest.approx(2.0, abs=0.15)
+
+
+# ---------------------------------------------------------------------------------- the audit
+
+
+@pytest.mark.parametrize("dim", [1, 2, 8])
+def test_the_bracket_of_a_shift_holds_the_truth(dim):
+    bracket = audit(shifted(2000, dim, 2.0, 1), gaussian(2000, dim, 0), fit=QUICK)
+    assert bracket.lower <= 2.0 <= bracket.upper
+    assert bracket.lower > 1.2
+    assert bracket.estimate == pytest.approx(2.0, abs=0.15)
+    assert bracket.certificate <= 1 + 1e-6
+    assert (bracket.n_p, bracket.n_q, bracket.confidence) == (2000, 2000, 0.99)
+
+
+def test_equal_laws_have_a_lower_bound_of_zero():
+    bracket = audit(gaussian(1000, 2, 0), gaussian(1000, 2, 1), fit=QUICK)
+    assert bracket.lower == 0.0
+    assert bracket.upper > 0.0
+
+
+def test_the_bracket_scales_with_the_data_and_does_not_move_with_them():
+    p, q = shifted(600, 2, 3.0, 1), gaussian(600, 2, 0)
+    small = audit(p, q, fit=QUICK)
+    large = audit(1000 * p + 5000, 1000 * q + 5000, fit=QUICK)
+    assert large.lower == pytest.approx(1000 * small.lower, rel=1e-3)
+    assert large.upper == pytest.approx(1000 * small.upper, rel=1e-6)
+
+
+def test_a_critic_that_learns_by_heart_shows_it():
+    slow = Fit(hidden=(64, 64), steps=150, batch_size=256)
+    bracket = audit(gaussian(128, 64, 0), gaussian(128, 64, 1), fit=slow)
+    assert bracket.gap_fitted > bracket.estimate + 0.5
+    assert bracket.lower == 0.0
+
+
+def test_an_audit_is_a_function_of_its_arguments_and_leaves_the_users_randomness_alone():
+    p, q = shifted(200, 2, 1.0, 1), gaussian(200, 2, 0)
+    torch.manual_seed(1)
+    first, state = audit(p, q, fit=QUICK, seed=3), torch.get_rng_state()
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert audit(torch.from_numpy(p), torch.from_numpy(q), fit=QUICK, seed=3) == first
+    assert audit(p, q, fit=QUICK, seed=4) != first
+
+
+@pytest.mark.parametrize(
+    ("change", "phrase"),
+    [
+        ({"p": np.zeros((100, 3))}, "samples of one shape"),
+        ({"p": np.zeros((63, 2))}, "at least 64 samples"),
+        ({"q": np.full((100, 2), np.nan)}, "NaN or infinity, the first at index 0"),
+        ({"q": np.array([["a", "b"]] * 100)}, "samples of numbers"),
+        ({"confidence": 1.0}, "strictly between 0 and 1"),
+        ({"confidence": float("nan")}, "strictly between 0 and 1"),
+        ({"minutes": 0.0}, "finite number > 0"),
+        ({"minutes": float("inf")}, "finite number > 0"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused(change, phrase):
+    arguments = {"p": np.zeros((100, 2)), "q": np.ones((100, 2)), "fit": QUICK} | change
+    with pytest.raises(InputError, match=phrase):
+        audit(**arguments)
+
+
+# ---------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def files(tmp_path):
+    np.savez(tmp_path / "p.npz", samples=shifted(200, 2, 5.0, 1), latents=np.zeros(3))
+    np.savez(tmp_path / "q.npz", gaussian(200, 2, 0))
+    return tmp_path
+
+
+def test_the_command_prints_one_json_object(files, capsys):
+    command = ["audit", str(files / "p.npz"), str(files / "q.npz"), "--json", "--minutes", "0.01"]
+    assert main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) >= {"lower", "upper", "estimate", "certificate", "confidence", "n_p", "n_q"}
+    assert told["lower"] <= 5.0 <= told["upper"]
+
+
+def test_the_command_tells_a_person_the_bracket(files, capsys):
+    assert main(["audit", str(files / "p.npz"), str(files / "q.npz"), "--minutes", "0.01"]) == 0
+    assert "<= W1 <=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("write", "phrase"),
+    [
+        (lambda path: None, "cannot be read"),
+        (lambda path: path.write_bytes(b"no archive"), "cannot be read"),
+        (lambda path: np.savez(path, a=np.zeros(3), b=np.zeros(3)), "name one of them `samples`"),
+        (lambda path: np.savez(path, samples=np.array([{}], dtype=object)), "cannot be read"),
+        (lambda path: np.savez(path, samples=np.zeros((10, 2))), "at least 64"),
+    ],
+)
+def test_the_command_refuses_bad_files(files, capsys, write, phrase):
+    bad = files / "bad.npz"
+    write(bad)
+    assert main(["audit", str(bad), str(files / "q.npz")]) == 2
+    error = capsys.readouterr().err
+    assert phrase in error
+    assert "Traceback" not in error

@@ -1,0 +1,459 @@
+"""1-Lipschitz networks: proven at every step of any training, and steep enough to measure W1."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.nn.utils import parametrize
+
+from wgan.errors import InputError
+from wgan.lipschitz import (
+    GroupSort,
+    Orthogonal,
+    SpectralNormalisation,
+    certify,
+    orthonormalise,
+    score_pair,
+)
+from wgan.lipschitz.operators import Convolution, convolution_norm
+from wgan.lipschitz.orthogonal import rescale
+from wgan.networks import DCGANCritic, MLPCritic
+from wgan.transport import wasserstein1, wasserstein1_shift
+
+seeds = st.integers(0, 2**32 - 1)
+SORTS = ("full", "pairs", "none")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def bound_of(critic: nn.Module, shape: tuple[int, ...] | None = None) -> float:
+    certificate = certify(critic, shape)
+    assert certificate.bound is not None, certificate.reason
+    return certificate.bound
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    return torch.linalg.svdvals(matrix.detach().double())
+
+
+# --------------------------------------------------------------------------------------- sorting
+
+
+@settings(max_examples=200)
+@given(seed=seeds, group=st.sampled_from([None, 2, 3, 4]), width=st.integers(1, 9), picture=st.booleans())
+def test_sorting_is_a_permutation_within_its_groups(seed: int, group: int | None, width: int, picture: bool):
+    shape = (3, width, 2, 2) if picture else (3, width)
+    x = torch.randn(*shape, generator=seeded(seed))
+    y = GroupSort(group)(x)
+    size = group or width
+    assert y.shape == x.shape
+    for start in range(0, width, size):
+        mine, given_ = y[:, start : start + size], x[:, start : start + size]
+        whole = mine.shape[1] == size
+        assert torch.equal(mine, given_.sort(dim=1).values if whole else given_)
+
+
+@settings(max_examples=50)
+@given(seed=seeds, group=st.sampled_from([None, 2, 3]), dim=st.sampled_from([1, -1]))
+def test_the_derivative_of_sorting_is_a_permutation(seed: int, group: int | None, dim: int):
+    x = torch.randn(1, 7, generator=seeded(seed), dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(GroupSort(group, dim), x).reshape(7, 7)
+    assert torch.equal(jacobian @ jacobian.T, torch.eye(7, dtype=torch.float64))
+    assert torch.autograd.gradgradcheck(GroupSort(group, dim), x.requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("group", [None, 2, 3])
+def test_sorting_in_every_precision_and_under_vmap(dtype: torch.dtype, group: int | None):
+    x = torch.randn(4, 6, generator=seeded()).to(dtype)
+    alone = torch.cat([GroupSort(group)(row[None]) for row in x])
+    assert alone.dtype == dtype
+    assert torch.equal(GroupSort(group)(x), alone)
+    assert torch.equal(vmap(lambda row: GroupSort(group)(row[None])[0])(x), alone)
+
+
+def test_sorting_prints_and_refuses():
+    assert repr(GroupSort(2)) == "GroupSort(group=2, dim=1)"
+    for group in (1, 0, -3, 2.0):
+        with pytest.raises(InputError, match="groups of at least 2"):
+            GroupSort(group)
+
+
+# ------------------------------------------------------------------------------------ dense layers
+
+
+@settings(max_examples=200)
+@given(
+    seed=seeds,
+    rows=st.integers(1, 12),
+    columns=st.integers(1, 12),
+    iterations=st.integers(1, 30),
+    exponent=st.integers(-6, 30),
+    rank=st.integers(1, 12),
+)
+def test_no_singular_value_ever_exceeds_one(
+    seed: int, rows: int, columns: int, iterations: int, exponent: int, rank: int
+):
+    """Converged or not, near or far, of any rank and any size: the iteration never leaves its domain."""
+    rng = seeded(seed)
+    weight = torch.randn(rows, rank, generator=rng) @ torch.randn(rank, columns, generator=rng)
+    weight = (10.0**exponent * weight).requires_grad_()
+    result = orthonormalise(weight, iterations)
+    assert singular_values(result).max() <= 1 + 1e-6
+    (gradient,) = torch.autograd.grad(result.sum(), weight)
+    assert torch.isfinite(gradient).all()
+
+
+@settings(max_examples=100)
+@given(seed=seeds, rows=st.integers(1, 12), columns=st.integers(1, 12), scale=st.floats(1e-6, 1e6))
+def test_it_converges_to_the_nearest_orthonormal_matrix(seed: int, rows: int, columns: int, scale: float):
+    weight = scale * torch.randn(rows, columns, generator=seeded(seed), dtype=torch.float64)
+    left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    enough = math.ceil(math.log(2 * values[0] / values[-1]) / math.log(1.4)) + 12
+    assert torch.allclose(orthonormalise(weight, enough), left @ right, atol=1e-9)
+
+
+def test_every_singular_value_below_the_root_of_three_goes_to_one():
+    for value in (0.5, 0.9, 1.0, 1.3):
+        result = orthonormalise(value * torch.eye(4, dtype=torch.float64), 8)
+        assert torch.allclose(result, torch.eye(4, dtype=torch.float64), atol=1e-9)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 6])
+def test_derivatives_are_those_of_finite_differences(iterations: int):
+    for scale in (0.01, 1.0, 100.0):
+        weight = scale * torch.randn(4, 3, generator=seeded(), dtype=torch.float64)
+        assert torch.autograd.gradcheck(lambda w: orthonormalise(w, iterations), weight.requires_grad_())
+
+
+def test_from_orthonormal_one_iteration_is_exact_derivatives_included():
+    start = torch.linalg.qr(torch.randn(5, 5, generator=seeded(), dtype=torch.float64))[0].requires_grad_()
+    direction = torch.randn(5, 5, generator=seeded(1), dtype=torch.float64)
+
+    def derivative(iterations: int) -> Tensor:
+        return torch.autograd.grad((orthonormalise(start, iterations) * direction).sum(), start)[0]
+
+    assert torch.allclose(orthonormalise(start, 1), start, atol=1e-14)
+    assert torch.allclose(derivative(1), derivative(20), atol=1e-12)
+
+
+def test_zero_stays_zero_with_a_finite_gradient():
+    weight = torch.zeros(3, 4, requires_grad=True)
+    result = orthonormalise(weight, 20)
+    (gradient,) = torch.autograd.grad(result.sum(), weight)
+    assert not result.any()
+    assert torch.isfinite(gradient).all()
+
+
+def test_a_batch_of_matrices_is_each_of_them():
+    weights = torch.randn(3, 5, 4, generator=seeded()) * torch.tensor([1e-3, 1.0, 1e3])[:, None, None]
+    together = orthonormalise(weights, 4)
+    assert torch.allclose(together, torch.stack([orthonormalise(w, 4) for w in weights]), atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------ convolutions
+
+
+@settings(max_examples=200)
+@given(data=st.data(), seed=seeds, scale=st.sampled_from([0.0, 1e-6, 1.0, 1e6]))
+def test_a_rescaled_convolution_is_never_above_one(data: st.DataObject, seed: int, scale: float):
+    dims = data.draw(st.sampled_from([1, 2, 2, 3]))
+    kernel, stride = (data.draw(st.tuples(*[st.integers(1, 4)] * dims)) for _ in range(2))
+    dilation = data.draw(st.tuples(*[st.integers(1, 2)] * dims))
+    groups, outputs, inputs = (data.draw(st.integers(1, 4)) for _ in range(3))
+    weight = scale * torch.randn(groups * outputs, inputs, *kernel, generator=seeded(seed))
+    weight = weight.requires_grad_()
+    described = Convolution(weight, stride, ((1, 1),) * dims, dilation, groups)
+    result = rescale(described)
+    (gradient,) = torch.autograd.grad(result.sum(), weight)
+    assert result.shape == weight.shape
+    assert torch.isfinite(gradient).all()
+    rescaled = Convolution(result.detach().double(), stride, ((1, 1),) * dims, dilation, groups)
+    assert convolution_norm(rescaled, None)[0] <= 1 + 1e-6
+    assert convolution_norm(rescaled, (9,) * dims)[0] <= 1 + 1e-6
+
+
+LAYERS = [
+    nn.Conv1d(3, 5, 3),
+    nn.Conv2d(3, 8, 4, stride=2, padding=1),
+    nn.Conv2d(16, 4, 4, stride=2, padding=1),
+    nn.Conv2d(8, 8, 5, stride=2, padding=2, groups=2),
+    nn.Conv2d(4, 6, 3, padding=2, dilation=2),
+    nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
+    nn.Conv3d(2, 3, 3, stride=(1, 2, 3)),
+    nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1),
+    nn.ConvTranspose1d(4, 2, 5, stride=3, output_padding=1),
+    nn.Linear(7, 7),
+    nn.Linear(3, 7),
+    nn.Linear(7, 3),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_a_wrapped_layer_starts_orthogonal(layer: nn.Module):
+    wrapped = Orthogonal().wrap(nn.Sequential(copy.deepcopy(layer)))
+    assert bound_of(wrapped) <= 1 + 1e-6
+    dims = {"Linear": 0, "Conv1d": 1, "ConvTranspose1d": 1, "Conv3d": 3}.get(type(layer).__name__, 2)
+    channels = 7 if dims == 0 else layer.in_channels
+    shape = (layer.in_features,) if dims == 0 else (channels, *(9 if dims < 3 else 6 for _ in range(dims)))
+    assert 1 - 1e-5 <= bound_of(wrapped, shape) <= 1 + 1e-6
+
+
+# ------------------------------------------------------------------------------------ the constraint
+
+CRITICS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "vectors": (lambda: MLPCritic((5,), hidden=(16, 12)), (5,)),
+    "pictures": (lambda: DCGANCritic((1, 12, 12), width=6), (1, 12, 12)),
+    "colour, kernel 5, maxima": (
+        lambda: DCGANCritic((3, 8, 8), width=6, kernel=5, head="max-pool"),
+        (3, 8, 8),
+    ),
+}
+
+
+def train(
+    critic: nn.Module, shape: tuple[int, ...], constraint: Orthogonal, *, lr: float, steps: int, project: bool
+) -> None:
+    """Towards any target, by steps far too large."""
+    rng = seeded()
+    optimiser = torch.optim.Adam(critic.parameters(), lr, betas=(0.0, 0.9))
+    for _ in range(steps):
+        real, fake = torch.randn(2, 8, *shape, generator=rng)
+        scores = score_pair(critic, real + 1, fake)
+        optimiser.zero_grad()
+        (scores[1].mean() - scores[0].mean()).backward()
+        assert all(torch.isfinite(p.grad).all() for p in critic.parameters() if p.grad is not None)
+        optimiser.step()
+        if project:
+            constraint.project(critic)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("name", CRITICS)
+def test_one_lipschitz_before_during_and_after_training(name: str, sort: str):
+    make, shape = CRITICS[name]
+    for project, lr in ((True, 0.3), (False, 0.3), (False, 1e-2)):
+        constraint = Orthogonal(sort=sort)
+        critic = constraint.wrap(make())
+        for _ in range(3):
+            assert bound_of(critic, shape) <= 1 + 1e-6
+            train(critic, shape, constraint, lr=lr, steps=4, project=project)
+        assert bound_of(critic, shape) <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("name", CRITICS)
+def test_wild_weights_stay_one_lipschitz_and_finite(name: str, scale: float):
+    make, shape = CRITICS[name]
+    constraint = Orthogonal()
+    critic = constraint.wrap(make())
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=seeded()))
+    assert bound_of(critic, shape) <= 1 + 1e-6
+    train(critic, shape, constraint, lr=scale, steps=3, project=False)
+    assert bound_of(critic, shape) <= 1 + 1e-6
+    train(critic, shape, constraint, lr=scale, steps=3, project=True)
+    assert 1e-3 < bound_of(critic, shape) <= 1 + 1e-6
+    assert all(torch.isfinite(p).all() for p in critic.parameters())
+
+
+def test_projection_keeps_every_singular_value_at_one_and_the_scores():
+    constraint = Orthogonal(iterations=1)
+    critic = constraint.wrap(MLPCritic((5,), hidden=(64, 64)))
+    samples = torch.randn(9, 5, generator=seeded())
+    for _ in range(5):
+        train(critic, (5,), constraint, lr=2e-3, steps=1, project=False)
+        settled = copy.deepcopy(critic)
+        constraint.project(critic)
+        for layer in critic.layers[::2]:
+            assert torch.allclose(singular_values(layer.weight), torch.ones(()).double(), atol=1e-5)
+        for layer in settled.layers[::2]:
+            layer.parametrizations["weight"][0].iterations = 30
+        assert torch.allclose(critic(samples), settled(samples), atol=1e-4)
+
+
+def test_wrapping_twice_is_wrapping_once():
+    critic = Orthogonal().wrap(DCGANCritic((1, 12, 12), width=4))
+    before, printed = copy.deepcopy(critic.state_dict()), repr(critic)
+    assert Orthogonal().wrap(critic) is critic
+    assert repr(critic) == printed
+    assert all(torch.equal(value, before[key]) for key, value in critic.state_dict().items())
+
+
+def test_a_checkpoint_loads_into_a_wrapped_critic():
+    trained = Orthogonal().wrap(MLPCritic((5,), hidden=(8,)))
+    train(trained, (5,), Orthogonal(), lr=0.1, steps=2, project=True)
+    fresh = Orthogonal().wrap(MLPCritic((5,), hidden=(8,)))
+    fresh.load_state_dict(trained.state_dict())
+    samples = torch.randn(4, 5, generator=seeded())
+    assert torch.equal(fresh(samples), trained(samples))
+
+
+def test_dense_weights_are_the_nearest_orthonormal_ones():
+    critic = MLPCritic((5,), hidden=(4,))
+    left, _, right = torch.linalg.svd(critic.layers[0].weight.detach(), full_matrices=False)
+    Orthogonal().wrap(critic)
+    assert torch.allclose(critic.layers[0].weight, left @ right, atol=1e-5)
+
+
+@pytest.mark.parametrize(("sort", "expected"), [("full", None), ("pairs", 2)])
+def test_activations_become_sorts(sort: str, expected: int | None):
+    critic = Orthogonal(sort=sort).wrap(nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.PReLU()), nn.Tanh()))
+    assert isinstance(critic[1][0], GroupSort)
+    assert critic[1][0].group == critic[2].group == expected
+    kept = Orthogonal(sort="none").wrap(nn.Sequential(nn.Linear(3, 4), nn.Tanh()))
+    assert isinstance(kept[1], nn.Tanh)
+
+
+def test_half_precision_around_it_does_not_reach_the_weights():
+    critic = Orthogonal().wrap(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)))
+    outside = critic[0].weight
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = critic[0].weight
+        assert critic(torch.randn(4, 64)).isfinite().all()
+    assert torch.equal(inside, outside)
+
+
+def test_many_critics_at_once():
+    critics = [Orthogonal().wrap(MLPCritic((3,), hidden=(8, 8))) for _ in range(4)]
+    weights, buffers = stack_module_state(critics)
+    samples = torch.randn(4, 10, 3, generator=seeded())
+
+    def mean(w: dict[str, Tensor], b: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(critics[0], (w, b), (x,)).mean()
+
+    alone = torch.stack([critic(x).mean() for critic, x in zip(critics, samples, strict=True)])
+    assert torch.allclose(vmap(mean)(weights, buffers, samples), alone, atol=1e-6)
+    gradients = vmap(grad(mean))(weights, buffers, samples)
+    for index, critic in enumerate(critics):
+        critic.zero_grad()
+        critic(samples[index]).mean().backward()
+        for name, parameter in critic.named_parameters():
+            assert torch.allclose(gradients[name][index], parameter.grad, atol=1e-6)
+
+
+REFUSED: dict[str, Callable[[], object]] = {
+    "whole number of iterations": lambda: Orthogonal(iterations=0),
+    "full, pairs or none": lambda: Orthogonal(sort="some"),
+    "no dense or convolutional layer": lambda: Orthogonal().wrap(nn.Sequential(nn.ReLU())),
+    "BatchNorm2d at `layers.3`": lambda: Orthogonal().wrap(DCGANCritic((1, 12, 12), norm="batch")),
+    "GroupNorm at `layers.3`": lambda: Orthogonal().wrap(DCGANCritic((1, 12, 12), norm="layer")),
+    "InstanceNorm1d at `1`": lambda: Orthogonal().wrap(nn.Sequential(nn.Linear(2, 2), nn.InstanceNorm1d(2))),
+    "not MultiheadAttention at `1`": lambda: Orthogonal().wrap(
+        nn.Sequential(nn.Linear(2, 2), nn.MultiheadAttention(2, 1))
+    ),
+    "re-parametrised already": lambda: Orthogonal().wrap(SpectralNormalisation().wrap(MLPCritic((3,)))),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_it_cannot_keep_is_refused_in_one_sentence(message: str):
+    with pytest.raises(InputError, match=message):
+        REFUSED[message]()
+
+
+def test_a_refusal_leaves_the_critic_as_it_was():
+    critic = DCGANCritic((1, 12, 12), norm="layer")
+    before = copy.deepcopy(critic.state_dict())
+    with pytest.raises(InputError):
+        Orthogonal().wrap(critic)
+    assert not any(parametrize.is_parametrized(module) for module in critic.modules())
+    assert all(torch.equal(value, before[key]) for key, value in critic.state_dict().items())
+
+
+# --------------------------------------------------------------------------------------- measuring W1
+
+Draw = Callable[[int, torch.Generator], Tensor]
+
+
+def estimate(p: Draw, q: Draw, d: int, *, width: int = 32, steps: int = 250) -> tuple[float, float]:
+    """The gap of a certified critic on fresh samples over its certificate, and the gap's standard error."""
+    torch.manual_seed(0)
+    rng = seeded(1)
+    constraint = Orthogonal(iterations=1)
+    critic = constraint.wrap(MLPCritic((d,), hidden=(width, width)))
+    optimiser = torch.optim.Adam(critic.parameters(), 1e-2, betas=(0.9, 0.99))
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.01, steps)
+    for _ in range(steps):
+        real, fake = score_pair(critic, p(192, rng), q(192, rng))
+        optimiser.zero_grad()
+        (fake.mean() - real.mean()).backward()
+        optimiser.step()
+        decay.step()
+        constraint.project(critic)
+    with torch.no_grad():
+        real, fake = score_pair(critic, p(20_000, rng), q(20_000, rng))
+    bound = bound_of(critic)
+    assert 0.999 <= bound <= 1 + 1e-6
+    error = math.sqrt((real.var().item() + fake.var().item()) / 20_000)
+    return (real.mean() - fake.mean()).item() / bound, error
+
+
+@pytest.mark.parametrize("shift", [[1.5], [3.0, -1.0], [1.0, 1.0, 1.0, 1.0]], ids=str)
+def test_a_shift_is_measured_and_never_exceeded(shift: list[float]):
+    v = torch.tensor(shift)
+    lower, error = estimate(
+        lambda n, rng: torch.randn(n, len(v), generator=rng) + v,
+        lambda n, rng: torch.randn(n, len(v), generator=rng),
+        len(v),
+    )
+    truth = wasserstein1_shift(v)
+    assert 0.97 * truth - 4 * error <= lower <= truth + 4 * error
+
+
+@pytest.mark.parametrize("d", [1, 2, 8])
+def test_a_point_against_the_sphere(d: int):
+    lower, _ = estimate(
+        lambda n, rng: nn.functional.normalize(torch.randn(n, d, generator=rng), dim=1),
+        lambda n, rng: torch.zeros(n, d),
+        d,
+    )
+    assert 0.95 <= lower <= 1 + 1e-6
+
+
+def test_two_blobs_against_one_lie_below_exact_transport():
+    def two(n: int, rng: torch.Generator) -> Tensor:
+        side = torch.randint(2, (n, 1), generator=rng) * 2.0 - 1
+        return 0.3 * torch.randn(n, 2, generator=rng) + torch.cat([2 * side, 0 * side], 1)
+
+    def one(n: int, rng: torch.Generator) -> Tensor:
+        return 0.3 * torch.randn(n, 2, generator=rng)
+
+    rng = seeded(5)
+    upper = wasserstein1(two(1500, rng), one(1500, rng)).value
+    lower, error = estimate(two, one, 2)
+    assert 0.93 * upper <= lower <= upper + 4 * error
+
+
+def test_gradients_of_sorted_orthogonal_critics_have_norm_one():
+    """Where ReLU critics of norm one lose slope with depth."""
+    torch.manual_seed(0)
+    samples = torch.randn(64, 6, generator=seeded())
+
+    def slopes(sort: str) -> Tensor:
+        critic = Orthogonal(sort=sort).wrap(MLPCritic((6,), hidden=(32, 32, 32), activation="relu"))
+        points = samples.clone().requires_grad_()
+        (gradients,) = torch.autograd.grad(critic(points).sum(), points)
+        return gradients.norm(dim=1)
+
+    # The score is one of many features: its gradient keeps its norm back to the narrow input, which takes
+    # the part of it that it can see.
+    assert slopes("full").mean() > 2 * slopes("none").mean()
+    assert slopes("full").max() <= 1 + 1e-5
