@@ -14,13 +14,18 @@ from wgan.files import write_atomically
 
 Array = npt.NDArray[np.float32]
 
-CELL = 28
+CELL = 40
 """The least side of a picture in a grid, in pixels; smaller ones are magnified by a whole factor."""
+GAP = 3
+"""Pixels between the pictures of a grid, and around them: dark ones would run into one another."""
+BETWEEN: dict[str, int | tuple[int, int, int]] = {"L": 96, "RGB": (96, 96, 96)}
+"""The grey between them."""
 
 
 def to_bytes(samples: Array) -> npt.NDArray[np.uint8]:
-    """Pictures in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
-    pixels: npt.NDArray[np.uint8] = np.clip(np.rint((samples + 1) * 127.5), 0, 255).astype(np.uint8)
+    """Pictures in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255; black where not a number."""
+    bounded = np.clip(np.nan_to_num(samples, nan=-1.0), -1, 1)
+    pixels: npt.NDArray[np.uint8] = np.rint((bounded + 1) * 127.5).astype(np.uint8)
     return pixels
 
 
@@ -39,17 +44,25 @@ def picture(sample: Array) -> Image.Image:
 
 
 def grid(samples: Array) -> Image.Image:
-    """Pictures (N, C, H, W) in [-1, 1] as a near-square grid, row by row."""
+    """Pictures (N, C, H, W) in [-1, 1] as a near-square grid, row by row, on grey.
+
+    Raises:
+        InputError: There is none, or they have another number of channels than 1 or 3.
+    """
+    if len(samples) == 0:
+        raise InputError("There are no samples to show.")
     columns = ceil(sqrt(len(samples)))
     height, width = samples.shape[2:]
     factor = max(1, ceil(CELL / min(height, width)))
     cell = (width * factor, height * factor)
-    rows = ceil(len(samples) / columns)
-    sheet = Image.new("L" if samples.shape[1] == 1 else "RGB", (columns * cell[0], rows * cell[1]))
+    across, down = cell[0] + GAP, cell[1] + GAP
+    mode = "L" if samples.shape[1] == 1 else "RGB"
+    size = (columns * across + GAP, ceil(len(samples) / columns) * down + GAP)
+    sheet = Image.new(mode, size, BETWEEN[mode])
     for index, sample in enumerate(samples):
         row, column = divmod(index, columns)
         tile = picture(sample).resize(cell, Image.Resampling.NEAREST)
-        sheet.paste(tile, (column * cell[0], row * cell[1]))
+        sheet.paste(tile, (column * across + GAP, row * down + GAP))
     return sheet
 
 
@@ -95,8 +108,18 @@ def animation(frames: Sequence[Image.Image], path: Path, *, seconds: float = 0.2
     Args:
         frames: At least one, of equal size.
         path: Where, a .gif.
-        seconds: How long each is shown.
+        seconds: How long each is shown, in [0.01, 600]; a GIF counts hundredths of seconds.
+
+    Raises:
+        InputError: An argument is none of these.
+        StorageError: The file system refuses.
     """
+    if path.suffix.lower() != ".gif":
+        raise InputError(f"An animation is a GIF, and {path} does not end in .gif.")
+    if not 0.01 <= seconds <= 600:
+        raise InputError(f"seconds must be in [0.01, 600], not {seconds}.")
+    if len({frame.size for frame in frames}) != 1:
+        raise InputError("An animation needs at least one frame, and all of one size.")
     held = [round(seconds * 1000)] * (len(frames) - 1) + [2000]
     first, *rest = frames
     write_atomically(

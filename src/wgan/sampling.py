@@ -19,6 +19,8 @@ from wgan.runs import RunFolder, load_latest
 
 BATCH = 256
 """Latents that go through the generator at once."""
+MOST = 2**31
+"""More samples than this are asked for by mistake."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,21 @@ class Sampler:
         checkpoint = load_latest(folder.checkpoints, groups=("average",))
         if checkpoint is None:
             raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
-        network = build(config["generator"]) if generator is None else generator
+        described, latent_dim = config.get("generator"), config.get("latent_dim")
+        if not isinstance(described, dict) or not isinstance(latent_dim, int):
+            raise InputError(f"{folder.config_file} does not say what generator the run trained.")
+        network = build(described) if generator is None else generator
         try:
             network.load_state_dict(checkpoint.tensors["average"])
         except RuntimeError as error:
             raise InputError(f"The weights in {folder.path} are not those of this generator.") from error
-        return cls(network.to(find_device(device)).eval().requires_grad_(False), config["latent_dim"])
+        return cls(network.to(find_device(device)).eval().requires_grad_(False), latent_dim)
 
     def __call__(self, count: int, *, seed: int = 0) -> Tensor:
         """Draw samples.
 
         Args:
-            count: How many, >= 1.
+            count: How many, in [1, 2^31).
             seed: In [0, 2^64). The same seed gives the same samples, and the first of them for any count.
 
         Returns:
@@ -80,24 +85,31 @@ class Sampler:
         Raises:
             InputError: An argument is out of its range.
         """
-        if count < 1:
-            raise InputError(f"count must be at least 1, not {count}.")
+        if not 1 <= count < MOST:
+            raise InputError(f"count must be at least 1 and less than 2^31, not {count}.")
         return latents(count, self.latent_dim, seed)
 
     @torch.no_grad()
-    def at(self, points: npt.NDArray[np.float32]) -> Tensor:
-        """The samples (N, *shape) float32 at these latents (N, latent_dim), on the CPU.
+    def at(self, points: npt.ArrayLike) -> Tensor:
+        """The samples (N, *shape) float32 at these latents (N, latent_dim) of any real type, on the CPU.
 
         Raises:
             InputError: The latents have another length than the generator's.
         """
-        if points.ndim != 2 or points.shape[1] != self.latent_dim:
+        given = np.asarray(points, np.float32)
+        if given.ndim != 2 or given.shape[1] != self.latent_dim:
             raise InputError(
-                f"Latents of shape {points.shape} do not fit a generator of latents (N, {self.latent_dim})."
+                f"Latents of shape {given.shape} do not fit a generator of latents (N, {self.latent_dim})."
             )
         device = next(self.generator.parameters()).device
-        batches = torch.split(torch.from_numpy(points), BATCH)
+        batches = torch.split(torch.from_numpy(given), BATCH)
         return torch.cat([self.generator(batch.to(device)).float().cpu() for batch in batches])
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError unless samples can be written to a path of this ending."""
+    if out.suffix not in ("", ".npz", ".png"):
+        raise InputError(f"Cannot write samples as {out.suffix!r}; use .npz, .png, or a folder's name.")
 
 
 def save_samples(out: Path, samples: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> None:
@@ -113,12 +125,11 @@ def save_samples(out: Path, samples: npt.NDArray[np.float32], points: npt.NDArra
         InputError: The ending is another one, or the samples are no pictures and a folder is asked for.
         StorageError: The file system refuses.
     """
+    check_out(out)
     if out.suffix == ".npz":
         write_atomically(out, lambda file: np.savez(file, samples=samples, latents=points))
     elif out.suffix == ".png":
         write_png(out, show(samples))
-    elif out.suffix:
-        raise InputError(f"Cannot write samples as {out.suffix!r}; use .npz, .png, or a folder's name.")
     else:
         for index, sample in enumerate(samples):
             write_png(out / f"{index:05d}.png", picture(sample))

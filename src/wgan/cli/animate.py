@@ -39,6 +39,6 @@ def run(arguments: Sequence[str]) -> None:
 def _open(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
+            return image.convert("L" if image.mode == "L" else "RGB")
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken file
         raise InputError(f"{path} cannot be read as a picture: {error}.") from error

@@ -16,7 +16,7 @@ def dry_run(trainer: Trainer, steps: int) -> None:
     """Print the settings, the networks layer by layer, and what memory and time they need."""
     terminal = Console(highlight=False)
     config = trainer.config(steps)
-    settings = Table("setting", "value", title="Configuration", title_justify="left")
+    settings = _table("Configuration", "setting", "value")
     for name, value in flatten({k: v for k, v in config.items() if k != "origin"}):
         settings.add_row(name, str(value))
     state = trainer.state()
@@ -38,8 +38,15 @@ def dry_run(trainer: Trainer, steps: int) -> None:
     )
 
 
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # rather than cut
+    return table
+
+
 def _network(title: str, network: nn.Module, example: torch.Tensor) -> list[RenderableType]:
-    table = Table("layer", "kind", "output", "parameters", title=f"\n{title}", title_justify="left")
+    table = _table(f"\n{title}", "layer", "kind", "output", "parameters")
     for layer in layers(network, example):
         table.add_row(layer.path, layer.kind, "x".join(map(str, layer.shape)), f"{layer.parameters:,}")
     count = sum(parameter.numel() for parameter in network.parameters())

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wgan.cli.parse import parse
+from wgan.errors import InputError
 from wgan.runs import flatten, to_plain
 from wgan.training import RECIPES, Recipe, recipe
 
@@ -29,6 +30,8 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Recipes, arguments)
     terminal = Console(highlight=False)
     if command.name is None:
+        if command.vectors:
+            raise InputError("--vectors is about one recipe; name it.")
         terminal.print("\n".join(_overview()), soft_wrap=True, markup=False)
     else:
         terminal.print(_whole(command.name, VECTORS if command.vectors else PICTURES))
@@ -60,8 +63,12 @@ def _short(value: object) -> str:
 
 
 def _whole(name: str, shape: tuple[int, ...]) -> Table:
-    table = Table("setting", "value", title=f"{name}: {RECIPES[name].origin}" if name in RECIPES else name)
-    for setting, value in flatten(to_plain(recipe(name, shape))):
+    made = recipe(name, shape)
+    made.networks.build(shape)  # refuses what it does not fit
+    table = Table(title=f"{name}: {RECIPES[name].origin}")
+    for column in ("setting", "value"):
+        table.add_column(column, overflow="fold")  # rather than cut
+    for setting, value in flatten(to_plain(made)):
         if setting != "is":
             table.add_row(setting.removesuffix(".is"), _short(value))
     return table

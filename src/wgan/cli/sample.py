@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from wgan.cli.parse import parse
-from wgan.sampling import Sampler, save_samples
+from wgan.sampling import Sampler, check_out, save_samples
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Sample:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Sample, arguments)
+    check_out(command.out)
     sampler = Sampler.load(command.dir, device=command.device)
     latents = sampler.latents(command.count, seed=command.seed)
     save_samples(command.out, sampler.at(latents).numpy(), latents)

@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import floor, isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,7 +16,7 @@ from wgan.cli.parse import parse, parse_known
 from wgan.data import Source, load
 from wgan.errors import InputError
 from wgan.monitors import MONITORS, Console, Monitor
-from wgan.runs import RunFolder
+from wgan.runs import RunFolder, saved_steps
 from wgan.training import ChangedSettingsError, Recipe, Trainer, recipe
 
 EXAMPLE_SHAPES = (1, 28, 28), (2,)
@@ -93,9 +94,7 @@ def train(command: Train, source: Source) -> None:
     except ChangedSettingsError as error:
         if not command.fork:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
-        target = _fork_of(folder, trainer.config(steps))
-        print_status(f"Forking {folder} into {target}.")
-        folder = trainer.fit(steps, target, start=folder).path
+        folder = _fork(command, trainer, steps, folder)
     print_status(f"Done: {folder}, pictures in {folder / 'samples'}.")
     print_status(f"Next: wgan sample {folder} --count 64 --out samples.png")
 
@@ -110,18 +109,24 @@ def print_status(text: str) -> None:
 def _draft(arguments: Sequence[str]) -> Train:
     """The command as far as it can be read without its source, whose shape decides the settings' defaults."""
     name = parse_known(_Basis, arguments, name="train").recipe
-    refusals = []
-    for shape in EXAMPLE_SHAPES:
-        for source in (tyro.MISSING, ""):  # without a source, tyro has no eye for what else is wrong
-            try:
-                draft = parse(Train, arguments, default=_defaults(name, shape, source))
-            except InputError as refusal:
-                refusals.append(refusal)
-            else:
-                if source is tyro.MISSING:
-                    return draft
-    # The options of the other shape's networks are always unknown, so that is the least of the news.
-    raise min(refusals, key=lambda refusal: ("'source'" in str(refusal), "nrecognized" in str(refusal)))
+    refusals: list[InputError] = []
+    # While a source is missing, tyro has no eye for what else is wrong: hence the look without.
+    for shape, source in product(EXAMPLE_SHAPES, (tyro.MISSING, "")):
+        try:
+            draft = parse(Train, arguments, default=_defaults(name, shape, source))
+        except InputError as refusal:
+            refusals.append(refusal)
+            if _weight(refusal) == 0:
+                break
+        else:
+            if source is tyro.MISSING:
+                return draft
+    raise min(refusals, key=_weight)
+
+
+def _weight(refusal: InputError) -> int:
+    """How little a refusal of a draft says: options of the other shape's networks are always unknown."""
+    return 2 if "'source'" in str(refusal) else int("nrecognized" in str(refusal))
 
 
 def _defaults(name: str, shape: tuple[int, ...], source: str = tyro.MISSING) -> Train:
@@ -140,19 +145,42 @@ def _check_length(command: Train, arguments: Sequence[str]) -> None:
 def _steps(command: Train, trainer: Trainer, folder: RunFolder) -> int:
     if command.minutes is None:
         return command.settings.steps
-    if folder.exists:
-        config = folder.read_config()
-        if config["origin"].get("minutes") == command.minutes:
-            return int(config["steps"])  # the speed was measured when the run was started
+    fixed = _fixed_steps(command, folder)
+    if fixed is not None:
+        return fixed
     steps = max(1, floor(60 * command.minutes / trainer.seconds_per_step()))
     print_status(f"{command.minutes:g} minutes are {steps:,} steps at the speed of this machine.")
     return steps
 
 
-def _fork_of(folder: Path, config: dict[str, object]) -> Path:
-    # Named after its settings, so that the same command finds the fork again and goes on with it.
-    identity = json.dumps({name: config[name] for name in config if name not in ("origin", "versions")})
-    return folder.with_name(f"{folder.name}-fork-{hashlib.sha256(identity.encode()).hexdigest()[:6]}")
+def _fixed_steps(command: Train, folder: RunFolder) -> int | None:
+    """How many steps these minutes were found to be when the run in the folder was started."""
+    if command.minutes is None or not folder.exists:
+        return None
+    config = folder.read_config()
+    origin, steps = config.get("origin"), config.get("steps")
+    same = isinstance(origin, dict) and origin.get("minutes") == command.minutes
+    return steps if same and isinstance(steps, int) else None
+
+
+def _fork(command: Train, trainer: Trainer, steps: int, folder: Path) -> Path:
+    target = folder.with_name(f"{folder.name}-fork-{_mark(command, trainer.config(steps))}")
+    steps = _fixed_steps(command, RunFolder(target)) or steps
+    done = max(saved_steps(RunFolder(folder).checkpoints), default=0)
+    if done >= steps and not RunFolder(target).exists:
+        raise InputError(
+            f"{folder} is at step {done:,} already; a fork goes on from there: ask for more steps."
+        )
+    print_status(f"Forking {folder} into {target}.")
+    return trainer.fit(steps, target, start=folder).path
+
+
+def _mark(command: Train, config: dict[str, Any]) -> str:
+    """A name for these settings, so that the same command finds its fork again and goes on with it."""
+    identity = {name: config[name] for name in config if name not in ("origin", "versions")}
+    if command.minutes is not None:
+        identity["steps"] = f"{command.minutes} minutes"  # another measurement would be another number
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:6]
 
 
 def _monitor(name: str, folder: Path) -> Monitor:

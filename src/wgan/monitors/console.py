@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from PIL.Image import Image
+from rich.columns import Columns
 from rich.console import Console as Terminal
+from rich.console import Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wgan.monitors.monitor import Monitor, Values
@@ -32,7 +35,7 @@ class Console(Monitor):
 
     def __init__(self, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or Terminal(stderr=True, highlight=False)
-        self._progress: Progress | None = None
+        self._live: Live | None = None
 
     def start(self, config: Mapping[str, Any], step: int) -> None:
         """Begin the display."""
@@ -46,30 +49,38 @@ class Console(Monitor):
                 MofNCompleteColumn(),
                 BarColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[numbers]}"),
                 console=self._terminal,
             )
-            self._task = self._progress.add_task("", total=self._steps, completed=step, numbers="")
-            self._progress.start()
+            self._task = self._progress.add_task("", total=self._steps, completed=step)
+            self._live = Live(self._progress, console=self._terminal)
+            self._live.start()
 
     def log(self, step: int, values: Values) -> None:
         """Show the numbers."""
-        if self._progress is not None:
-            self._progress.update(self._task, completed=step, numbers=_short(values))
+        if self._live is not None:
+            self._progress.update(self._task, completed=step)
+            self._live.update(Group(self._progress, Columns(_numbers(values), padding=(0, 2))))
         elif step - self._last_line >= self._steps / LINES or step == self._steps:
             self._last_line = step
-            self._terminal.print(f"step {step:,}/{self._steps:,}  {_short(values)}", soft_wrap=True)
+            self._terminal.print(
+                f"step {step:,}/{self._steps:,}  {'  '.join(_numbers(values))}", soft_wrap=True
+            )
 
     def pictures(self, step: int, image: Image) -> None:
         """Pictures are not for terminals."""
 
     def finish(self, outcome: str) -> None:
         """End the display."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
-def _short(values: Values) -> str:
-    known = [(name, values[key]) for key, name in SHOWN.items() if key in values]
-    return "  ".join(f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in known)
+def _numbers(values: Values) -> list[str]:
+    return [f"{name} {_number(values[key])}" for key, name in SHOWN.items() if key in values]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -34,7 +34,7 @@ class TensorBoard(Monitor):
 
     def start(self, config: Mapping[str, Any], step: int) -> None:
         """Open an event file and write the configuration as text."""
-        self._writer = self._open(str(self._folder), purge_step=step + 1 if step else None)
+        self._writer = self._open(str(self._folder), purge_step=step + 1)
         self._writer.add_text("config", f"```json\n{json.dumps(config, indent=1)}\n```", step)
 
     def log(self, step: int, values: Values) -> None:

@@ -18,6 +18,7 @@ from wgan.lipschitz import (
     GradientPenalty,
     LipschitzPenalty,
     MaxGradientPenalty,
+    Orthogonal,
     SpectralNormalisation,
     WeightClipping,
 )
@@ -40,6 +41,7 @@ AnyConstraint = (
     | R2
     | WeightClipping
     | SpectralNormalisation
+    | Orthogonal
 )
 """The constraints that the command line offers; in Python there are also Chain and your own."""
 
@@ -305,9 +307,8 @@ def _toy_clip(shape: tuple[int, ...]) -> Recipe:
 
 
 def _toy_networks() -> MLP:
-    return MLP(
-        latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu", init="he"
-    )
+    # With PyTorch's initialisation: with He's, which the paper's code has, the modes come later.
+    return MLP(latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu")
 
 
 RECIPES: dict[str, Published] = {
