@@ -2,9 +2,10 @@
 
     python -m benchmarks.loop_overhead
 
-Trains as a user would, with logs, pictures and checkpoints, and adds up the time inside forward passes,
-autograd and optimiser steps. What remains is ours: drawing batches and noise, the average, norms, files.
-Meaningful on a CPU, where calls return when their work is done.
+Trains as a user would, with logs, pictures and checkpoints, and adds up the time inside the two steps of the
+algorithm - networks, loss, penalty, autograd, optimiser - and, more strictly, inside modules, autograd and
+optimisers alone. What remains is ours: drawing batches and noise, the average, files. Meaningful on a CPU,
+where calls return when their work is done; one thread, so that a shared core does not decide the result.
 """
 
 import time
@@ -21,6 +22,7 @@ from torch import nn
 
 from wgan.data import load
 from wgan.training import Trainer, recipe
+from wgan.training import trainer as training
 
 CASES = (
     ("digits", "default"),
@@ -30,7 +32,7 @@ CASES = (
     ("ring8", "default"),
     ("ring8", "toy-gp"),
 )
-SECONDS = 4.0
+SECONDS = 20.0
 
 
 class Stopwatch:
@@ -65,33 +67,36 @@ class Stopwatch:
         return timed
 
 
-def share(trainer: Trainer, steps: int) -> float:
-    """The share of ``fit``'s time that is spent inside the networks and the optimisers."""
-    watch = Stopwatch()
+def measure(trainer: Trainer, steps: int) -> tuple[float, float]:
+    """The shares of ``fit``'s time inside the algorithm's steps, and inside networks and optimisers alone."""
+    step, strict = Stopwatch(), Stopwatch()
     kinds = {type(trainer.generator_optimiser.build(trainer.generator.parameters()))}
     kinds |= {type(trainer.critic_optimiser.build(trainer.critic.parameters()))}
+    inside = [(nn.Module, "__call__"), (torch.Tensor, "backward"), (torch.autograd, "grad")]
+    inside += [(kind, name) for kind in kinds for name in ("step", "zero_grad")]
     with ExitStack() as stack, TemporaryDirectory() as folder:
-        stack.enter_context(watch.timing(nn.Module, "__call__"))
-        stack.enter_context(watch.timing(torch.Tensor, "backward"))
-        stack.enter_context(watch.timing(torch.autograd, "grad"))
-        for kind in kinds:
-            stack.enter_context(watch.timing(kind, "step"))
+        for owner, name in inside:
+            stack.enter_context(strict.timing(owner, name))
+        for name in ("critic_step", "generator_step"):
+            stack.enter_context(step.timing(training, name))
         start = time.perf_counter()
         trainer.fit(steps, Path(folder) / "run")
-        return watch.seconds / (time.perf_counter() - start)
+        whole = time.perf_counter() - start
+    return step.seconds / whole, strict.seconds / whole
 
 
 def main() -> None:
     """Measure every case and print the table."""
-    table = Table("source", "recipe", "ms a step", "inside networks and optimisers")
+    torch.set_num_threads(1)
+    table = Table("source", "recipe", "ms a step", "steps of the algorithm", "networks, optimisers alone")
     for source, name in CASES:
         loaded = load(source)
         trainer = recipe(name, loaded.shape).trainer(loaded, device="cpu")
         seconds = trainer.seconds_per_step()
-        steps = max(10, round(SECONDS / seconds))
-        table.add_row(source, name, f"{1000 * seconds:.2f}", f"{share(trainer, steps):.1%}")
+        shares = measure(trainer, max(10, round(SECONDS / seconds)))
+        table.add_row(source, name, f"{1000 * seconds:.2f}", *(f"{share:.1%}" for share in shares))
     Console().print(table)
-    Console().print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    Console().print(f"torch {torch.__version__}, {torch.get_num_threads()} thread")
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def learn(name, source, folder, steps, log):
     [
         ("dcgan-adam", "digits", 50, 5, 0.4),
         ("dcgan-gp", "digits", 60, 5, 0.3),
-        ("toy-gp", "ring8", 16, 1, 0.25),
+        ("toy-gp", "ring8", 30, 2, 0.25),
     ],
 )
 def test_a_recipe_with_a_penalty_closes_the_held_out_gap(tmp_path, name, source, steps, log, left):
@@ -250,8 +250,8 @@ def test_a_recipe_with_a_penalty_closes_the_held_out_gap(tmp_path, name, source,
     [
         ("dcgan-clip", "digits", 30, 0.6),
         ("mlp-clip", "digits", 60, 0.1),
-        ("wgan-original", "digits", 6, 0.8),
-        ("toy-clip", "ring8", 25, 0.2),
+        ("wgan-original", "digits", 4, 0.85),
+        ("toy-clip", "ring8", 45, 0.25),
     ],
 )
 def test_a_recipe_with_clipping_comes_nearer_to_held_out_data(tmp_path, name, source, steps, left):

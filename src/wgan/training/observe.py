@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from wgan.data import Split
 from wgan.lipschitz import score
 from wgan.losses import gap
 from wgan.training.randomness import own_global
-from wgan.training.step import Numbers
+from wgan.training.step import Numbers, learning
 
 
 def gaps(
@@ -36,6 +37,14 @@ def gaps(
             "gap": gap(score(critic, train), fake),
             "gap_held_out": gap(score(critic, held_out), fake),
         }
+
+
+def gradient_norm(optimiser: Optimizer) -> Tensor:
+    """The Euclidean norm of all gradients that the optimiser's last step took, a scalar; 0 without any."""
+    gradients = [parameter.grad for parameter in learning(optimiser) if parameter.grad is not None]
+    norms = torch._foreach_norm(gradients) if gradients else (torch.zeros(1),)
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return total
 
 
 @contextmanager

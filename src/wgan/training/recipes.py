@@ -149,7 +149,7 @@ def _default_small() -> Recipe:
         decay="linear",
         ema=0.995,
         steps=8_000,
-        cadence=Cadence(pictures=400),
+        cadence=Cadence(log=100, pictures=400),
     )
 
 
@@ -183,7 +183,7 @@ def _default_vectors(dim: int) -> Recipe:
         decay="linear",
         ema=0.995,
         steps=8_000,
-        cadence=Cadence(pictures=1000),
+        cadence=Cadence(log=100, pictures=1000),
     )
 
 
@@ -290,6 +290,7 @@ def _toy_gp(shape: tuple[int, ...]) -> Recipe:
         critic_optimiser=Adam(1e-4, (0.5, 0.9)),
         n_critic=5,
         batch_size=256,
+        steps=6_000,
         cadence=Cadence(pictures=1000),
     )
 

@@ -26,6 +26,7 @@ class State:
         step: How many steps are done; one step is n_critic critic steps and a generator step.
         sums: Sums of the numbers that steps returned since the last log point.
         counts: How many were added up in each sum.
+        averaging: The tensors of the average and those of the generator that they follow.
     """
 
     generator: nn.Module
@@ -36,6 +37,9 @@ class State:
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.averaging = averageable(self.average), averageable(self.generator)
 
     def add(self, numbers: Mapping[str, Tensor]) -> None:
         """Add what a step returned to the sums, on the device."""
@@ -89,6 +93,11 @@ class State:
 def averaged(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its moving average: in evaluation mode, without gradients."""
     return deepcopy(generator).eval().requires_grad_(False)
+
+
+def averageable(network: nn.Module) -> list[Tensor]:
+    """The tensors of a network that an average is taken of: weights and running statistics, no counters."""
+    return [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
 
 
 def _check_same(name: str, network: nn.Module, saved: Mapping[str, Tensor]) -> None:

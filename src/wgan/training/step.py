@@ -5,8 +5,6 @@ Source: Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", algorithm 1, with th
 data; what is returned is detached and stays on the device.
 """
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -43,8 +41,7 @@ def critic_step(
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
 
     Returns:
-        Scalars: ``critic_loss`` without the penalty, ``penalty``, ``critic_gradient`` (norm over all
-        parameters).
+        Scalars: ``critic_loss`` without the penalty, ``penalty``.
     """
     with torch.no_grad():
         fake = generator(latents)
@@ -55,10 +52,9 @@ def critic_step(
         penalty = penalty_scale * constraint.penalty(critic, real, fake, None, rng)
     optimiser.zero_grad(set_to_none=True)
     (objective + penalty).backward()  # type: ignore[no-untyped-call]
-    gradient = gradient_norm(critic.parameters())
     optimiser.step()
     constraint.project(critic)
-    return {"critic_loss": objective.detach(), "penalty": penalty.detach(), "critic_gradient": gradient}
+    return {"critic_loss": objective.detach(), "penalty": penalty.detach()}
 
 
 def generator_step(
@@ -81,7 +77,7 @@ def generator_step(
         real: (N, *shape), for a paired loss.
 
     Returns:
-        Scalars: ``generator_loss``, ``generator_gradient`` (norm over all parameters).
+        A scalar: ``generator_loss``.
     """
     fake = generator(latents)
     if loss.paired and real is not None:
@@ -91,33 +87,26 @@ def generator_step(
     objective = loss.generator(real_scores, fake_scores)
     optimiser.zero_grad(set_to_none=True)
     # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
-    learning = [parameter for parameter in generator.parameters() if parameter.requires_grad]
-    objective.backward(inputs=learning)  # type: ignore[no-untyped-call]
-    gradient = gradient_norm(generator.parameters())
+    objective.backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
     optimiser.step()
-    return {"generator_loss": objective.detach(), "generator_gradient": gradient}
+    return {"generator_loss": objective.detach()}
 
 
 @torch.no_grad()
-def average_step(average: nn.Module, generator: nn.Module, *, decay: float) -> None:
-    """Move the averaged generator: average <- decay * average + (1 - decay) * generator.
+def average_step(average: list[Tensor], current: list[Tensor], *, decay: float) -> None:
+    """Move the averaged generator's tensors: average <- decay * average + (1 - decay) * current.
 
-    Source: Yazici et al. 2019, "The unusual effectiveness of averaging in GAN training", eq. 1. Running
-    statistics are averaged with the weights they belong to; counters are copied.
+    Source: Yazici et al. 2019, "The unusual effectiveness of averaging in GAN training", eq. 1.
+
+    Args:
+        average: What :func:`wgan.training.state.averageable` finds in the averaged generator: weights, and
+            the running statistics that belong to them.
+        current: The same of the generator under training.
+        decay: In [0, 1].
     """
-    averaged: list[Tensor] = list(average.parameters())
-    current: list[Tensor] = list(generator.parameters())
-    for mean, value in zip(average.buffers(), generator.buffers(), strict=True):
-        if mean.is_floating_point():
-            averaged.append(mean)
-            current.append(value)
-        else:
-            mean.copy_(value)
-    torch._foreach_lerp_(averaged, current, 1 - decay)
+    torch._foreach_lerp_(average, current, 1 - decay)
 
 
-def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """The Euclidean norm of all gradients together, a scalar."""
-    norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
-    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
-    return total
+def learning(optimiser: Optimizer) -> list[Tensor]:
+    """The parameters that the optimiser moves: its own list, quicker had than by walking the network."""
+    return [p for group in optimiser.param_groups for p in group["params"] if p.requires_grad]

@@ -24,13 +24,12 @@ from wgan.networks import describe, latents
 from wgan.pictures import show
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
-from wgan.training.observe import gaps, spread
+from wgan.training.observe import gaps, gradient_norm, spread
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
 from wgan.training.randomness import (
     INITIALISATION,
     TRAINING,
     derive,
-    generator_of,
     own_global,
     seed_global,
 )
@@ -218,8 +217,7 @@ class Trainer:
         All randomness is a function of (seed, step). Batches are drawn with replacement: independent draws
         from the empirical law, which need no memory of the epoch.
         """
-        rng = generator_of(self.seed, TRAINING, state.step, device=self._device)
-        seed_global(derive(self.seed, TRAINING, state.step, 1), self._device)  # modules with own noise
+        rng = seed_global(derive(self.seed, TRAINING, state.step), self._device)
         factor = DECAYS[self.decay](state.step / steps)
         set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
         set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)
@@ -248,7 +246,7 @@ class Trainer:
         state.add(numbers)
         state.step += 1
         # A full decay from the first step on would remember the initial weights for 1 / (1 - ema) steps.
-        average_step(state.average, state.generator, decay=min(self.ema, state.step / (state.step + 10)))
+        average_step(*state.averaging, decay=min(self.ema, state.step / (state.step + 10)))
 
     def seconds_per_step(self, *, at_most: float = 3.0) -> float:
         """How long a step takes here and now, measured for about ``at_most`` seconds on a copy."""
@@ -284,7 +282,11 @@ class Trainer:
                         train=train,
                         held_out=held_out,
                     )
-                    recorder.log(state.step, seen | state.means())
+                    norms = {
+                        "critic_gradient": gradient_norm(state.critic_optimiser),
+                        "generator_gradient": gradient_norm(state.generator_optimiser),
+                    }
+                    recorder.log(state.step, seen | norms | state.means())
                 if state.step % self.cadence.pictures == 0 or state.step == steps:
                     recorder.pictures(state.step, self._picture(state, fixed))
                 if recorder.checkpoint_due(state.step) or state.step == steps or signals.received:
