@@ -399,3 +399,8 @@ def test_a_mapped_array_over_the_budget_is_to_be_given_by_path(tmp_path):
     assert data.load(mapped).fingerprint == data.load(BYTES).fingerprint
     with pytest.raises(InputError, match="give the path"):
         data.load(mapped, memory_limit=10)
+
+
+def test_a_named_source_too_large_for_the_memory_is_refused():
+    with pytest.raises(InputError, match="digits as 1,797 pictures of 8192 x 8192 is larger than the memory"):
+        data.load("digits", resolution=8192)

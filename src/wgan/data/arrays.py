@@ -145,18 +145,32 @@ def from_file(
     return assemble(stored, name=name, labels=checked)
 
 
-def refitted(source: Source, resolution: int | None, channels: int | None) -> Source:
+def refitted(
+    source: Source, resolution: int | None, channels: int | None, memory_limit: int | None = None
+) -> Source:
     """A source held in memory, with its pictures resized or their channels changed; same split.
 
     Raises:
-        InputError: the source holds vectors and one of the two was asked for.
+        InputError: the source holds vectors and one of the two was asked for, or the result is larger than
+            the memory budget.
     """
     check_fit(resolution, channels)
     if resolution is None and channels is None:
         return source
     if not source.picture:
         raise _not_pictures(source.name)
-    samples = np.ascontiguousarray(refit(source.train.storage.numpy(), resolution, channels))
+    storage = source.train.storage.numpy()
+    shape = (
+        len(storage),
+        channels or storage.shape[1],
+        *(2 * [resolution] if resolution else storage.shape[2:]),
+    )
+    if math.prod(shape) * storage.itemsize > memory_budget(memory_limit):
+        raise InputError(
+            f"{source.name} as {shape[0]:,} pictures of {shape[2]} x {shape[3]} is larger than the memory "
+            f"budget: ask for a lower resolution."
+        )
+    samples = np.ascontiguousarray(refit(storage, resolution, channels))
     return assemble(
         in_memory(samples),
         name=source.name,

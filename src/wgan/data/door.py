@@ -84,7 +84,7 @@ def load(
         )
     if isinstance(source, str) and source in SOURCES:
         _refuse_labels(labels, source)
-        loaded = refitted(SOURCES[source](data_dir), resolution, channels)
+        loaded = refitted(SOURCES[source](data_dir), resolution, channels, memory_limit)
     else:
         loaded = _from_path(source, labels, resolution, channels, memory_limit)
     return loaded if name is None else replace(loaded, name=name)

@@ -24,6 +24,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 GROUP_SIZE = 8
+LARGEST = 2**31
 
 VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm1d,
@@ -102,10 +103,10 @@ def check_names(**names: str) -> None:
 
 
 def check_positive(**sizes: int) -> None:
-    """Raise InputError for a size that is not a positive whole number."""
+    """Raise InputError for a size that is not a positive whole number a tensor can have."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {size!r}.")
+        if not isinstance(size, int) or not 1 <= size < LARGEST:
+            raise InputError(f"{name} must be a whole number of at least 1 and below 2^31, not {size!r}.")
 
 
 def check_shape(shape: Sequence[int]) -> tuple[int, ...]:

@@ -11,10 +11,12 @@ from wgan.training.optimisers import DECAYS, Optimiser, is_share
 
 
 def check_whole(**values: tuple[object, int]) -> None:
-    """Raise InputError for a value that is no whole number of at least the minimum beside it."""
+    """Raise InputError for a value that is no whole number of at least the minimum beside it, below 2^31."""
     for name, (value, minimum) in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-            raise InputError(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value < 2**31:
+            raise InputError(
+                f"{name} must be a whole number of at least {minimum} and below 2^31, not {value!r}."
+            )
 
 
 def check_share(name: str, value: float) -> None:
