@@ -177,6 +177,7 @@ class _Best:
 
     @torch.no_grad()
     def consider(self) -> None:
+        """Keep the critic's present state if it is the best so far."""
         if self.check is None:
             return
         found = float(gap(*score_pair(self.critic, *self.check(self.rng))))
@@ -185,6 +186,7 @@ class _Best:
             self.state = {name: value.clone() for name, value in self.critic.state_dict().items()}
 
     def settle(self) -> nn.Module:
+        """The critic in its best state, or in its last where nothing was set aside."""
         if self.check is not None:
             self.critic.load_state_dict(self.state)
         return self.critic.eval()

@@ -413,7 +413,8 @@ def test_nothing_warns_when_nothing_is_wrong(tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trainer().fit(3, tmp_path)
-        trainer().fit(6, tmp_path)
+        folder = trainer().fit(6, tmp_path)
+    assert (folder.checkpoints / "00000006").is_dir()
 
 
 def test_a_checkpoint_folder_that_is_a_file(tmp_path: Path):

@@ -187,7 +187,8 @@ def test_data_may_be_a_name_or_a_source(given):
 
 
 def test_scores_may_be_a_vector_or_a_column(tmp_path: Path):
-    trainer(critic=nn.Sequential(*critic(), nn.Flatten(0))).fit(2, tmp_path)
+    folder = trainer(critic=nn.Sequential(*critic(), nn.Flatten(0))).fit(2, tmp_path)
+    assert (folder.checkpoints / "00000002").is_dir()
 
 
 def test_checks_leave_networks_as_they_are():
