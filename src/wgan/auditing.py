@@ -22,6 +22,7 @@ from wgan.lipschitz import Orthogonal, certify, score_pair
 from wgan.losses import gap
 from wgan.networks import MLPCritic
 
+Array = npt.NDArray[np.float64]
 Samples = npt.ArrayLike | Tensor
 
 FEWEST = 64
@@ -135,9 +136,10 @@ def audit(
             f"The sets hold samples of {points_p.shape[1]} and of {points_q.shape[1]} numbers; W1 needs "
             "samples of one shape."
         )
-    unit = _Unit.of(points_p, points_q)
-    sides = [_split(unit.shrink(points), seed + side) for side, points in enumerate((points_p, points_q))]
-    (fit_p, check_p, test_p), (fit_q, check_q, test_q) = sides
+    parts_p, parts_q = _split(points_p, seed), _split(points_q, seed + 1)
+    unit = _Unit.of(parts_p[0], parts_q[0])  # not of the samples that measure: they decide nothing
+    fit_p, check_p, test_p = map(unit.shrink, parts_p)
+    fit_q, check_q, test_q = map(unit.shrink, parts_q)
     how = fit or Fit()
     draw = _frozen(fit_p, fit_q, how.batch_size)
     dim = points_p.shape[1]
@@ -196,20 +198,20 @@ class _Best:
 class _Unit:
     """Where the pooled samples lie and how large they are: a critic fits best at size one."""
 
-    centre: npt.NDArray[np.float64]
+    centre: Array
     scale: float
 
     @classmethod
-    def of(cls, *sets: npt.NDArray[np.float64]) -> "_Unit":
+    def of(cls, *sets: Array) -> "_Unit":
         pooled = np.concatenate(sets)
         centre = pooled.mean(0)
         return cls(centre, float(np.sqrt(np.square(pooled - centre).mean())) or 1.0)
 
-    def shrink(self, points: npt.NDArray[np.float64]) -> Tensor:
+    def shrink(self, points: Array) -> Tensor:
         return torch.from_numpy(((points - self.centre) / self.scale).astype(np.float32))
 
 
-def _points(name: str, samples: Samples) -> npt.NDArray[np.float64]:
+def _points(name: str, samples: Samples) -> Array:
     array = samples.detach().cpu().numpy() if isinstance(samples, Tensor) else np.asarray(samples)
     if array.dtype.kind not in "fiu" or array.ndim < 1 or len(array) < FEWEST:
         raise InputError(
@@ -223,9 +225,9 @@ def _points(name: str, samples: Samples) -> npt.NDArray[np.float64]:
     return points
 
 
-def _split(points: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _split(points: Array, seed: int) -> tuple[Array, Array, Array]:
     """Samples to fit on, to stop by, to measure on: 7/16, 1/16 and 1/2 of them."""
-    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))
+    order = np.random.default_rng(seed).permutation(len(points))
     half = len(points) // 2
     check = max(1, half // 8)
     return points[order[check:half]], points[order[:check]], points[order[half:]]
@@ -252,6 +254,6 @@ def _affordable(draw: Draw, dim: int, fit: Fit, minutes: float) -> int:
 
 
 @torch.no_grad()
-def _scores(critic: nn.Module, points: Tensor) -> npt.NDArray[np.float64]:
-    scores: npt.NDArray[np.float64] = torch.cat([critic(part) for part in torch.split(points, BATCH)]).numpy()
+def _scores(critic: nn.Module, points: Tensor) -> Array:
+    scores: Array = torch.cat([critic(part) for part in torch.split(points, BATCH)]).numpy()
     return scores.astype(np.float64)
