@@ -246,3 +246,16 @@ def test_no_place_to_write_is_told(tmp_path, sampler, name):
     with pytest.raises(StorageError, match="Cannot write"):
         save_samples(tmp_path / "file" / name, sampler(2).numpy(), sampler.latents(2))
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_of_samples_holds_nothing_else(sampler, tmp_path):
+    samples, points = sampler(3).numpy(), sampler.latents(3)
+    save_samples(tmp_path / "folder", samples, points)
+    save_samples(tmp_path / "folder", samples, points)
+    with pytest.raises(InputError, match=r"holds 1 other file\(s\), 00002\.png the first"):
+        save_samples(tmp_path / "folder", samples[:2], points[:2])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"letter\.txt"):
+        save_samples(tmp_path / "mine", samples, points)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]

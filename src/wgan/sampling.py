@@ -1,5 +1,6 @@
 """Drawing samples from a trained generator."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from wgan.devices import find_device
 from wgan.errors import InputError
-from wgan.files import write_atomically
+from wgan.files import storing, write_atomically
 from wgan.networks import build, latents
 from wgan.pictures import picture, show, write_png
 from wgan.runs import RunFolder, load_latest
@@ -117,12 +118,13 @@ def save_samples(out: Path, samples: npt.NDArray[np.float32], points: npt.NDArra
 
     Args:
         out: ``x.npz``: arrays ``samples`` and ``latents``. ``x.png``: one picture of all of them. No ending:
-            a folder, made if need be, of one PNG a sample.
+            a folder, made if need be, of one PNG a sample and nothing else.
         samples: (N, C, H, W) in [-1, 1], or (N, d).
         points: Their latents (N, latent_dim).
 
     Raises:
-        InputError: The ending is another one, or the samples are no pictures and a folder is asked for.
+        InputError: The ending is another one; a folder is asked for and holds other files, or the samples
+            are no pictures.
         StorageError: The file system refuses.
     """
     check_out(out)
@@ -131,5 +133,18 @@ def save_samples(out: Path, samples: npt.NDArray[np.float32], points: npt.NDArra
     elif out.suffix == ".png":
         write_png(out, show(samples))
     else:
-        for index, sample in enumerate(samples):
-            write_png(out / f"{index:05d}.png", picture(sample))
+        files = {f"{index:05d}.png": sample for index, sample in enumerate(samples)}
+        _refuse_others(out, files.keys())
+        for name, sample in files.items():
+            write_png(out / name, picture(sample))
+
+
+def _refuse_others(folder: Path, names: Set[str]) -> None:
+    # A folder of samples is read as a whole: what lies there from elsewhere would count as samples too.
+    with storing(folder):
+        others = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if others := [name for name in others if name not in names and not name.startswith(".")]:
+        raise InputError(
+            f"{folder} holds {len(others)} other file(s), {others[0]} the first; samples need a folder of "
+            "their own: give a new or empty one."
+        )
