@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from wgan.errors import InputError, StorageError
+from wgan.files import write_atomically
 
 Array = npt.NDArray[Any]
 
@@ -92,18 +92,22 @@ def spill(blocks: Iterable[Block], shape: tuple[int, ...], dtype: npt.DTypeLike,
         StorageError: the cache cannot be written to; nothing half-written stays behind.
     """
     path = _cache_path(key, ".npy")
+    record: dict[str, Any] = {}
+
+    def write(file: IO[bytes]) -> None:
+        record["digest"], record["dropped"] = _write_npy(file, blocks, shape, np.dtype(dtype))
+        # Before the samples get their name: where they are, their record is.
+        _remember(key, record)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _renamed(path) as file:
-            digest, dropped = _write_npy(file, blocks, shape, np.dtype(dtype))
-            # Before the samples get their name: where they are, their record is.
-            _remember(key, {"digest": digest, "dropped": dropped})
-    except OSError as error:
+        write_atomically(path, write)
+    except StorageError as error:
         raise StorageError(
             f"The set is larger than the memory budget and its cache '{path.parent}' cannot be written "
-            f"({error}). Make room there, set XDG_CACHE_HOME to another disk, or raise memory_limit."
+            f"({error.__cause__}). Make room there, set XDG_CACHE_HOME to another disk, or raise "
+            "memory_limit."
         ) from error
-    return _mapped(path, digest, dropped)
+    return _mapped(path, record["digest"], record["dropped"])
 
 
 def recall(key: str, limit: int) -> Stored | None:
@@ -171,18 +175,6 @@ def _cache_path(key: str, suffix: str) -> Path:
     return Path(pooch.os_cache("wgan")) / "sets" / f"{key}{suffix}"
 
 
-@contextlib.contextmanager
-def _renamed(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that gets its name only if all went well, and is gone otherwise."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def _write_npy(
     file: IO[bytes], blocks: Iterable[Block], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> tuple[str, list[int]]:
@@ -212,10 +204,8 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any])
 
 
 def _remember(key: str, record: dict[str, Any]) -> None:
-    path = _cache_path(key, ".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _renamed(path) as file:
-        file.write(json.dumps(record).encode())
+    text = json.dumps(record).encode()
+    write_atomically(_cache_path(key, ".json"), lambda file: file.write(text))
 
 
 def _mapped(path: Path, digest: str, dropped: Iterable[int]) -> Stored:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-INITIALISATION, TRAINING, SPEED = range(3)
+INITIALISATION, TRAINING = range(2)
 """What numbers are drawn for; each purpose is an independent stream."""
 
 _WORD = 2**64 - 1
