@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from wgan.auditing import audit
     from wgan.bracket import Bracket
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
+    from wgan.evaluation import Evaluation, evaluate
     from wgan.sampling import Sampler
     from wgan.training import Trainer
 
 _HOMES = {
     "Bracket": "wgan.bracket",
     "DivergenceError": "wgan.errors",
+    "Evaluation": "wgan.evaluation",
     "InputError": "wgan.errors",
     "MissingExtraError": "wgan.errors",
     "Sampler": "wgan.sampling",
@@ -23,15 +25,17 @@ _HOMES = {
     "Trainer": "wgan.training",
     "WganError": "wgan.errors",
     "audit": "wgan.auditing",
+    "evaluate": "wgan.evaluation",
 }
 _MODULES = (
-    *("auditing", "bracket", "data", "lipschitz", "losses", "metrics", "monitors", "networks"),
-    *("pictures", "runs", "sampling", "training", "transport"),
+    *("auditing", "bracket", "data", "evaluation", "lipschitz", "losses", "metrics", "monitors"),
+    *("networks", "pictures", "runs", "sampling", "training", "transport"),
 )
 
 __all__ = [
     "Bracket",
     "DivergenceError",
+    "Evaluation",
     "InputError",
     "MissingExtraError",
     "Sampler",
@@ -39,6 +43,7 @@ __all__ = [
     "Trainer",
     "WganError",
     "audit",
+    "evaluate",
 ]
 
 

@@ -31,10 +31,12 @@ class Sampler:
     Attributes:
         generator: Maps latents (N, latent_dim) to samples (N, *shape).
         latent_dim: Length of a latent.
+        step: After how many steps of its run; None for a generator without one.
     """
 
     generator: nn.Module
     latent_dim: int
+    step: int | None = None
 
     @classmethod
     def load(
@@ -63,7 +65,8 @@ class Sampler:
             network.load_state_dict(checkpoint.tensors["average"])
         except RuntimeError as error:
             raise InputError(f"The weights in {folder.path} are not those of this generator.") from error
-        return cls(network.to(find_device(device)).eval().requires_grad_(False), latent_dim)
+        network = network.to(find_device(device)).eval().requires_grad_(False)
+        return cls(network, latent_dim, checkpoint.step)
 
     def __call__(self, count: int, *, seed: int = 0) -> Tensor:
         """Draw samples.

@@ -53,9 +53,15 @@ def stage(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         assert main(shlex.split(f"train digits --out run {TINY}")) == 0
         assert main(shlex.split(f"train ring8 --out points {TINY}")) == 0
+        assert main(shlex.split("classifier digits --steps 1 --out judge.safetensors --device cpu")) == 0
     runs(stage)
     folders(stage)
     arrays(stage)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(stage)
+        for name, count in (("fewer", 70), ("more", 80)):
+            copy(stage / "run", name)
+            assert main(shlex.split(f"evaluate {name} --metrics fd --count {count}")) == 0
     return stage
 
 
@@ -71,6 +77,11 @@ def runs(stage):
     )
     (copy(run, "garbled") / "config.json").write_text("{")
     (copy(run, "listed") / "config.json").write_text("[]")
+    (copy(run, "scrawled") / "evaluation.json").write_text("{")
+    config = json.loads((run / "config.json").read_text())
+    edit(copy(run, "changed"), source=config["source"] | {"fingerprint": "0" * 64})
+    edit(copy(run, "gone"), source=config["source"] | {"name": "no/such/folder"})
+    edit(copy(run, "rootless"), source=None)
     shutil.rmtree(copy(run, "untrained") / "checkpoints")
     shutil.rmtree(copy(run, "blind") / "samples")
     for file in copy(run, "broken").glob("checkpoints/*/average.safetensors"):
@@ -123,6 +134,8 @@ def arrays(stage):
     np.savez(stage / "labels_real.npz", samples=samples, labels=np.linspace(0, 1, 20))
     np.savez(stage / "labels_negative.npz", samples=samples, labels=np.arange(20) - 1)
     np.savez(stage / "unnamed.npz", these=samples, those=samples)
+    np.savez(stage / "one_class.npz", samples=samples, labels=np.zeros(20, int))
+    np.save(stage / "good.npy", samples)
     (stage / "fake.npz").write_text("no zip")
 
 
@@ -327,6 +340,91 @@ COMMANDS = {
     "animate run --out x.gif --seconds inf": "seconds must be in [0.01, 600]",
     "animate run --out x.gif --seconds slow": "--seconds: 'slow' is not a number",
     "animate run --out x.gif --loop": "--loop",
+    # evaluate
+    "evaluate": "Missing from wgan evaluate: FAKE",
+    "evaluate run points": "Unrecognized options: points",
+    "evaluate run --metric fd": "Did you mean --metrics?",
+    "evaluate nowhere": "nowhere is not a run folder with data of its own",
+    "evaluate good.npy": "--against SOURCE",
+    "evaluate digits": "--against SOURCE",
+    "evaluate nowhere --against digits": "neither the name of a source nor a path",
+    "evaluate empty --against digits": "holds no pictures",
+    "evaluate few.npy --against digits": "7 samples, too few",
+    "evaluate nan.npy --against digits": "NaN",
+    "evaluate loud.npy --against digits": "floats must lie in [-1, 1]",
+    "evaluate unnamed.npz --against digits": "not clear which are the samples",
+    "evaluate cut.npy --against digits": "cannot be read as a .npy file",
+    "evaluate side30 --against digits": "only samples of one shape can be compared",
+    "evaluate run --against ring8": "only samples of one shape can be compared",
+    "evaluate run --against digitz": "Did you mean 'digits'?",
+    "evaluate run --against digits --resolution 9": "of shape (1, 9, 9)",
+    "evaluate run --resolution 8": "--resolution is about the source to hold samples against",
+    "evaluate run --data-dir mine": "--data-dir is about the source",
+    "evaluate newer": "format 99",
+    "evaluate garbled": "garbled/config.json cannot be read",
+    "evaluate untrained": "untrained has no checkpoint yet",
+    "evaluate broken": "No checkpoint in broken/checkpoints is whole",
+    "evaluate grown": "are not those of this generator",
+    "evaluate scrawled": "scrawled/evaluation.json cannot be read",
+    "evaluate changed": "digits is not what changed learned from",
+    "evaluate gone": "What gone learned from cannot be loaded again",
+    "evaluate rootless": "does not say what the run learned from",
+    "evaluate run --metrics fid": "no metric 'fid'; did you mean 'fd'?",
+    "evaluate run --metrics fd,": "no metric ''",
+    "evaluate run --metrics modes": "without labels cannot be counted",
+    "evaluate run --metrics memorisation --against good.npy": "good.npy is something else",
+    "evaluate run --metrics w1 --count 63": "W1 needs at least 64 fakes",
+    "evaluate run --metrics pr --count 3": "3 samples have no neighbour number 3",
+    "evaluate run --count 0": "count must be from 2 to 100,000, not 0",
+    "evaluate run --count -1": "count must be from 2 to 100,000, not -1",
+    "evaluate run --count 1.5": "--count: '1.5' is not a whole number",
+    f"evaluate run --count {10**30}": "count must be from 2 to 100,000",
+    "evaluate good.npy --against digits --count 21": "holds 20 samples, and 21 are asked for",
+    "evaluate run --seed -1": "seed must be a whole number in [0, 2^63)",
+    "evaluate run --device abacus": "no device 'abacus' here",
+    "evaluate run --extractor resnet": "no extractor 'resnet'; there are pixels",
+    "evaluate run --extractor inceptoin": "did you mean 'inception'?",
+    "evaluate run --extractor classifier": "`wgan classifier`",
+    "evaluate run --extractor none.safetensors": "Cannot read a classifier from none.safetensors",
+    "evaluate run --extractor good.npy": "Cannot read a classifier from good.npy",
+    "evaluate run --extractor run/checkpoints/00000002/average.safetensors": "holds no classifier of wgan's",
+    "evaluate run --extractor efficientnet-lite0 --weights judge.safetensors": "does not hold the ImageNet",
+    "evaluate run --extractor pixels --weights judge.safetensors": "'pixels' has no weights",
+    "evaluate run --extractor judge.safetensors --weights x": "is a file of weights itself",
+    "evaluate points --metrics fd --extractor judge.safetensors": "trained on pictures (1, 8, 8)",
+    "evaluate points --metrics fd --extractor efficientnet-lite0": "no pictures with 1 or 3 channels",
+    # compare
+    "compare": "Name the folders of the runs",
+    "compare nowhere": "nowhere is not a run folder",
+    "compare mine fewer": "mine is not a run folder",
+    "compare fewer run": "run was not evaluated yet; `wgan evaluate run` does it",
+    "compare fewer more": "differ in n_fake (70 and 80)",
+    "compare fewer scrawled": "scrawled/evaluation.json cannot be read",
+    "compare fewer --metrics kid": "fewer has no kid; there are fd",
+    "compare fewer --metrics fid": "fewer has no fid",
+    "compare fewer --nonsense": "--nonsense",
+    # classifier
+    "classifier": "Missing from wgan classifier: SOURCE, --out PATH",
+    "classifier digits": "Missing from wgan classifier: --out PATH",
+    "classifier digitz --out x.safetensors": "Did you mean 'digits'?",
+    "classifier ring8 --out x.safetensors": "ring8 holds vectors, and a classifier judges pictures",
+    "classifier good.npy --out x.safetensors": "good.npy has no labels to learn",
+    "classifier one_class.npz --out x.safetensors": "is of one class",
+    "classifier labels_short.npz --out x.safetensors": "have shape (19,)",
+    "classifier digits --resolution 2 --out x.safetensors": "with sides from 4 up",
+    "classifier digits --out x.npz": "use a name that ends in .safetensors",
+    "classifier digits --out file/x.safetensors": "Cannot write file/x.safetensors",
+    "classifier digits --out /dev/null/x.safetensors": "Cannot write /dev/null/x.safetensors",
+    "classifier digits --out x.safetensors --steps 0": "steps must be a whole number of at least 1",
+    "classifier digits --out x.safetensors --seed -1": "seed must be a whole number in [0, 2^63)",
+    "classifier digits --out x.safetensors --device abacus": "no device 'abacus' here",
+    # audit
+    "audit good.npy": "Missing from wgan audit: Q",
+    "audit nowhere.npz good.npy": "There is no file 'nowhere.npz'",
+    "audit unnamed.npz good.npy": "not clear which are the samples",
+    "audit cut.npy good.npy": "cannot be read as a .npy file",
+    "audit fake.npz good.npy": "cannot be read as a .npz file",
+    "audit good.npy good.npy": "at least 64 samples",
     # recipes
     "recipes wgan": "no recipe 'wgan'; known are default, dcgan-clip",
     "recipes toy-gp toy-clip": "Unrecognized options: toy-clip",

@@ -14,6 +14,9 @@ COMMANDS = {
     "train": "Train a generator; the same command again goes on where it was.",
     "sample": "Draw samples from a trained generator.",
     "animate": "Make a GIF of a run's pictures over its steps.",
+    "evaluate": "Measure how good a run's samples are, or any sample set.",
+    "compare": "Put the numbers of runs beside each other.",
+    "classifier": "Train a classifier that judges pictures of its own kind.",
     "audit": "Bracket the Wasserstein distance of two sample sets.",
     "recipes": "List the recipes, or print one whole.",
 }

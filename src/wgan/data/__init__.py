@@ -6,7 +6,7 @@ data, so that a resumed run can refuse data that changed.
 """
 
 from wgan.data.album import pictures_of
-from wgan.data.arrays import from_array, from_file, refitted
+from wgan.data.arrays import from_array, from_file, read_arrays, refitted
 from wgan.data.digits import digits
 from wgan.data.door import SOURCES, load
 from wgan.data.idx import FASHION_MNIST, MNIST, Published, fashion_mnist, find, mnist, published
@@ -34,6 +34,7 @@ __all__ = [
     "mnist",
     "pictures_of",
     "published",
+    "read_arrays",
     "refitted",
     "ring8",
     "swiss_roll",

@@ -128,13 +128,10 @@ def from_file(
         StorageError: the cache is needed and cannot be written to.
     """
     file, name = Path(path), str(path)
-    if not file.is_file():
-        raise InputError(f"There is no file '{name}': give the path of a .npy or .npz file.")
-    if file.suffix.lower() == ".npz":
-        values, own = _read_npz(file)
+    mapped, own = read_arrays(file)
+    if not isinstance(mapped, np.memmap):
         chosen = own if labels is None else labels
-        return from_array(values, labels=chosen, resolution=resolution, channels=channels, name=name)
-    mapped = _map_npy(file)
+        return from_array(mapped, labels=chosen, resolution=resolution, channels=channels, name=name)
     limit = memory_budget(memory_limit)
     plan = plan_for(mapped, resolution, channels, name)
     checked = check_labels(labels, len(mapped), name)
@@ -143,6 +140,18 @@ def from_file(
     _survey(mapped, plan, name)
     stored = gather(_blocks(mapped, plan), len(mapped), plan.shape, plan.dtype)
     return assemble(stored, name=name, labels=checked)
+
+
+def read_arrays(file: Path) -> tuple[Array, Array | None]:
+    """The samples of a .npz file with their labels, if any, or those of a .npy file, mapped; as they are.
+
+    Raises:
+        InputError: no such file, one that cannot be read, or it is not clear which array is meant (see
+            `from_file`).
+    """
+    if not file.is_file():
+        raise InputError(f"There is no file '{file}': give the path of a .npy or .npz file.")
+    return _read_npz(file) if file.suffix.lower() == ".npz" else (_map_npy(file), None)
 
 
 def refitted(

@@ -4,7 +4,7 @@
 behind the table take plain (N, d) arrays and can be called by themselves.
 """
 
-from wgan.metrics.comparison import METRICS, Comparison, Features, Metric, measure
+from wgan.metrics.comparison import METRICS, Comparison, Features, Metric, measure, provenance
 from wgan.metrics.estimates import Estimate, Provenance, Value
 from wgan.metrics.extractors import (
     EXTRACTORS,
@@ -43,6 +43,7 @@ __all__ = [
     "measure",
     "memorisation",
     "precision_recall",
+    "provenance",
     "reached",
     "train_classifier",
 ]

@@ -159,15 +159,15 @@ def measure(
     for function in functions:
         numbers, floors = function(comparison), _floors(function, comparison)
         for name, number in numbers.items():
-            found[name] = Estimate(*number, floors.get(name), _provenance(name, comparison))
+            found[name] = Estimate(*number, floors.get(name), provenance(name, comparison))
     return found
 
 
 def _find(name: str) -> Metric:
     if name not in METRICS:
         close = difflib.get_close_matches(name, METRICS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(METRICS)}."
-        raise InputError(f"There is no metric {name!r}; {hint}")
+        hint = f"did you mean {close[0]!r}? There" if close else "there"
+        raise InputError(f"There is no metric {name!r}; {hint} are {', '.join(METRICS)}.")
     return METRICS[name]
 
 
@@ -181,7 +181,8 @@ def _floors(function: Metric, comparison: Comparison) -> dict[str, Value]:
         return {}
 
 
-def _provenance(metric: str, comparison: Comparison) -> Provenance:
+def provenance(metric: str, comparison: Comparison) -> Provenance:
+    """Where a number of that name comes from, if it is measured of this comparison."""
     return Provenance(
         metric=metric,
         extractor=comparison.extractor.name,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 
 from wgan.metrics.extractors.inception import FID_HASH
 
-_CAPITALS = {"fd", "kid", "kl"}
+_CAPITALS = {"fd", "kid", "kl", "w1"}
 
 
 @final

@@ -7,11 +7,12 @@
     timing.jsonl     one object a log point: what the clock said
     checkpoints/     the last few states, each whole
     samples/         pictures of the fixed latents, by step
+    evaluation.json  numbers that say how good the samples are, each with its step and provenance
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,36 @@ class RunFolder:
                 f"{self.path} was written in format {version}, this wgan reads up to {FORMAT}; upgrade wgan."
             )
         return config
+
+    def read_numbers(self) -> list[Row]:
+        """What was evaluated: the rows of ``evaluation.json``; none where there is no such file.
+
+        Raises:
+            InputError: The file is broken.
+        """
+        path = self.path / "evaluation.json"
+        if not path.is_file():
+            return []
+        try:
+            rows: list[Row] = json.loads(path.read_text())["numbers"]
+            shapes = {"name": str, "step": int, "provenance": dict}
+            if not all(isinstance(row[key], kind) for row in rows for key, kind in shapes.items()):
+                raise ValueError("a number lacks its name, step or provenance")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} cannot be read ({type(error).__name__}: {error}); move it away and evaluate again."
+            ) from error
+        return rows
+
+    def write_numbers(self, rows: Sequence[Row]) -> None:
+        """Write ``evaluation.json`` whole, one row a line.
+
+        Raises:
+            StorageError: The file system refuses; the old file is untouched.
+        """
+        lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
+        text = f'{{"numbers": [\n{lines}\n]}}\n'.encode()
+        write_atomically(self.path / "evaluation.json", lambda file: file.write(text))
 
     def check_free(self) -> None:
         """Make sure that a run can start here, touching nothing.

@@ -34,7 +34,8 @@ def _pixels(weights: Path | None, _device: torch.device) -> Extractor:
 def _classifier(weights: Path | None, device: torch.device) -> Extractor:
     if weights is None:
         raise InputError(
-            "Extractor 'classifier' needs the file of one trained on this kind of data; train it first."
+            "Extractor 'classifier' needs the file of one trained on this kind of data; train it first, as "
+            "`wgan classifier` does."
         )
     return Classifier.load(weights, device=str(device)).extractor
 
@@ -62,6 +63,6 @@ def load_extractor(name: str, weights: str | Path | None = None, *, device: str 
     """
     if name not in EXTRACTORS:
         close = difflib.get_close_matches(name, EXTRACTORS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(EXTRACTORS)}."
-        raise InputError(f"There is no extractor {name!r}; {hint}")
+        hint = f"did you mean {close[0]!r}? There" if close else "there"
+        raise InputError(f"There is no extractor {name!r}; {hint} are {', '.join(EXTRACTORS)}.")
     return EXTRACTORS[name](None if weights is None else Path(weights), find_device(device))

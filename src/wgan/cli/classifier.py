@@ -1,0 +1,108 @@
+"""``wgan classifier``."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from torch import Tensor
+
+from wgan.cli.parse import parse
+from wgan.data import Split, load
+from wgan.errors import InputError
+from wgan.files import storing
+from wgan.metrics import train_classifier
+
+MOST = 100_000
+"""Pictures that are enough to learn from."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Train a small classifier on the labelled pictures of SOURCE, to judge generated ones by.
+
+    Its features tell classes apart, which those of ImageNet do badly for grey or tiny pictures, and its
+    labels count the classes that a generator reaches: `wgan evaluate DIR --extractor judge.safetensors`.
+    """
+
+    source: tyro.conf.Positional[str]
+    """digits, mnist, fashion-mnist; a folder or zip with a sub-folder for each class; or a .npz file with
+    arrays `samples` and `labels`."""
+    out: Path
+    """The file to write, x.safetensors."""
+    steps: int = 1000
+    """Batches of 128 to learn from."""
+    seed: int = 0
+    """Of weights and batches."""
+    device: str = "auto"
+    """cpu, cuda, ...; auto is a GPU if there is one."""
+    data_dir: Path | None = None
+    """Where the files of mnist and fashion-mnist lie."""
+    resolution: int | None = None
+    """Resize and crop pictures to squares of this side."""
+    channels: int | None = None
+    """1 makes pictures grey, 3 coloured."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    command = parse(Classifier, arguments)
+    _check(command)
+    source = load(
+        command.source,
+        data_dir=command.data_dir,
+        resolution=command.resolution,
+        channels=command.channels,
+    )
+    if not source.picture:
+        raise InputError(f"{command.source} holds vectors, and a classifier judges pictures.")
+    if source.classes is None:
+        raise InputError(
+            f"{command.source} has no labels to learn: give a folder with a sub-folder for each class, or a "
+            ".npz file with arrays `samples` and `labels`."
+        )
+    if len(source.classes) < 2:
+        raise InputError(f"All of {command.source} is of one class, and there is nothing to tell apart.")
+    _check_place(command.out)
+    learned = train_classifier(
+        *_labelled(source.train),
+        held_out=_labelled(source.held_out),
+        steps=command.steps,
+        seed=command.seed,
+        device=command.device,
+    )
+    learned.save(command.out)
+    sys.stdout.write(
+        f"Held-out accuracy {100 * learned.accuracy:.1f} % ({learned.training['held_out']:,} pictures of "
+        f"{learned.classes} classes).\nNext: wgan evaluate DIR --extractor {command.out}\n"
+    )
+
+
+def _check(command: Classifier) -> None:
+    if command.out.suffix != ".safetensors":
+        raise InputError(f"Cannot write a classifier as {command.out}; use a name that ends in .safetensors.")
+    if not 0 <= command.seed < 2**63:
+        raise InputError(f"seed must be a whole number in [0, 2^63), not {command.seed}.")
+    if not 1 <= command.steps < 2**31:
+        raise InputError(f"steps must be a whole number of at least 1 and below 2^31, not {command.steps}.")
+
+
+def _check_place(out: Path) -> None:
+    """Refuse before the work a place that would make it be for nothing."""
+    with storing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.is_dir():
+            raise InputError(f"{out} is a folder; give the name of a file.")
+        if not os.access(out.parent, os.W_OK):
+            raise PermissionError("there is no permission")
+
+
+def _labelled(split: Split) -> tuple[Tensor, Tensor]:
+    """Pictures as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
+    count = min(len(split), MOST)
+    rows = split.rows[torch.arange(count) * len(split) // count]
+    assert split.labels is not None
+    return split.storage[rows], split.labels[rows]

@@ -1,0 +1,158 @@
+"""Which samples are measured, and which real ones they are held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from wgan.auditing import FEWEST
+from wgan.data import Source, Split, load
+from wgan.errors import InputError
+from wgan.runs import RunFolder
+from wgan.sampling import Sampler
+
+Given = str | Path | npt.NDArray[Any] | Tensor | Source
+"""What :func:`wgan.data.load` takes, or what it gives."""
+
+MOST = 100_000
+"""More fakes than this are asked for by mistake: every metric compares them with each real sample."""
+MOST_ALONE = 1_000
+"""Fakes by default where too few samples are held out to give a floor."""
+
+_ORDER_SEED = 1701
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Fakes, and the source of what is real.
+
+    Attributes:
+        fake: (N, *shape) float32; pictures in [-1, 1].
+        source: Its training split is the reference of every metric but W1, and the only place where copies
+            are looked for. Its held-out split gives the floors, and W1: see :mod:`wgan.evaluation.measuring`.
+        trained_on: Whether a run made the fakes that learned from this very source; None if nobody knows.
+        step: After how many steps of that run.
+    """
+
+    fake: Tensor
+    source: Source
+    trained_on: bool | None = None
+    step: int | None = None
+
+    def split(self, name: str) -> str:
+        """What a provenance calls a split: the source's name and fingerprint, and which of its samples."""
+        stem = Path(self.source.name).name or self.source.name  # the same data under another path is the same
+        return f"{stem} {self.source.fingerprint[:12]}, {name}"
+
+
+def find_sets(
+    fake: Given | Sampler, against: Given | None, *, count: int | None, seed: int, device: str
+) -> Sets:
+    """The fakes of a run, a sampler or a set, and the source that they are held against.
+
+    Args:
+        fake: A run's folder, which comes before a source of the same name; a sampler; or a set of samples.
+        against: The real data; None for those of the run, which have to be unchanged.
+        count: How many fakes, 2 to 100,000; None for as many as are held out, so that every number has a
+            floor; where these are fewer than 64, for as many as there are to train on, at most 1,000.
+        seed: Of a run's or sampler's fakes.
+        device: Where they are drawn.
+
+    Raises:
+        InputError: There is no such run, checkpoint or source, or the two do not fit each other.
+    """
+    if count is not None and not 2 <= count <= MOST:
+        raise InputError(f"count must be from 2 to {MOST:,}, not {count}.")
+    if isinstance(fake, str | Path) and RunFolder(Path(fake)).exists:
+        return _of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
+    if against is None:
+        raise InputError(
+            f"{_named(fake)} is not a run folder with data of its own: say which real samples to hold it "
+            "against (--against SOURCE)."
+        )
+    source = _opened(against)
+    if isinstance(fake, Sampler):
+        samples = fake(count or default_count(source), seed=seed)
+        return _fitting(Sets(samples, source, step=fake.step), _named(fake))
+    return _fitting(Sets(_some(_opened(fake), count, source), source), _named(fake))
+
+
+def default_count(source: Source) -> int:
+    """How many fakes to hold against a source where nobody says."""
+    if len(source.held_out) >= FEWEST:
+        return len(source.held_out)
+    return min(len(source.train), MOST_ALONE)
+
+
+def spread(total: int, count: int) -> Tensor:
+    """At most ``count`` of ``total`` positions, evenly: what is sorted by class keeps all its classes."""
+    count = min(total, count)
+    return torch.arange(count) * total // count
+
+
+def shuffled(count: int) -> Tensor:
+    """All positions in an order that is always the same, so that the first of them are like the others."""
+    return torch.from_numpy(np.random.RandomState(_ORDER_SEED).permutation(count).astype(np.int64))
+
+
+def _of_run(run: RunFolder, against: Given | None, *, count: int | None, seed: int, device: str) -> Sets:
+    sampler = Sampler.load(run.path, device=device)
+    learned = run.read_config().get("source")
+    fingerprint = learned.get("fingerprint") if isinstance(learned, dict) else None
+    source = _own_source(run, learned) if against is None else _opened(against)
+    samples = sampler(count or default_count(source), seed=seed)
+    same = source.fingerprint == fingerprint
+    return _fitting(Sets(samples, source, same, sampler.step), str(run.path))
+
+
+def _own_source(run: RunFolder, learned: Any) -> Source:  # noqa: ANN401 - whatever stands in config.json
+    """The data that a run learned from, loaded again; InputError unless they are the same to the last bit."""
+    again = "give the same data again, or others (--against SOURCE)"
+    try:
+        name, shape, fingerprint = learned["name"], tuple(learned["shape"]), learned["fingerprint"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{run.config_file} does not say what the run learned from; {again}.") from error
+    try:
+        source = load(name)
+        if source.shape != shape and source.picture and len(shape) == 3:
+            source = load(name, resolution=shape[1], channels=shape[0])
+    except InputError as error:
+        raise InputError(f"What {run.path} learned from cannot be loaded again; {again}. {error}") from error
+    if source.fingerprint != fingerprint:
+        raise InputError(f"{name} is not what {run.path} learned from, it changed since; {again}.")
+    return source
+
+
+def _opened(given: Given) -> Source:
+    return given if isinstance(given, Source) else load(given)
+
+
+def _some(given: Source, count: int | None, against: Source) -> Tensor:
+    """That many samples of a set, whatever its split, evenly spread over it."""
+    whole: Split = replace(given.train, rows=torch.arange(len(given.train.storage)))
+    if count is not None and count > len(whole):
+        raise InputError(f"{given.name} holds {len(whole):,} samples, and {count:,} are asked for.")
+    return whole.batch(spread(len(whole), count or default_count(against)))
+
+
+def _fitting(sets: Sets, name: str) -> Sets:
+    made, wanted = tuple(sets.fake.shape[1:]), sets.source.shape
+    if made != wanted:
+        raise InputError(
+            f"{name} holds samples of shape {made} and {sets.source.name} of shape {wanted}: only samples of "
+            "one shape can be compared."
+        )
+    return sets
+
+
+def _named(given: Given | Sampler) -> str:
+    if isinstance(given, str | Path):
+        return str(given)
+    return given.name if isinstance(given, Source) else f"the {type(given).__name__}"
