@@ -13,7 +13,7 @@ from wgan.cli import main
 from wgan.errors import InputError
 from wgan.losses import gap
 
-QUICK = Fit(hidden=(64, 64), steps=150, batch_size=256, lr=1e-2)
+QUICK = Fit(members=8, hidden=(32,), steps=120)
 
 
 def gaussian(count, dim, seed):
@@ -104,7 +104,7 @@ def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
     """Of equal laws the gap on fresh samples is 0 on average; on those it was fitted on it is not."""
     p, q = (torch.from_numpy(gaussian(64, 64, seed)).float() for seed in (0, 1))
     fresh_p, fresh_q = (torch.from_numpy(gaussian(5000, 64, seed)).float() for seed in (2, 3))
-    how = Fit(hidden=(64, 64), steps=150, lr=1e-2)
+    how = Fit(members=4, hidden=(64, 64), steps=150, lr=1e-2)
     heart = fit_critic(lambda rng: (p, q), 64, fit=how)
     timely = fit_critic(lambda rng: (p, q), 64, fit=how, check=lambda rng: (fresh_p, fresh_q))
     with torch.no_grad():
@@ -169,9 +169,9 @@ def test_the_command_tells_a_person_the_bracket(files, capsys):
 @pytest.mark.parametrize(
     ("write", "phrase"),
     [
-        (lambda path: None, "cannot be read"),
+        (lambda path: None, "There is no file"),
         (lambda path: path.write_bytes(b"no archive"), "cannot be read"),
-        (lambda path: np.savez(path, a=np.zeros(3), b=np.zeros(3)), "name one of them `samples`"),
+        (lambda path: np.savez(path, a=np.zeros(3), b=np.zeros(3)), "it is not clear which are the samples"),
         (lambda path: np.savez(path, samples=np.array([{}], dtype=object)), "cannot be read"),
         (lambda path: np.savez(path, samples=np.zeros((10, 2))), "at least 64"),
     ],

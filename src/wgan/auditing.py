@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from wgan.bracket import Bracket, check_confidence, lower_bound, upper_bound
 from wgan.errors import InputError
-from wgan.lipschitz import Orthogonal, certify, score_pair
+from wgan.lipschitz import Extremal, Orthogonal, certify, score_pair
 from wgan.losses import gap
-from wgan.networks import MLPCritic
 
 Array = npt.NDArray[np.float64]
 Samples = npt.ArrayLike | Tensor
@@ -29,6 +28,10 @@ FEWEST = 64
 """Samples of each set: fewer leave nothing to fit on and nothing to measure on."""
 BATCH = 4096
 """Samples scored at once."""
+TRIAL = 4
+"""Each form is tried for one in so many of a fit's steps. The minimum often learns faster at first."""
+TRIAL_BATCHES = 8
+"""Batches that decide between them."""
 CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
@@ -36,36 +39,47 @@ CHECKS = 20
 @final
 @dataclass(frozen=True)
 class Fit:
-    """How the auditing critic is fitted: Adam, its rate decayed to zero, on a network of full sorts.
+    """How the auditing critic is fitted: Adam, its rate decayed to zero, on the extremum of many networks.
 
     Source: Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section 5.2.
     """
 
-    hidden: tuple[int, ...] = (256, 256, 256)
-    """Widths of the hidden layers."""
-    steps: int = 600
+    members: int = 32
+    """Networks, >= 1."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the hidden layers of each, raised to the samples' dimension where that is larger, for a
+    narrow layer is blind to some of their directions."""
+    steps: int = 400
     """Steps, >= 1."""
     batch_size: int = 1024
     """Samples of each side a step, at most; all where there are fewer."""
-    lr: float = 2e-3
+    lr: float = 5e-3
     """Learning rate at first, > 0."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Decay of Adam's moments."""
+    temperatures: tuple[float, float] = (0.2, 0.007)
+    """Of the extremum, at first and at the end, in between by a constant factor a step; > 0, in units of the
+    samples' spread: at first every member has something to learn, in the end each has its own part."""
 
     def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("batch_size", self.batch_size)):
+        for name in ("members", "steps", "batch_size"):
+            value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
-        if not 0 < self.lr < float("inf"):
-            raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
+        for name, number in (("lr", self.lr), *(("a temperature", t) for t in self.temperatures)):
+            if not 0 < number < float("inf"):
+                raise InputError(f"{name} must be a finite number > 0, not {number!r}.")
 
 
 Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 """Draws a batch of each side: (n, d) and (n, d)."""
 
 
-def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> nn.Module:
+def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> Extremal:
     """A critic of Lipschitz constant at most 1, fitted to tell the two sides apart as far as it can.
+
+    Whether the maximum or the minimum of networks is the better critic depends on which side is the more
+    spread out: each is first tried with a quarter of the steps.
 
     Args:
         draw: Fresh or frozen batches to fit on.
@@ -77,17 +91,37 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     Returns:
         The critic: (N, d) to (N,), in evaluation mode.
     """
-    with torch.random.fork_rng():
+    trial = replace(fit, steps=max(1, fit.steps // TRIAL))
+    judge = check or draw
+    largest, smallest = (
+        _gap(_fit(draw, dim, smallest, fit=trial, seed=seed, check=None), judge, seed)
+        for smallest in (False, True)
+    )
+    return _fit(draw, dim, smallest > largest, fit=fit, seed=seed, check=check)
+
+
+@torch.no_grad()
+def _gap(critic: Extremal, judge: Draw, seed: int) -> float:
+    rng = torch.Generator().manual_seed(seed)
+    gaps = [float(gap(*score_pair(critic, *judge(rng)))) for _ in range(TRIAL_BATCHES)]
+    return sum(gaps) / TRIAL_BATCHES
+
+
+def _fit(draw: Draw, dim: int, smallest: bool, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        critic = MLPCritic((dim,), hidden=fit.hidden, activation="relu")
+        hidden = tuple(max(width, dim) for width in fit.hidden)
+        critic = Extremal(dim, members=fit.members, hidden=hidden, smallest=smallest)
     constraint = Orthogonal()
-    constraint.wrap(critic)
     rng = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(critic.parameters(), lr=fit.lr, betas=fit.betas, fused=True)
+    first, last = fit.temperatures
     best = _Best(critic, check, rng)
     for step in range(fit.steps):
+        done = step / fit.steps
         for group in optimiser.param_groups:
-            group["lr"] = fit.lr * (1 - step / fit.steps)
+            group["lr"] = fit.lr * (1 - done)
+        critic.temperature = first * (last / first) ** done
         loss = -gap(*score_pair(critic, *draw(rng)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -169,13 +203,17 @@ def audit(
 class _Best:
     """The state of a critic with the largest gap on samples set aside."""
 
-    critic: nn.Module
+    critic: Extremal
     check: Draw | None
     rng: torch.Generator
     gap: float = -float("inf")
 
     def __post_init__(self) -> None:
+        self._keep()
+
+    def _keep(self) -> None:
         self.state = {name: value.clone() for name, value in self.critic.state_dict().items()}
+        self.temperature = self.critic.temperature
 
     @torch.no_grad()
     def consider(self) -> None:
@@ -185,12 +223,13 @@ class _Best:
         found = float(gap(*score_pair(self.critic, *self.check(self.rng))))
         if found > self.gap:
             self.gap = found
-            self.state = {name: value.clone() for name, value in self.critic.state_dict().items()}
+            self._keep()
 
-    def settle(self) -> nn.Module:
+    def settle(self) -> Extremal:
         """The critic in its best state, or in its last where nothing was set aside."""
         if self.check is not None:
             self.critic.load_state_dict(self.state)
+            self.critic.temperature = self.temperature
         return self.critic.eval()
 
 

@@ -3,6 +3,7 @@
 from wgan.lipschitz.certificate import Certificate, LayerBound, certify
 from wgan.lipschitz.clipping import WeightClipping
 from wgan.lipschitz.constraint import Chain, Constraint
+from wgan.lipschitz.extremal import Extremal
 from wgan.lipschitz.orthogonal import GroupSort, Orthogonal, orthonormalise
 from wgan.lipschitz.penalties import DRAGAN, R1, R2, GradientPenalty, LipschitzPenalty, MaxGradientPenalty
 from wgan.lipschitz.scores import mixes_samples, score, score_pair
@@ -32,6 +33,7 @@ __all__ = [
     "Certificate",
     "Chain",
     "Constraint",
+    "Extremal",
     "GradientPenalty",
     "GroupSort",
     "LayerBound",

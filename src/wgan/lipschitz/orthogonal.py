@@ -218,7 +218,7 @@ class Orthogonal(Constraint):
     def project(self, critic: nn.Module) -> None:
         """Bring the weights behind dense layers back to orthonormal ones; the scores stay."""
         for layer in critic.modules():
-            if isinstance(layer, nn.Linear) and _ours(layer) is not None:
+            if isinstance(_ours(layer), _Orthonormal):
                 original: Tensor = layer.parametrizations["weight"].original  # type: ignore[index,union-attr]
                 with torch.autocast(original.device.type, enabled=False):
                     original.copy_(orthonormalise(original, _RETRACTIONS))
@@ -255,6 +255,11 @@ class _Rescaled(nn.Module):
             return (1 - _MARGIN) * rescale(described)
 
 
+def orthonormal_weight(layer: nn.Module, iterations: int = 2) -> None:
+    """Keep ``layer.weight``, (*, m, n), orthonormal by :func:`orthonormalise`; its values are the start."""
+    parametrize.register_parametrization(layer, "weight", _Orthonormal(iterations))
+
+
 def _ours(layer: nn.Module) -> nn.Module | None:
     """The parametrisation of this constraint on the layer, if there is one."""
     if not parametrize.is_parametrized(layer, "weight"):
@@ -267,7 +272,7 @@ def _ours(layer: nn.Module) -> nn.Module | None:
 def _parametrise(layer: nn.Module, iterations: int) -> None:
     if isinstance(layer, nn.Linear):
         layer.weight.copy_(_nearest(layer.weight))
-        parametrize.register_parametrization(layer, "weight", _Orthonormal(iterations))
+        orthonormal_weight(layer, iterations)
     else:
         assert isinstance(layer.weight, Tensor)
         layer.weight.copy_(_touching_once(layer))

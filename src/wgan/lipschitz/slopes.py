@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from wgan.lipschitz.extremal import Extremal, Members
 from wgan.lipschitz.operators import Convolution, Pair, convolution_norm, matrix_norm
 from wgan.lipschitz.orthogonal import GroupSort
 
@@ -321,8 +322,21 @@ _ATTENTION = refuse(
     "theorem 3.1)"
 )
 
+
+def extremal(layer: Extremal, sizes: Sizes) -> Slope:
+    """The steepest member: the soft maximum's gradient is a convex combination of theirs.
+
+    A member is a chain of dense layers and sorts; of each layer the largest norm among members counts.
+    """
+    norms = [matrix_norm(weight_of(part)) for part in layer.layers if isinstance(part, Members)]
+    if not layer.temperature > 0:
+        raise Unbounded(f"has the temperature {layer.temperature}, which is not above zero")
+    return math.prod(norms), "svd"
+
+
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: dense,
+    Extremal: extremal,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), convolution),
     **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), transposed),
     # Isometries and selections of the input's numbers.

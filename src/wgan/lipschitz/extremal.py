@@ -1,0 +1,94 @@
+r"""The largest, or the smallest, of many 1-Lipschitz networks: 1-Lipschitz without paying for their number.
+
+Side by side, m networks of norm one make a map of norm sqrt(m), and an orthogonal layer that shares its input
+among them gives each only 1 / sqrt(m) of it. Their maximum, however, is as steep as the steepest of them: a
+network whose layers are bounded from the L2 norm to the maximum norm is 1-Lipschitz too, and can be universal
+(Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section 4.3 and theorem 3). So each
+member learns the critic where it is the one that counts, and none has to be right everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from wgan.errors import InputError
+from wgan.lipschitz.orthogonal import GroupSort, orthonormal_weight
+
+
+@final
+class Members(nn.Module):
+    """A dense layer of each of several networks, all of one size, with orthonormal rows or columns.
+
+    Args:
+        members: How many networks, >= 1.
+        features_in: Of each, >= 1.
+        features_out: Of each, >= 1.
+    """
+
+    def __init__(self, members: int, features_in: int, features_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, features_out, features_in))
+        limit = 1 / math.sqrt(features_in)
+        self.bias = nn.Parameter(torch.empty(members, 1, features_out).uniform_(-limit, limit))
+        with torch.no_grad():
+            for weight in self.weight:
+                nn.init.orthogonal_(weight)
+        orthonormal_weight(self)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (members, N, in) to (members, N, out)."""
+        return torch.baddbmm(self.bias, features, self.weight.mT)
+
+
+@final
+class Extremal(nn.Module):
+    r"""The smooth maximum, or minimum, of many networks of full sorts with orthonormal dense layers.
+
+        f(x) = s t log sum_i exp(s f_i(x) / t),   s = 1 for the maximum and -1 for the minimum.
+
+    Its gradient is a convex combination of those of the f_i, each of norm at most 1, at any temperature t: a
+    large one gives every member something to learn, a small one lets each member alone where it counts.
+    :func:`~wgan.lipschitz.certify` proves the bound; ``Orthogonal().project`` keeps the weights orthonormal.
+
+    Args:
+        dim: d, >= 1.
+        members: How many networks, >= 1.
+        hidden: Widths of the hidden layers of each.
+        smallest: The minimum instead of the maximum.
+
+    Attributes:
+        temperature: t, > 0, in units of the scores.
+
+    Raises:
+        InputError: A size is not a positive whole number.
+    """
+
+    def __init__(
+        self, dim: int, *, members: int = 64, hidden: Sequence[int] = (32,), smallest: bool = False
+    ) -> None:
+        super().__init__()
+        if not all(isinstance(size, int) and size >= 1 for size in (dim, members, *hidden)):
+            raise InputError(
+                f"dim, members and hidden must be whole numbers >= 1, not {dim!r}, {members!r}, {hidden!r}."
+            )
+        self.arguments = {"shape": (dim,), "members": members, "hidden": tuple(hidden), "smallest": smallest}
+        self.members = members
+        self.sign = -1.0 if smallest else 1.0
+        self.temperature = 0.01
+        widths = [dim, *hidden]
+        layers = [
+            layer for ends in pairwise(widths) for layer in (Members(members, *ends), GroupSort(dim=-1))
+        ]
+        self.layers = nn.Sequential(*layers, Members(members, widths[-1], 1))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Samples (N, d) to scores (N,)."""
+        scores: Tensor = self.layers(samples.expand(self.members, *samples.shape)).squeeze(-1)
+        scale = self.sign * self.temperature
+        return scale * torch.logsumexp(scores / scale, 0)
