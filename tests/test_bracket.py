@@ -34,14 +34,30 @@ def test_the_lower_bound_of_equal_scores_is_zero():
     assert lower_bound(scores, scores, certificate=1.0, limits=(-1, 1), error=0.01) == 0.0
 
 
-def test_the_lower_bound_is_the_gap_less_maurer_and_pontils_margins():
-    p, q = np.tile([2.0, 4.0], 500), np.tile([0.0, 1.0], 500)
-    log = math.log(2 / 0.005)
-    margins = sum(
-        math.sqrt(2 * scores.var(ddof=1) * log / 1000) + 7 * 5 * log / (3 * 999) for scores in (p, q)
-    )
-    bound = lower_bound(p, q, certificate=2.0, limits=(0.0, 5.0), error=0.01)
-    assert bound == pytest.approx((2.5 - margins) / 2)
+def test_the_lower_bound_is_the_gap_less_hardly_more_than_a_normal_margin():
+    """Its margin tends to sqrt(2 Var ln(1 / error) / n); here n is 20,000 and the range 40 deviations."""
+    rng = np.random.default_rng(1)
+    p, q = rng.normal(3.0, 1, 20_000), rng.normal(0.0, 1, 20_000)
+    bound = lower_bound(p, q, certificate=2.0, limits=(-20.0, 20.0), error=0.01)
+    margin = math.sqrt(2 * 2 * math.log(100) / 20_000)
+    assert (p.mean() - q.mean() - 1.15 * margin) / 2 < bound < (p.mean() - q.mean() - 0.95 * margin) / 2
+
+
+def test_sets_of_different_sizes_use_all_samples():
+    rng = np.random.default_rng(2)
+    p, q = rng.normal(3.0, 0.1, 500), rng.normal(0.0, 5, 5000)
+    wide = {"certificate": 1.0, "limits": (-20.0, 20.0), "error": 0.01}
+    assert lower_bound(p, q, **wide) > lower_bound(p, q[:500], **wide)
+    assert lower_bound(p, q, **wide) < 3.2
+
+
+def test_the_lower_bound_of_skewed_scores_errs_less_often_than_it_says():
+    rng = np.random.default_rng(3)
+    above = 0
+    for _ in range(400):
+        p, q = (rng.exponential(size=count).clip(0, 10) for count in (60, 200))
+        above += lower_bound(p, q, certificate=1.0, limits=(0, 10), error=0.1) > 0
+    assert above / 400 <= 0.1
 
 
 def test_scores_beyond_the_limits_count_as_the_limits():
