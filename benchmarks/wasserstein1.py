@@ -129,7 +129,7 @@ def fit_pair(dim: int, count: int, seed: int, steps: int) -> Row:
         "certificate": certificate,
         "lower": lower_bound(on_q.numpy(), on_p.numpy(), certificate=certificate, limits=limits, error=ERROR),
         "upper": upper_bound(x.numpy(), y.numpy(), error=ERROR),
-        "smallest": critic.arguments["smallest"],
+        "form": {name: critic.arguments[name] for name in ("members", "hidden", "smallest")},
         "seconds": seconds,
     }
 

@@ -36,25 +36,57 @@ CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
 
+def _check_whole(**values: int) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
+@final
+@dataclass(frozen=True)
+class Form:
+    """One shape of the auditing critic: :class:`~wgan.lipschitz.Extremal`, and how fast it learns."""
+
+    members: int
+    """Networks, >= 1."""
+    hidden: tuple[int, ...]
+    """Widths of the hidden layers of each."""
+    smallest: bool = False
+    """The minimum of them instead of the maximum."""
+    lr: float = 5e-3
+    """Adam's learning rate at first, > 0."""
+
+    def __post_init__(self) -> None:
+        _check_whole(members=self.members)
+        if not 0 < self.lr < float("inf"):
+            raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
+
+    def fits(self, dim: int) -> bool:
+        """Whether no member is blind to directions, as a layer narrower than the samples is."""
+        return self.members == 1 or dim <= min(self.hidden, default=dim)
+
+
+MANY = Form(32, (64,))
+ONE = Form(1, (256, 256, 256), lr=2e-3)
+
+
 @final
 @dataclass(frozen=True)
 class Fit:
-    """How the auditing critic is fitted: Adam, its rate decayed to zero, on the extremum of many networks.
+    """How the auditing critic is fitted: Adam, its rate decayed to zero, on the form that suits the data.
 
-    Source: Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section 5.2.
+    In few dimensions many small networks describe laws with many parts far better than one large one; whether
+    their maximum or their minimum depends on which side is the more spread out. In many dimensions one deep
+    network learns faster (Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section
+    5.2). So each is tried, as far as it fits the dimension.
     """
 
-    members: int = 32
-    """Networks, >= 1."""
-    hidden: tuple[int, ...] = (64,)
-    """Widths of the hidden layers of each, raised to the samples' dimension where that is larger, for a
-    narrow layer is blind to some of their directions."""
+    forms: tuple[Form, ...] = (MANY, replace(MANY, smallest=True), ONE)
+    """Each is tried with a quarter of the steps; the one with the largest gap is fitted with all."""
     steps: int = 400
     """Steps, >= 1."""
     batch_size: int = 1024
     """Samples of each side a step, at most; all where there are fewer."""
-    lr: float = 5e-3
-    """Learning rate at first, > 0."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Decay of Adam's moments."""
     temperatures: tuple[float, float] = (0.2, 0.007)
@@ -62,13 +94,9 @@ class Fit:
     samples' spread: at first every member has something to learn, in the end each has its own part."""
 
     def __post_init__(self) -> None:
-        for name in ("members", "steps", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
-        for name, number in (("lr", self.lr), *(("a temperature", t) for t in self.temperatures)):
-            if not 0 < number < float("inf"):
-                raise InputError(f"{name} must be a finite number > 0, not {number!r}.")
+        _check_whole(steps=self.steps, batch_size=self.batch_size)
+        if not all(0 < temperature < float("inf") for temperature in self.temperatures):
+            raise InputError(f"temperatures must be finite numbers > 0, not {self.temperatures!r}.")
 
 
 Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]
@@ -77,9 +105,6 @@ Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 
 def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> Extremal:
     """A critic of Lipschitz constant at most 1, fitted to tell the two sides apart as far as it can.
-
-    Whether the maximum or the minimum of networks is the better critic depends on which side is the more
-    spread out: each is first tried with a quarter of the steps.
 
     Args:
         draw: Fresh or frozen batches to fit on.
@@ -91,13 +116,15 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     Returns:
         The critic: (N, d) to (N,), in evaluation mode.
     """
+    forms = [form for form in fit.forms if form.fits(dim)]
+    if not forms:
+        raise InputError(f"No form of the auditing critic is wide enough for samples of {dim} numbers.")
+    if len(forms) == 1:
+        return _fit(draw, dim, forms[0], fit=fit, seed=seed, check=check)
     trial = replace(fit, steps=max(1, fit.steps // TRIAL))
-    judge = check or draw
-    largest, smallest = (
-        _gap(_fit(draw, dim, smallest, fit=trial, seed=seed, check=None), judge, seed)
-        for smallest in (False, True)
-    )
-    return _fit(draw, dim, smallest > largest, fit=fit, seed=seed, check=check)
+    tried = {form: _fit(draw, dim, form, fit=trial, seed=seed, check=None) for form in forms}
+    best = max(forms, key=lambda form: _gap(tried[form], check or draw, seed))
+    return _fit(draw, dim, best, fit=fit, seed=seed, check=check)
 
 
 @torch.no_grad()
@@ -107,20 +134,19 @@ def _gap(critic: Extremal, judge: Draw, seed: int) -> float:
     return sum(gaps) / TRIAL_BATCHES
 
 
-def _fit(draw: Draw, dim: int, smallest: bool, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
+def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        hidden = tuple(max(width, dim) for width in fit.hidden)
-        critic = Extremal(dim, members=fit.members, hidden=hidden, smallest=smallest)
+        critic = Extremal(dim, members=form.members, hidden=form.hidden, smallest=form.smallest)
     constraint = Orthogonal()
     rng = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(critic.parameters(), lr=fit.lr, betas=fit.betas, fused=True)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=form.lr, betas=fit.betas, fused=True)
     first, last = fit.temperatures
     best = _Best(critic, check, rng)
     for step in range(fit.steps):
         done = step / fit.steps
         for group in optimiser.param_groups:
-            group["lr"] = fit.lr * (1 - done)
+            group["lr"] = form.lr * (1 - done)
         critic.temperature = first * (last / first) ** done
         loss = -gap(*score_pair(critic, *draw(rng)))
         optimiser.zero_grad(set_to_none=True)

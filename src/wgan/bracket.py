@@ -70,9 +70,9 @@ def lower_bound(
 
         (sum l_i X_i - ln(1/error) - sum (X_i - m_i)^2 (-ln(1 - l_i) - l_i)) / sum l_i
 
-    with probability 1 - error, for any m_i and l_i in (0, 1) that depend on X_1 ... X_{i-1} only (Waudby-Smith,
-    Ramdas 2024, "Estimating means of bounded random variables by betting", theorem 2, one side, with the
-    predictable plug-in of eq. 26-27 for a known n). The margin is nearly sqrt(2 Var ln(1/error) / n). The
+    with probability 1 - error, for any m_i and l_i in (0, 1) that depend on X_1 ... X_{i-1} only
+    (Waudby-Smith, Ramdas 2024, "Estimating means of bounded random variables by betting", theorem 2, one
+    side, with its predictable plug-in for a known n). The margin is nearly sqrt(2 Var ln(1/error) / n). The
     limits being chosen beforehand, nothing is assumed of the data but that samples are independent.
 
     Args:
