@@ -26,6 +26,11 @@ class Constraint(ABC):  # noqa: B024 - no hook is abstract: doing nothing is the
                 return self.weight * score(critic, real, labels).square().mean()
     """
 
+    @property
+    def certified(self) -> bool:
+        """Whether critics can be certified at every step, by construction: such runs log a bracket of W1."""
+        return False
+
     def wrap(self, critic: nn.Module) -> nn.Module:
         """Re-parametrise the critic, in place or anew, once before training; return the one to train.
 
@@ -68,6 +73,11 @@ class Chain(Constraint):
             if not isinstance(member, Constraint):
                 raise InputError(f"Chain takes constraints, as in Chain(a, b), and {member!r} is none.")
         object.__setattr__(self, "of", of)
+
+    @property
+    def certified(self) -> bool:
+        """Whether one of them is."""
+        return any(constraint.certified for constraint in self.of)
 
     def wrap(self, critic: nn.Module) -> nn.Module:
         """Wrap by each in turn."""

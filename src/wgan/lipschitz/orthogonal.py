@@ -197,6 +197,11 @@ class Orthogonal(Constraint):
         if self.sort not in ("full", "pairs", "none"):
             raise InputError(f"Orthogonal sorts full, pairs or none, not {self.sort!r}.")
 
+    @property
+    def certified(self) -> bool:
+        """Yes: K is at most 1 at any weights."""
+        return True
+
     def wrap(self, critic: nn.Module) -> nn.Module:
         """Parametrise every dense and convolutional layer and replace the activations, in place, once.
 

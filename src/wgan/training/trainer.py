@@ -24,7 +24,7 @@ from wgan.networks import describe, latents
 from wgan.pictures import show
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
-from wgan.training.observe import gaps, gradient_norm, spread
+from wgan.training.observe import certified_bounds, gaps, gradient_norm, spread
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
 from wgan.training.randomness import (
     INITIALISATION,
@@ -275,13 +275,10 @@ class Trainer:
             while state.step < steps and not signals.received:
                 self.advance(state, steps)
                 if state.step % self.cadence.log == 0:
-                    seen = gaps(
-                        state.critic,
-                        state.generator,
-                        latents=fixed[:OBSERVED],
-                        train=train,
-                        held_out=held_out,
-                    )
+                    watched = {"latents": fixed[:OBSERVED], "train": train, "held_out": held_out}
+                    seen = gaps(state.critic, state.generator, **watched)
+                    if self._constraint.certified:
+                        seen |= certified_bounds(state.critic, state.generator, **watched)
                     norms = {
                         "critic_gradient": gradient_norm(state.critic_optimiser),
                         "generator_gradient": gradient_norm(state.generator_optimiser),
