@@ -86,7 +86,7 @@ def lower_bound(
     count = min(len(p), len(q))
     width = limits[1] - limits[0]
     scaled = (_shares(p, count) - _shares(q, count) + width) / (2 * width)
-    return max(0.0, width * (2 * _mean_from_below(scaled, error) - 1) / certificate)
+    return float(max(0.0, width * (2 * _mean_from_below(scaled, error) - 1) / certificate))
 
 
 def upper_bound(x: Array, y: Array, *, error: float) -> float:
