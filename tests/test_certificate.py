@@ -5,7 +5,7 @@ import math
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -33,14 +33,6 @@ Shape = tuple[int, ...]
 
 seeds = st.integers(0, 2**32 - 1)
 SLACK = 1 + 1e-9  # of the slopes that are measured, not of the certificate
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def bound_of(network: nn.Module, shape: Shape | None = None) -> float:

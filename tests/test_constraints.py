@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import FrozenInstanceError, asdict, dataclass, fields
 from math import inf, nan, prod, sqrt
 
@@ -49,15 +49,6 @@ MEMBERS: list[Constraint] = [
 PENALTIES = [member for member in MEMBERS if isinstance(member, InputGradientPenalty)]
 RANDOM = [GradientPenalty(), LipschitzPenalty(target=0.0), MaxGradientPenalty(), DRAGAN()]
 SHAPES = [(5,), (1, 8, 8), (3, 8, 8), (2, 3, 2, 2)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on many threads, by far so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def name(value: object) -> str | None:

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -36,15 +36,6 @@ ACTIVATIONS = ["relu", "leaky-relu"]
 INITS = ["default", "normal"]
 
 Shape = tuple[int, ...]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on many threads, by far so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 hidden = st.lists(st.sampled_from([1, 3, 8, 16]), max_size=3).map(tuple)

@@ -6,9 +6,10 @@ its bound is measured.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from statistics import fmean
 from typing import final
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from wgan.bracket import Bracket, check_confidence, lower_bound, upper_bound
-from wgan.errors import InputError
+from wgan.errors import InputError, check_seed
 from wgan.lipschitz import Extremal, Orthogonal, certify, score_pair
 from wgan.losses import gap
 
@@ -31,7 +32,7 @@ BATCH = 4096
 TRIAL = 4
 """Each form is tried for one in so many of a fit's steps. The minimum often learns faster at first."""
 TRIAL_BATCHES = 8
-"""Batches that decide between them."""
+"""Batches that decide between them, where no samples are set aside."""
 CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
@@ -123,15 +124,15 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
         return _fit(draw, dim, forms[0], fit=fit, seed=seed, check=check)
     trial = replace(fit, steps=max(1, fit.steps // TRIAL))
     tried = {form: _fit(draw, dim, form, fit=trial, seed=seed, check=None) for form in forms}
-    best = max(forms, key=lambda form: _gap(tried[form], check or draw, seed))
+    judges = [check] if check else [draw] * TRIAL_BATCHES  # what was set aside is the same each time
+    best = max(forms, key=lambda form: _gap(tried[form], judges, seed))
     return _fit(draw, dim, best, fit=fit, seed=seed, check=check)
 
 
 @torch.no_grad()
-def _gap(critic: Extremal, judge: Draw, seed: int) -> float:
+def _gap(critic: Extremal, judges: Sequence[Draw], seed: int) -> float:
     rng = torch.Generator().manual_seed(seed)
-    gaps = [float(gap(*score_pair(critic, *judge(rng)))) for _ in range(TRIAL_BATCHES)]
-    return sum(gaps) / TRIAL_BATCHES
+    return fmean(float(gap(*score_pair(critic, *judge(rng)))) for judge in judges)
 
 
 def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
@@ -188,8 +189,7 @@ def audit(
             range.
     """
     check_confidence(confidence)
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be a whole number in [0, 2^63), not {seed!r}.")
+    check_seed(seed)
     points_p, points_q = _points("the first set", p), _points("the second set", q)
     if points_p.shape[1:] != points_q.shape[1:]:
         raise InputError(

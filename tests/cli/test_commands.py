@@ -55,19 +55,6 @@ def somewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def wgan(capfd):
-    """Runs a command, which has to go well; returns what it prints on standard output and error."""
-
-    def run(command):
-        code = main(shlex.split(command))
-        out, err = capfd.readouterr()
-        assert code == 0, err
-        return out, err
-
-    return run
-
-
 def config_of(folder):
     return RunFolder(Path(folder)).read_config()
 

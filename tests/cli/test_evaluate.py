@@ -40,19 +40,6 @@ def somewhere(made, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 
 
-@pytest.fixture
-def wgan(somewhere, capfd):
-    """Runs a command, which has to go well; returns what it prints on standard output and error."""
-
-    def run(command):
-        code = main(shlex.split(command))
-        out, err = capfd.readouterr()
-        assert code == 0, err
-        return out, err
-
-    return run
-
-
 def test_a_run_is_measured_by_all_that_applies_and_told_with_its_provenance(wgan):
     out, err = wgan("evaluate a")
     assert err == ""

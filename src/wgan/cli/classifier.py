@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tyro
 from torch import Tensor
 
 from wgan.cli.parse import parse
-from wgan.data import Split, load
-from wgan.errors import InputError
+from wgan.data import Split, load, spread
+from wgan.errors import InputError, check_seed, check_whole
 from wgan.files import storing
 from wgan.metrics import train_classifier
 
@@ -84,10 +83,8 @@ def run(arguments: Sequence[str]) -> None:
 def _check(command: Classifier) -> None:
     if command.out.suffix != ".safetensors":
         raise InputError(f"Cannot write a classifier as {command.out}; use a name that ends in .safetensors.")
-    if not 0 <= command.seed < 2**63:
-        raise InputError(f"seed must be a whole number in [0, 2^63), not {command.seed}.")
-    if not 1 <= command.steps < 2**31:
-        raise InputError(f"steps must be a whole number of at least 1 and below 2^31, not {command.steps}.")
+    check_seed(command.seed)
+    check_whole(steps=(command.steps, 1))
 
 
 def _check_place(out: Path) -> None:
@@ -102,7 +99,6 @@ def _check_place(out: Path) -> None:
 
 def _labelled(split: Split) -> tuple[Tensor, Tensor]:
     """Pictures as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
-    count = min(len(split), MOST)
-    rows = split.rows[torch.arange(count) * len(split) // count]
+    rows = split.rows[spread(len(split), MOST)]
     assert split.labels is not None
     return split.storage[rows], split.labels[rows]

@@ -11,7 +11,7 @@ from wgan.data.digits import digits
 from wgan.data.door import SOURCES, load
 from wgan.data.idx import FASHION_MNIST, MNIST, Published, fashion_mnist, find, mnist, published
 from wgan.data.law import Law
-from wgan.data.source import Source, Split, hold_out
+from wgan.data.source import Source, Split, hold_out, spread
 from wgan.data.toys import grid25, mixture, ring8, swiss_roll, two_gaussians
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "read_arrays",
     "refitted",
     "ring8",
+    "spread",
     "swiss_roll",
     "two_gaussians",
 ]

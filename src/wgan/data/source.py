@@ -21,6 +21,12 @@ _SPLIT_SEED = 1701
 _LARGEST_HELD_OUT = 10_000
 
 
+def spread(total: int, count: int) -> Tensor:
+    """At most ``count`` of ``total`` positions, evenly: what is sorted by class keeps all its classes."""
+    count = min(total, count)
+    return torch.arange(count) * total // count
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Split:

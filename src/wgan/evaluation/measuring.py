@@ -8,7 +8,6 @@ and those that the generator learned from are not.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,9 +19,9 @@ from torch import Tensor
 
 from wgan.auditing import FEWEST, audit
 from wgan.bracket import LARGEST_COUPLING, Bracket
-from wgan.data import Split
-from wgan.errors import InputError
-from wgan.evaluation.sets import Given, Sets, find_sets, shuffled, spread
+from wgan.data import Split, spread
+from wgan.errors import InputError, check_seed, unknown
+from wgan.evaluation.sets import Given, Sets, find_sets, shuffled
 from wgan.metrics import (
     EXTRACTORS,
     METRICS,
@@ -140,8 +139,7 @@ def evaluate(
     asked = None if metrics is None else [_known(name) for name in metrics]
     if asked == []:
         raise InputError(f"Name a metric: {', '.join(NAMES)}.")
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be a whole number in [0, 2^63), not {seed!r}.")
+    check_seed(seed)
     chosen = None if extractor is None else _find(extractor, weights, device)
     sets = find_sets(fake, against, count=count, seed=seed, device=device)
     judge = chosen or _find(_usual(sets), weights, device)
@@ -154,9 +152,7 @@ def evaluate(
 
 def _known(name: str) -> str:
     if name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {close[0]!r}? There" if close else "there"
-        raise InputError(f"There is no metric {name!r}; {hint} are {', '.join(NAMES)}.")
+        raise unknown("metric", name, NAMES)
     return name
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wgan.auditing import FEWEST
-from wgan.data import Source, Split, load
+from wgan.data import Source, Split, load, spread
 from wgan.errors import InputError
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -89,12 +89,6 @@ def default_count(source: Source) -> int:
     if len(source.held_out) >= FEWEST:
         return len(source.held_out)
     return min(len(source.train), MOST_ALONE)
-
-
-def spread(total: int, count: int) -> Tensor:
-    """At most ``count`` of ``total`` positions, evenly: what is sorted by class keeps all its classes."""
-    count = min(total, count)
-    return torch.arange(count) * total // count
 
 
 def shuffled(count: int) -> Tensor:

@@ -102,7 +102,17 @@ def dense(layer: nn.Linear, sizes: Sizes) -> Slope:
 
 def convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, sizes: Sizes) -> Slope:
     """The norm of the operator, padding and stride included: see :func:`convolution_norm`."""
-    described = Convolution(
+    return convolution_norm(_described(layer), spatial(sizes.before, len(layer.stride)))
+
+
+def transposed(layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d, sizes: Sizes) -> Slope:
+    """The norm of the convolution whose adjoint it is, from its output back to its input."""
+    return convolution_norm(_described(layer), spatial(sizes.after, len(layer.stride)))
+
+
+def _described(layer: Any) -> Convolution:  # noqa: ANN401 - any of six classes
+    """The convolution itself, or the one whose adjoint the layer is: torch stores both in the same way."""
+    return Convolution(
         weight_of(layer),
         stride=tuple(layer.stride),
         padding=_padding(layer),
@@ -110,19 +120,6 @@ def convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, sizes: Sizes) -> Slope
         groups=layer.groups,
         mode=layer.padding_mode,
     )
-    return convolution_norm(described, spatial(sizes.before, len(layer.stride)))
-
-
-def transposed(layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d, sizes: Sizes) -> Slope:
-    """The norm of the convolution whose adjoint it is, from its output back to its input."""
-    adjoint = Convolution(
-        weight_of(layer),
-        stride=tuple(layer.stride),
-        padding=_padding(layer),
-        dilation=tuple(layer.dilation),
-        groups=layer.groups,
-    )
-    return convolution_norm(adjoint, spatial(sizes.after, len(layer.stride)))
 
 
 def batch_norm(layer: nn.BatchNorm2d | nn.InstanceNorm2d, sizes: Sizes) -> Slope:

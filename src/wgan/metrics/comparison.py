@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgan.errors import InputError
+from wgan.errors import InputError, unknown
 from wgan.metrics.estimates import Estimate, Provenance, Value
 from wgan.metrics.extractors.extractor import PIXELS, Extractor
 from wgan.metrics.frechet import frechet_distance
@@ -165,9 +164,7 @@ def measure(
 
 def _find(name: str) -> Metric:
     if name not in METRICS:
-        close = difflib.get_close_matches(name, METRICS, n=1)
-        hint = f"did you mean {close[0]!r}? There" if close else "there"
-        raise InputError(f"There is no metric {name!r}; {hint} are {', '.join(METRICS)}.")
+        raise unknown("metric", name, METRICS)
     return METRICS[name]
 
 

@@ -10,25 +10,10 @@ from wgan.losses import LOSSES, Loss
 from wgan.training.optimisers import DECAYS, Optimiser, is_share
 
 
-def check_whole(**values: tuple[object, int]) -> None:
-    """Raise InputError for a value that is no whole number of at least the minimum beside it, below 2^31."""
-    for name, (value, minimum) in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value < 2**31:
-            raise InputError(
-                f"{name} must be a whole number of at least {minimum} and below 2^31, not {value!r}."
-            )
-
-
 def check_share(name: str, value: float) -> None:
     """Raise InputError for anything but a number in [0, 1)."""
     if not is_share(value):
         raise InputError(f"{name} must be in [0, 1), not {value!r}.")
-
-
-def check_seed(seed: int) -> None:
-    """Raise InputError for a seed outside [0, 2^63)."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be a whole number in [0, 2^63), not {seed!r}.")
 
 
 def check_decay(decay: str) -> None:

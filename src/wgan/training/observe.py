@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from wgan.bracket import lower_bound, upper_bound
 from wgan.data import Split
+from wgan.data import spread as positions
 from wgan.lipschitz import certify, score
 from wgan.losses import gap
 from wgan.training.randomness import own_global
@@ -110,6 +111,4 @@ def observing(*networks: nn.Module) -> Iterator[None]:
 
 def spread(split: Split, count: int, device: torch.device) -> Tensor:
     """At most ``count`` samples evenly spread over a split, so that sorted data show all their classes."""
-    count = min(count, len(split))
-    index = torch.arange(count, device=device) * len(split) // count
-    return split.batch(index)
+    return split.batch(positions(len(split), count).to(device))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from wgan.data import Source
-from wgan.errors import InputError
+from wgan.errors import InputError, check_seed
 from wgan.lipschitz import (
     DRAGAN,
     R1,
@@ -25,7 +25,6 @@ from wgan.lipschitz import (
 from wgan.monitors import Monitor
 from wgan.networks import DCGAN, MLP
 from wgan.runs import to_plain
-from wgan.training import checks
 from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
 from wgan.training.randomness import INITIALISATION, derive
 from wgan.training.record import Cadence
@@ -93,7 +92,7 @@ class Recipe:
         Raises:
             InputError: The networks cannot make the source's shape, or a setting is out of its range.
         """
-        checks.check_seed(seed)
+        check_seed(seed)
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, INITIALISATION))
             generator, critic = self.networks.build(source.shape)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wgan.data import Source, load
 from wgan.devices import find_device
+from wgan.errors import check_seed, check_whole
 from wgan.lipschitz import Constraint, GradientPenalty
 from wgan.losses import Loss
 from wgan.monitors import Monitor
@@ -99,13 +100,13 @@ class Trainer:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.check_whole(
+        check_whole(
             n_critic=(self.n_critic, 1),
             batch_size=(self.batch_size, 2),
             penalty_every=(self.penalty_every, 1),
         )
         checks.check_share("ema", self.ema)
-        checks.check_seed(self.seed)
+        check_seed(self.seed)
         checks.check_decay(self.decay)
         checks.check_optimisers(
             generator_optimiser=self.generator_optimiser, critic_optimiser=self.critic_optimiser
@@ -146,7 +147,7 @@ class Trainer:
             KeyboardInterrupt: SIGINT came.
             SystemExit: SIGTERM came; code 143.
         """
-        checks.check_whole(steps=(steps, 1))
+        check_whole(steps=(steps, 1))
         folder = RunFolder(Path(run_dir))
         config = self.config(steps)
         if start is not None:

@@ -1,13 +1,12 @@
 """What turns samples into features; each with a name and a hash, so that a number can be traced to it."""
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from wgan.devices import find_device
-from wgan.errors import InputError
+from wgan.errors import InputError, unknown
 from wgan.metrics.extractors.classifier import Classifier, train_classifier
 from wgan.metrics.extractors.efficientnet import load_efficientnet
 from wgan.metrics.extractors.extractor import PIXELS, Extractor, from_callable
@@ -62,7 +61,5 @@ def load_extractor(name: str, weights: str | Path | None = None, *, device: str 
         MissingExtraError: An optional package is needed; the message names the extra.
     """
     if name not in EXTRACTORS:
-        close = difflib.get_close_matches(name, EXTRACTORS, n=1)
-        hint = f"did you mean {close[0]!r}? There" if close else "there"
-        raise InputError(f"There is no extractor {name!r}; {hint} are {', '.join(EXTRACTORS)}.")
+        raise unknown("extractor", name, EXTRACTORS)
     return EXTRACTORS[name](None if weights is None else Path(weights), find_device(device))
