@@ -136,6 +136,8 @@ def bytes_of(sample: Tensor) -> bytes:
 class Hook(Monitor):
     """Calls ``act(step)`` at each picture, and keeps what it is told."""
 
+    synchronous = True  # what it does has to happen at that step, on the thread that trains
+
     def __init__(self, act: Any = lambda step: None) -> None:
         self.act = act
         self.outcomes: list[str] = []

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wgan.bracket import Bracket
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
     from wgan.evaluation import Evaluation, evaluate
+    from wgan.monitors import Monitor
     from wgan.sampling import Sampler
     from wgan.training import Trainer
 
@@ -20,6 +21,7 @@ _HOMES = {
     "Evaluation": "wgan.evaluation",
     "InputError": "wgan.errors",
     "MissingExtraError": "wgan.errors",
+    "Monitor": "wgan.monitors",
     "Sampler": "wgan.sampling",
     "StorageError": "wgan.errors",
     "Trainer": "wgan.training",
@@ -38,6 +40,7 @@ __all__ = [
     "Evaluation",
     "InputError",
     "MissingExtraError",
+    "Monitor",
     "Sampler",
     "StorageError",
     "Trainer",

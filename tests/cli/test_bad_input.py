@@ -252,7 +252,7 @@ COMMANDS = {
     "train digits --device meta": "no device 'meta' here",
     "train digits --device hpu": "no device 'hpu' here",
     "train digits --device ''": "no device '' here",
-    "train digits --monitor wandb": "no monitor 'wandb'; known are tensorboard",
+    "train digits --monitor wanb": "no monitor 'wanb'; did you mean 'wandb'?",
     "train digits --seed -1": "seed must be a whole number in [0, 2^63)",
     "train digits --seed 9223372036854775808": "seed must be a whole number in [0, 2^63)",
     "train digits --seed 1.5": "--seed: '1.5' is not a whole number",

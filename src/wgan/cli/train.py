@@ -14,7 +14,7 @@ import tyro
 from wgan.cli.dry_run import dry_run
 from wgan.cli.parse import parse, parse_known
 from wgan.data import Source, load
-from wgan.errors import InputError
+from wgan.errors import InputError, unknown
 from wgan.monitors import MONITORS, Console, Monitor
 from wgan.runs import RunFolder, saved_steps
 from wgan.training import ChangedSettingsError, Recipe, Trainer, recipe
@@ -51,7 +51,7 @@ class Train:
     channels: int | None = None
     """1 makes pictures grey, 3 coloured; by default they stay what they are."""
     monitor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Where else to watch the run: tensorboard."""
+    """Where else to watch the run: tensorboard, wandb, mlflow; may be given several times."""
     dry_run: bool = False
     """Print the settings, the networks, memory and time; train nothing."""
     fork: bool = False
@@ -77,12 +77,11 @@ def run(arguments: Sequence[str]) -> None:
 def train(command: Train, source: Source) -> None:
     """Train as the command says."""
     folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
-    monitors = [_monitor(name, folder) for name in command.monitor]
     trainer = command.settings.trainer(
         source,
         seed=command.seed,
         device=command.device,
-        monitors=[Console(), *monitors],
+        monitors=_monitors(command, folder),
         origin={"name": command.recipe, "source": command.source, "minutes": command.minutes},
     )
     steps = _steps(command, trainer, RunFolder(folder))
@@ -172,6 +171,7 @@ def _fork(command: Train, trainer: Trainer, steps: int, folder: Path) -> Path:
             f"{folder} is at step {done:,} already; a fork goes on from there: ask for more steps."
         )
     print_status(f"Forking {folder} into {target}.")
+    trainer.monitors = _monitors(command, target)
     return trainer.fit(steps, target, start=folder).path
 
 
@@ -183,10 +183,11 @@ def _mark(command: Train, config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:6]
 
 
-def _monitor(name: str, folder: Path) -> Monitor:
-    if name not in MONITORS:
-        raise InputError(f"There is no monitor {name!r}; known are {', '.join(MONITORS)}.")
-    return MONITORS[name](folder)
+def _monitors(command: Train, folder: Path) -> list[Monitor]:
+    for name in command.monitor:
+        if name not in MONITORS:
+            raise unknown("monitor", name, MONITORS)
+    return [Console(), *(MONITORS[name](folder) for name in dict.fromkeys(command.monitor))]
 
 
 def _stem(source: str) -> str:

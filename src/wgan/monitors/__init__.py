@@ -4,10 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wgan.monitors.console import Console
-from wgan.monitors.monitor import Guarded, Monitor
+from wgan.monitors.guard import Audience
+from wgan.monitors.mlflow import MLflow
+from wgan.monitors.monitor import Monitor
 from wgan.monitors.tensorboard import TensorBoard
+from wgan.monitors.wandb import Wandb
 
-MONITORS: dict[str, Callable[[Path], Monitor]] = {"tensorboard": TensorBoard}
+MONITORS: dict[str, Callable[[Path], Monitor]] = {
+    "tensorboard": TensorBoard,
+    "wandb": Wandb,
+    "mlflow": MLflow,
+}
 """The monitors one can ask for by name, each made from the run's folder."""
 
-__all__ = ["MONITORS", "Console", "Guarded", "Monitor", "TensorBoard"]
+__all__ = ["MONITORS", "Audience", "Console", "MLflow", "Monitor", "TensorBoard", "Wandb"]

@@ -1,7 +1,7 @@
 """The terminal: a live display where there is one, plain lines otherwise."""
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from PIL.Image import Image
 from rich.columns import Columns
@@ -32,6 +32,8 @@ class Console(Monitor):
     Args:
         terminal: Where to; standard error by default, so that standard output stays clean.
     """
+
+    synchronous: ClassVar[bool] = True
 
     def __init__(self, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or Terminal(stderr=True, highlight=False)

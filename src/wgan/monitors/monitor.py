@@ -1,9 +1,9 @@
-"""What a monitor is, and the guard that keeps a broken one from harming a run."""
+"""What a monitor is."""
 
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 from PIL.Image import Image
 
@@ -12,7 +12,41 @@ Values = Mapping[str, float | None]
 
 
 class Monitor(ABC):
-    """A place where a run is watched. Write your own by filling these four."""
+    """A place where a run is watched. Write your own by filling four methods.
+
+    .. code-block:: python
+
+        import wgan
+
+
+        class Smallest(wgan.Monitor):
+            '''Remembers the smallest gap on held-out data.'''
+
+            def start(self, config, step):
+                self.gap = float("inf")
+
+            def log(self, step, values):
+                if values["gap_held_out"] is not None:
+                    self.gap = min(self.gap, values["gap_held_out"])
+
+            def pictures(self, step, image):
+                pass
+
+            def finish(self, outcome):
+                print(f"{outcome}; smallest gap {self.gap:.3g}")
+
+    and hand it to the trainer: ``wgan.Trainer(..., monitors=[Smallest()])``.
+
+    The calls come in order, from ``start`` to ``finish``, one at a time, on a thread that is the monitor's
+    own: one that waits for a slow server keeps nobody else waiting. Whatever a method raises becomes one
+    warning, and the monitor is left alone for the rest of the run.
+
+    Attributes:
+        synchronous: Whether the training makes the calls itself and waits for each: only for what is quick
+            and has to happen at once, as on the terminal.
+    """
+
+    synchronous: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, config: Mapping[str, Any], step: int) -> None:
@@ -30,37 +64,10 @@ class Monitor(ABC):
     def finish(self, outcome: str) -> None:
         """The run ended: ``finished``, ``interrupted`` or ``failed``."""
 
+    def artifact(self, files: Mapping[str, Path]) -> None:  # noqa: B027 - most monitors have no use for it
+        """What a finished run leaves, just before ``finish``; only for monitors that keep files.
 
-@final
-class Guarded(Monitor):
-    """Another monitor, dropped with one warning at its first failure: watching must never stop a run."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor: Monitor | None = monitor
-
-    def start(self, config: Mapping[str, Any], step: int) -> None:
-        """Pass on."""
-        self._attempt(lambda monitor: monitor.start(config, step))
-
-    def log(self, step: int, values: Values) -> None:
-        """Pass on."""
-        self._attempt(lambda monitor: monitor.log(step, values))
-
-    def pictures(self, step: int, image: Image) -> None:
-        """Pass on."""
-        self._attempt(lambda monitor: monitor.pictures(step, image))
-
-    def finish(self, outcome: str) -> None:
-        """Pass on."""
-        self._attempt(lambda monitor: monitor.finish(outcome))
-
-    def _attempt(self, call: Callable[[Monitor], None]) -> None:
-        if self._monitor is None:
-            return
-        try:
-            call(self._monitor)
-        except Exception as error:
-            name, self._monitor = type(self._monitor).__name__, None
-            warnings.warn(
-                f"The monitor {name} failed and is off for the rest of the run: {error}", stacklevel=3
-            )
+        Args:
+            files: By their paths in the run's folder: the configuration and the trained generator. Copied
+                under these names they are a folder that :meth:`wgan.Sampler.load` reads.
+        """

@@ -1,14 +1,16 @@
 """TensorBoard."""
 
 import json
+import time
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from PIL.Image import Image
 
-from wgan.errors import MissingExtraError
+from wgan.monitors.extra import needing
 from wgan.monitors.monitor import Monitor, Values
 
 
@@ -18,35 +20,56 @@ class TensorBoard(Monitor):
 
     A resumed run goes on in a new event file; TensorBoard drops what the first had logged beyond.
 
+    Args:
+        run_dir: The run's folder.
+
     Raises:
         MissingExtraError: TensorBoard is not installed.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError as error:
-            raise MissingExtraError(
-                "The TensorBoard monitor needs an optional package: pip install 'wgan[tensorboard]'."
-            ) from error
-        self._open = SummaryWriter
-        self._folder = run_dir / "tensorboard"
+    def __init__(self, run_dir: str | PathLike[str]) -> None:
+        with needing("tensorboard", "TensorBoard"):
+            from tensorboard.compat.proto import event_pb2
+            from tensorboard.summary.writer.record_writer import RecordWriter
+            from torch.utils.tensorboard import summary
+
+        self._events, self._records = event_pb2, RecordWriter
+        self._summary: Any = summary
+        self._folder = Path(run_dir) / "tensorboard"
 
     def start(self, config: Mapping[str, Any], step: int) -> None:
-        """Open an event file and write the configuration as text."""
-        self._writer = self._open(str(self._folder), purge_step=step + 1)
-        self._writer.add_text("config", f"```json\n{json.dumps(config, indent=1)}\n```", step)
+        """Begin an event file and write the configuration as text.
+
+        Raises:
+            OSError: The file system refuses, here and in the other methods.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        self._file = self._folder / f"events.out.tfevents.{seconds:010d}.{rest:09d}"
+        restart = self._events.SessionLog(status=self._events.SessionLog.START)
+        text = self._summary.text("config", f"```json\n{json.dumps(config, indent=1)}\n```")
+        self._write({"file_version": "brain.Event:2"}, {"step": step + 1, "session_log": restart})
+        self._write({"step": step, "summary": text})
 
     def log(self, step: int, values: Values) -> None:
         """Write scalars; a number that is not finite is written as NaN."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, float("nan") if value is None else value, step)
+        numbers = {name: float("nan") if value is None else value for name, value in values.items()}
+        scalars = [self._summary.scalar(name, number) for name, number in numbers.items()]
+        self._write(*({"step": step, "summary": scalar} for scalar in scalars))
 
     def pictures(self, step: int, image: Image) -> None:
         """Write the grid."""
-        self._writer.add_image("samples", np.asarray(image.convert("RGB")), step, dataformats="HWC")
+        grid = self._summary.image("samples", np.asarray(image.convert("RGB")), dataformats="HWC")
+        self._write({"step": step, "summary": grid})
 
     def finish(self, outcome: str) -> None:
-        """Close the event file."""
-        self._writer.add_text("outcome", outcome)
-        self._writer.close()
+        """Write the outcome."""
+        self._write({"summary": self._summary.text("outcome", outcome)})
+
+    def _write(self, *events: Mapping[str, Any]) -> None:
+        # SummaryWriter would write on one more thread, which meets a full disk with a trace.
+        with self._file.open("ab") as file:
+            records = self._records(file)
+            for event in events:
+                whole = self._events.Event(wall_time=time.time(), **event)
+                records.write(whole.SerializeToString())

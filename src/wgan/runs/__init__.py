@@ -1,6 +1,6 @@
 """A run is a folder: its configuration, history, checkpoints and pictures, safe against any interruption."""
 
-from wgan.runs.checkpoint import Checkpoint, load_latest, save, saved_steps
+from wgan.runs.checkpoint import Checkpoint, generator_files, load_latest, save, saved_steps
 from wgan.runs.folder import FORMAT, RunFolder
 from wgan.runs.plain import differences, flatten, from_plain, to_plain
 
@@ -11,6 +11,7 @@ __all__ = [
     "differences",
     "flatten",
     "from_plain",
+    "generator_files",
     "load_latest",
     "save",
     "saved_steps",

@@ -108,6 +108,12 @@ def saved_steps(folder: Path) -> list[int]:
     return [int(path.name) for path in _all(folder)]
 
 
+def generator_files(folder: Path) -> list[Path]:
+    """The files of the last checkpoint that are the trained generator; none where there is no checkpoint."""
+    found = _all(folder)
+    return [found[-1] / "checkpoint.json", _file(found[-1], "average")] if found else []
+
+
 def _load(path: Path, groups: tuple[str, ...] | None, broken: tuple[str, ...]) -> Checkpoint:
     index = _read_index(path / "checkpoint.json")
     if index["step"] != int(path.name):

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
+from pathlib import Path
 
 from PIL.Image import Image
 from torch import Tensor
 
 from wgan.errors import DivergenceError, InputError
-from wgan.monitors import Guarded, Monitor
+from wgan.monitors import Audience, Monitor
 from wgan.pictures import write_png
-from wgan.runs import RunFolder, save
+from wgan.runs import RunFolder, generator_files, save
 from wgan.training.state import State
 
 
@@ -54,19 +55,21 @@ class Recorder:
     cadence: Cadence
     monitors: Sequence[Monitor]
     images_per_step: int
+    _audience: Audience = field(init=False)
     _seconds: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
     _last_log: int = 0
     _last_checkpoint: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self._audience = Audience(self.monitors)
 
     def start(self, config: Mapping[str, object], step: int) -> None:
         """Begin after ``step`` steps; the clock goes on where the history left it."""
         timing = self.folder.history("timing")
         self._seconds = timing[-1]["seconds"] if timing else 0.0
         self._since, self._last_log = time.perf_counter(), step
-        self.monitors = [Guarded(monitor) for monitor in self.monitors]
-        for monitor in self.monitors:
-            monitor.start(config, step)
+        self._audience.start(config, step)
 
     def log(self, step: int, numbers: Mapping[str, Tensor]) -> None:
         """Write a log point. Waits for the device.
@@ -83,16 +86,14 @@ class Recorder:
         row = {name: value if isfinite(value) else None for name, value in values.items()}
         self.folder.append("metrics", {"step": step, **row})
         self.folder.append("timing", {"step": step, **timing})
-        for monitor in self.monitors:
-            monitor.log(step, {**row, **timing})
+        self._audience.log(step, {**row, **timing})
         if lost := [name for name, value in row.items() if value is None]:
             raise _diverged(step, ", ".join(lost))
 
     def pictures(self, step: int, image: Image) -> None:
         """Write what the generator makes of the fixed latents."""
         write_png(self.folder.samples / f"{step:08d}.png", image)
-        for monitor in self.monitors:
-            monitor.pictures(step, image)
+        self._audience.pictures(step, image)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint."""
@@ -113,17 +114,24 @@ class Recorder:
 
     @contextmanager
     def telling_outcome(self) -> Iterator[None]:
-        """Tell the monitors how the block ended: ``finished``, ``interrupted`` or ``failed``."""
+        """Tell the monitors how the block ended: ``finished``, ``interrupted`` or ``failed``.
+
+        After the end of a whole run they get what it leaves.
+        """
         outcome = "failed"
         try:
             yield
             outcome = "finished"
+            self._audience.artifact(self._artifact())
         except (KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
             raise
         finally:
-            for monitor in self.monitors:
-                monitor.finish(outcome)
+            self._audience.finish(outcome)
+
+    def _artifact(self) -> dict[str, Path]:
+        files = [self.folder.config_file, *generator_files(self.folder.checkpoints)]
+        return {path.relative_to(self.folder.path).as_posix(): path for path in files}
 
 
 def _diverged(step: int, what: str) -> DivergenceError:
