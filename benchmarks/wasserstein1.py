@@ -97,7 +97,7 @@ def fit_pair(dim: int, count: int, seed: int, steps: int) -> Row:
     pair, start = make_pair(dim, count), time.perf_counter()
     fit = Fit(steps=steps)
     # The optimal critic is -u: it is high on Q.
-    critic = fit_critic(fresh(pair, fit.batch_size), dim, fit=fit, seed=seed)
+    critic = fit_critic(fresh(pair), dim, fit=fit, seed=seed)
     seconds = time.perf_counter() - start
     certificate = certify(critic).bound
     assert certificate is not None
@@ -134,16 +134,18 @@ def fit_pair(dim: int, count: int, seed: int, steps: int) -> Row:
     }
 
 
-def fresh(pair: Pair, size: int, *, ahead: int = 16) -> Draw:
-    """Fresh batches of (Q, P) of size one, drawn for several steps at once."""
-    waiting: list[tuple[Tensor, Tensor]] = []
+def fresh(pair: Pair, *, ahead: int = 16_384) -> Draw:
+    """Fresh batches of (Q, P) of size one; those of several steps are drawn at once."""
+    left: list[Tensor] = [torch.empty(0, pair.dim), torch.empty(0, pair.dim)]
 
-    def draw(rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        if not waiting:
-            drawn = pair.draw_q(ahead * size, rng), pair.draw_p(ahead * size, rng)
-            sides = [(part / SCALE).float() for part in drawn]
-            waiting.extend(zip(*(side.split(size) for side in sides), strict=True))
-        return waiting.pop()
+    def draw(rng: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
+        nonlocal left
+        if len(left[0]) < count:
+            size = max(ahead, count)
+            left = [(part / SCALE).float() for part in (pair.draw_q(size, rng), pair.draw_p(size, rng))]
+        (q, *rest_q), (p, *rest_p) = ((side[:count], side[count:]) for side in left)
+        left = [*rest_q, *rest_p]
+        return q, p
 
     return draw
 

@@ -121,20 +121,21 @@ def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
     p, q = (torch.from_numpy(gaussian(64, 64, seed)).float() for seed in (0, 1))
     fresh_p, fresh_q = (torch.from_numpy(gaussian(5000, 64, seed)).float() for seed in (2, 3))
     how = Fit(forms=(Form(1, (64, 64), lr=1e-2),), steps=150)
-    heart = fit_critic(lambda rng: (p, q), 64, fit=how)
-    timely = fit_critic(lambda rng: (p, q), 64, fit=how, check=lambda rng: (fresh_p, fresh_q))
+    heart = fit_critic(lambda rng, count: (p, q), 64, fit=how)
+    timely = fit_critic(lambda rng, count: (p, q), 64, fit=how, check=lambda rng, count: (fresh_p, fresh_q))
     with torch.no_grad():
         by_heart, on_fresh = gap(heart(p), heart(q)), gap(heart(fresh_p), heart(fresh_q))
         assert by_heart > on_fresh + 1.0
         assert gap(timely(fresh_p), timely(fresh_q)) >= on_fresh
 
 
-def test_a_form_too_narrow_for_the_samples_is_left_out_and_without_any_other_refused():
+def test_a_form_for_other_dimensions_is_left_out_and_without_any_other_refused():
     p, q = shifted(100, 40, 3.0, 1), gaussian(100, 40, 0)
-    both = Fit(forms=(Form(4, (32,)), Form(1, (16, 16))), steps=4)
-    assert fit_critic(lambda rng: (torch.zeros(2, 40), torch.ones(2, 40)), 40, fit=both).members == 1
-    with pytest.raises(InputError, match="wide enough for samples of 40 numbers"):
-        audit(p, q, fit=Fit(forms=(Form(4, (32,)),), steps=4))
+    few = Form(4, (32,), dims=(1, 32))
+    both = Fit(forms=(few, Form(1, (16, 16))), steps=4)
+    assert fit_critic(lambda rng, count: (torch.zeros(2, 40), torch.ones(2, 40)), 40, fit=both).members == 1
+    with pytest.raises(InputError, match="for samples of 40 numbers"):
+        audit(p, q, fit=Fit(forms=(few,), steps=4))
 
 
 def test_the_form_is_the_one_that_suits_the_side_that_is_spread_out():
@@ -144,8 +145,8 @@ def test_the_form_is_the_one_that_suits_the_side_that_is_spread_out():
     sphere = torch.from_numpy(sphere / np.linalg.norm(sphere, axis=1, keepdims=True)).float()
     point = torch.zeros(1000, 4)
     forms = (Form(16, (8,)), Form(16, (8,), smallest=True))
-    outside = fit_critic(lambda rng: (sphere, point), 4, fit=Fit(forms=forms, steps=100))
-    inside = fit_critic(lambda rng: (point, sphere), 4, fit=Fit(forms=forms, steps=100))
+    outside = fit_critic(lambda rng, count: (sphere, point), 4, fit=Fit(forms=forms, steps=100))
+    inside = fit_critic(lambda rng, count: (point, sphere), 4, fit=Fit(forms=forms, steps=100))
     assert not outside.arguments["smallest"]
     assert inside.arguments["smallest"]
     assert 0.7 < gap(outside(sphere), outside(point)).item() <= 1 + 1e-5  # W1 is the radius

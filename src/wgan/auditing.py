@@ -56,19 +56,30 @@ class Form:
     """The minimum of them instead of the maximum."""
     lr: float = 5e-3
     """Adam's learning rate at first, > 0."""
+    batch_size: int = 1024
+    """Samples of each side a step, at most; all where there are fewer."""
+    pace: int = 1
+    """Its steps for each of the fit's, >= 1: what takes less time may take more of them."""
+    dims: tuple[int, int | None] = (1, None)
+    """The least and the most numbers a sample may have; None: any."""
 
     def __post_init__(self) -> None:
-        _check_whole(members=self.members)
+        _check_whole(members=self.members, batch_size=self.batch_size, pace=self.pace)
         if not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
 
     def fits(self, dim: int) -> bool:
-        """Whether no member is blind to directions, as a layer narrower than the samples is."""
-        return self.members == 1 or dim <= min(self.hidden, default=dim)
+        """Whether it is for samples of so many numbers."""
+        least, most = self.dims
+        return least <= dim and (most is None or dim <= most)
 
 
-MANY = Form(32, (64,))
-ONE = Form(1, (256, 256, 256), lr=2e-3)
+LINEAR = Form(1, (), lr=1e-2)
+"""The difference of two means is all there is to a shift, and in many dimensions hard to better."""
+MANY = Form(64, (32, 32), dims=(1, 32))  # a layer narrower than the samples is blind to directions
+FINE = Form(32, (16, 16), lr=1e-2, batch_size=4096, dims=(1, 8))
+"""For laws that differ in small parts only, where a small batch shows noise."""
+ONE = Form(1, (256, 256, 256), lr=2e-3, pace=3, dims=(32, None))
 
 
 @final
@@ -82,12 +93,17 @@ class Fit:
     5.2). So each is tried, as far as it fits the dimension.
     """
 
-    forms: tuple[Form, ...] = (MANY, replace(MANY, smallest=True), ONE)
-    """Each is tried with a quarter of the steps; the one with the largest gap is fitted with all."""
+    forms: tuple[Form, ...] = (
+        LINEAR,
+        MANY,
+        replace(MANY, smallest=True),
+        FINE,
+        replace(FINE, smallest=True),
+        ONE,
+    )
+    """Each is tried with a quarter of its steps; the one with the largest gap is fitted with all."""
     steps: int = 400
     """Steps, >= 1."""
-    batch_size: int = 1024
-    """Samples of each side a step, at most; all where there are fewer."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Decay of Adam's moments."""
     temperatures: tuple[float, float] = (0.2, 0.007)
@@ -95,13 +111,13 @@ class Fit:
     samples' spread: at first every member has something to learn, in the end each has its own part."""
 
     def __post_init__(self) -> None:
-        _check_whole(steps=self.steps, batch_size=self.batch_size)
+        _check_whole(steps=self.steps)
         if not all(0 < temperature < float("inf") for temperature in self.temperatures):
             raise InputError(f"temperatures must be finite numbers > 0, not {self.temperatures!r}.")
 
 
-Draw = Callable[[torch.Generator], tuple[Tensor, Tensor]]
-"""Draws a batch of each side: (n, d) and (n, d)."""
+Draw = Callable[[torch.Generator, int], tuple[Tensor, Tensor]]
+"""Draws a batch of each side, of at most so many samples: (n, d) and (n, d)."""
 
 
 def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> Extremal:
@@ -119,7 +135,7 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     """
     forms = [form for form in fit.forms if form.fits(dim)]
     if not forms:
-        raise InputError(f"No form of the auditing critic is wide enough for samples of {dim} numbers.")
+        raise InputError(f"No form of the auditing critic is for samples of {dim} numbers.")
     if len(forms) == 1:
         return _fit(draw, dim, forms[0], fit=fit, seed=seed, check=check)
     trial = replace(fit, steps=max(1, fit.steps // TRIAL))
@@ -132,7 +148,7 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
 @torch.no_grad()
 def _gap(critic: Extremal, judges: Sequence[Draw], seed: int) -> float:
     rng = torch.Generator().manual_seed(seed)
-    return fmean(float(gap(*score_pair(critic, *judge(rng)))) for judge in judges)
+    return fmean(float(gap(*score_pair(critic, *judge(rng, BATCH)))) for judge in judges)
 
 
 def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
@@ -144,17 +160,18 @@ def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw |
     optimiser = torch.optim.Adam(critic.parameters(), lr=form.lr, betas=fit.betas, fused=True)
     first, last = fit.temperatures
     best = _Best(critic, check, rng)
-    for step in range(fit.steps):
-        done = step / fit.steps
+    steps = form.pace * fit.steps
+    for step in range(steps):
+        done = step / steps
         for group in optimiser.param_groups:
             group["lr"] = form.lr * (1 - done)
         critic.temperature = first * (last / first) ** done
-        loss = -gap(*score_pair(critic, *draw(rng)))
+        loss = -gap(*score_pair(critic, *draw(rng, form.batch_size)))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         constraint.project(critic)
-        if (step + 1) % max(1, fit.steps // CHECKS) == 0:
+        if (step + 1) % max(1, steps // CHECKS) == 0:
             best.consider()
     return best.settle()
 
@@ -201,11 +218,11 @@ def audit(
     fit_p, check_p, test_p = map(unit.shrink, parts_p)
     fit_q, check_q, test_q = map(unit.shrink, parts_q)
     how = fit or Fit()
-    draw = _frozen(fit_p, fit_q, how.batch_size)
+    draw = _frozen(fit_p, fit_q)
     dim = points_p.shape[1]
     if minutes is not None:
         how = replace(how, steps=_affordable(draw, dim, how, minutes))
-    critic = fit_critic(draw, dim, fit=how, seed=seed, check=lambda rng: (check_p, check_q))
+    critic = fit_critic(draw, dim, fit=how, seed=seed, check=lambda rng, count: (check_p, check_q))
     certificate = certify(critic).bound
     assert certificate is not None
     fitted = _scores(critic, fit_p), _scores(critic, fit_q)
@@ -246,7 +263,7 @@ class _Best:
         """Keep the critic's present state if it is the best so far."""
         if self.check is None:
             return
-        found = float(gap(*score_pair(self.critic, *self.check(self.rng))))
+        found = float(gap(*score_pair(self.critic, *self.check(self.rng, BATCH))))
         if found > self.gap:
             self.gap = found
             self._keep()
@@ -298,11 +315,10 @@ def _split(points: Array, seed: int) -> tuple[Array, Array, Array]:
     return points[order[check:half]], points[order[:check]], points[order[half:]]
 
 
-def _frozen(p: Tensor, q: Tensor, batch_size: int) -> Draw:
-    count = min(batch_size, len(p), len(q))
-
-    def draw(rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        rows = (torch.randint(len(side), (count,), generator=rng) for side in (p, q))
+def _frozen(p: Tensor, q: Tensor) -> Draw:
+    def draw(rng: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
+        size = min(count, len(p), len(q))
+        rows = (torch.randint(len(side), (size,), generator=rng) for side in (p, q))
         return p[next(rows)], q[next(rows)]
 
     return draw

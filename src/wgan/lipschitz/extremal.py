@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from wgan.errors import InputError
-from wgan.lipschitz.orthogonal import GroupSort, orthonormal_weight
+from wgan.lipschitz.orthogonal import orthonormal_weight
 
 
 @final
@@ -47,8 +47,21 @@ class Members(nn.Module):
 
 
 @final
+class Absolute(nn.Module):
+    """The absolute value of each feature: as steep as the identity, at a tenth of the price of a sort.
+
+    Sorting two features is an absolute value of their difference between two rotations, so that orthonormal
+    layers around it express what they express around MaxMin (Anil, Lucas, Grosse 2019, appendix A).
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features of any shape to features of the same shape."""
+        return features.abs()
+
+
+@final
 class Extremal(nn.Module):
-    r"""The smooth maximum, or minimum, of many networks of full sorts with orthonormal dense layers.
+    r"""The smooth maximum, or minimum, of many networks of absolute values and orthonormal dense layers.
 
         f(x) = s t log sum_i exp(s f_i(x) / t),   s = 1 for the maximum and -1 for the minimum.
 
@@ -70,7 +83,7 @@ class Extremal(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, members: int = 64, hidden: Sequence[int] = (32,), smallest: bool = False
+        self, dim: int, *, members: int = 64, hidden: Sequence[int] = (32, 32), smallest: bool = False
     ) -> None:
         super().__init__()
         if not all(isinstance(size, int) and size >= 1 for size in (dim, members, *hidden)):
@@ -82,9 +95,7 @@ class Extremal(nn.Module):
         self.sign = -1.0 if smallest else 1.0
         self.temperature = 0.01
         widths = [dim, *hidden]
-        layers = [
-            layer for ends in pairwise(widths) for layer in (Members(members, *ends), GroupSort(dim=-1))
-        ]
+        layers = [layer for ends in pairwise(widths) for layer in (Members(members, *ends), Absolute())]
         self.layers = nn.Sequential(*layers, Members(members, widths[-1], 1))
 
     def forward(self, samples: Tensor) -> Tensor:

@@ -323,7 +323,8 @@ _ATTENTION = refuse(
 def extremal(layer: Extremal, sizes: Sizes) -> Slope:
     """The steepest member: the soft maximum's gradient is a convex combination of theirs.
 
-    A member is a chain of dense layers and sorts; of each layer the largest norm among members counts.
+    A member is a chain of dense layers and absolute values; of each layer the largest norm among members
+    counts.
     """
     norms = [matrix_norm(weight_of(part)) for part in layer.layers if isinstance(part, Members)]
     if not layer.temperature > 0:
