@@ -29,3 +29,9 @@ class WeightClipping(Constraint):
         parameters: list[Tensor] = list(critic.parameters())
         torch._foreach_clamp_min_(parameters, -self.c)
         torch._foreach_clamp_max_(parameters, self.c)
+
+    @torch.no_grad()
+    def clipped(self, critic: nn.Module) -> Tensor:
+        """The share of weights at -c or c."""
+        weights = torch.cat([weight.flatten() for weight in critic.parameters()])
+        return (weights.abs() >= self.c).float().mean()

@@ -61,6 +61,10 @@ class Constraint(ABC):  # noqa: B024 - no hook is abstract: doing nothing is the
     def project(self, critic: nn.Module) -> None:  # noqa: B027 - a hook: doing nothing is its meaning
         """Bring the critic's weights back into the feasible set, after each step of its optimiser."""
 
+    def clipped(self, critic: nn.Module) -> Tensor | None:
+        """The share of the critic's weights that :meth:`project` holds at a bound; None without such."""
+        return None
+
 
 @dataclass(frozen=True, init=False)
 class Chain(Constraint):
@@ -103,6 +107,11 @@ class Chain(Constraint):
         """Project by each in turn."""
         for constraint in self.of:
             constraint.project(critic)
+
+    def clipped(self, critic: nn.Module) -> Tensor | None:
+        """The largest share: weights reach the narrowest bound alone."""
+        shares = [share for constraint in self.of if (share := constraint.clipped(critic)) is not None]
+        return torch.stack(shares).max() if shares else None
 
 
 def refuse_unless_positive(constraint: Constraint, name: str) -> None:

@@ -79,18 +79,21 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
     return final
 
 
-def load_latest(folder: Path, groups: tuple[str, ...] | None = None) -> Checkpoint | None:
+def load_latest(
+    folder: Path, groups: tuple[str, ...] | None = None, *, before: int | None = None
+) -> Checkpoint | None:
     """Read the last whole checkpoint, or None if there never was one.
 
     Args:
         folder: The run's ``checkpoints/``.
         groups: Which groups to read; all by default.
+        before: Only of steps before this one.
 
     Raises:
         InputError: There are checkpoints, and none of them is whole.
     """
     broken: list[str] = []
-    for path in reversed(_all(folder)):
+    for path in reversed([path for path in _all(folder) if before is None or int(path.name) < before]):
         try:
             return _load(path, groups, tuple(broken))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -4,9 +4,11 @@
 
     config.json      everything needed to build the run again
     metrics.jsonl    one object a log point: a function of the configuration and the seed alone
-    timing.jsonl     one object a log point: what the clock said
+    timing.jsonl     one object a log point: what the clock said, and how much memory was used
+    data.json        what the data are like, looked at when the run started
     checkpoints/     the last few states, each whole
     samples/         pictures of the fixed latents, by step
+    report.html      all of this as a page to look at
     evaluation.json  numbers that say how good the samples are, each with its step and provenance
 """
 
@@ -15,6 +17,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,11 @@ class RunFolder:
     def config_file(self) -> Path:
         """``config.json``."""
         return self.path / "config.json"
+
+    @property
+    def data_file(self) -> Path:
+        """``data.json``."""
+        return self.path / "data.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -74,6 +82,33 @@ class RunFolder:
                 f"{self.path} was written in format {version}, this wgan reads up to {FORMAT}; upgrade wgan."
             )
         return config
+
+    def read_data(self) -> dict[str, Any]:
+        """What the data are like; empty where there is no such file, as in runs of older versions.
+
+        Raises:
+            InputError: The file is broken.
+        """
+        if not self.data_file.is_file():
+            return {}
+        try:
+            facts: dict[str, Any] = dict(json.loads(self.data_file.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{self.data_file} cannot be read ({type(error).__name__}: {error}).") from error
+        return facts
+
+    def write_data(self, facts: Mapping[str, Any]) -> None:
+        """Write ``data.json``, with null for a number that is not finite.
+
+        Raises:
+            StorageError: The file system refuses.
+        """
+        plain = {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in facts.items()
+        }
+        text = json.dumps(plain, indent=1).encode()
+        write_atomically(self.data_file, lambda file: file.write(text))
 
     def read_numbers(self) -> list[Row]:
         """What was evaluated: the rows of ``evaluation.json``; none where there is no such file.

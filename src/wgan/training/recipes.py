@@ -163,6 +163,7 @@ def _default_pictures() -> Recipe:
         ema=0.995,
         penalty_every=4,
         steps=6_000,
+        cadence=Cadence(log=100),
     )
 
 

@@ -1,5 +1,7 @@
 """Writing down what a run does: numbers, pictures, checkpoints, at their times and places."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -49,14 +52,17 @@ class Recorder:
         cadence: How often.
         monitors: Who else wants to know.
         images_per_step: Real samples that the critic sees in a step, for the speed.
+        stopped: Whether the run was ended by whoever watches it.
     """
 
     folder: RunFolder
     cadence: Cadence
     monitors: Sequence[Monitor]
     images_per_step: int
+    stopped: bool = field(default=False, init=False)
     _audience: Audience = field(init=False)
     _seconds: float = 0.0
+    _fetched: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
     _last_log: int = 0
     _last_checkpoint: float = field(default_factory=time.perf_counter)
@@ -71,23 +77,40 @@ class Recorder:
         self._since, self._last_log = time.perf_counter(), step
         self._audience.start(config, step)
 
-    def log(self, step: int, numbers: Mapping[str, Tensor]) -> None:
-        """Write a log point. Waits for the device.
+    def log(
+        self,
+        step: int,
+        vital: Mapping[str, Tensor],
+        others: Mapping[str, Tensor] | None = None,
+        *,
+        fetching: float = 0.0,
+    ) -> None:
+        """Write a log point, with None for a number that is not finite. Waits for the device.
+
+        Args:
+            step: How many steps are done.
+            vital: Numbers that are finite as long as the run is healthy.
+            others: Numbers that a run can go on without.
+            fetching: Seconds in which the networks waited for samples, since the block began.
 
         Raises:
-            DivergenceError: A number is not finite; what was saved before stays.
+            DivergenceError: A vital number is not finite; what was saved before stays.
         """
-        values = {name: float(number) for name, number in numbers.items()}
+        row = plain({**vital, **(others or {})})
         now = time.perf_counter()
-        speed = (step - self._last_log) * self.images_per_step / max(now - self._since, 1e-9)
-        self._seconds += now - self._since
+        passed = max(now - self._since, 1e-9)
+        timing = {
+            "seconds": round(self._seconds + passed, 3),
+            "images_per_second": round((step - self._last_log) * self.images_per_step / passed, 1),
+            "data_share": round((fetching - self._fetched) / passed, 4),
+            **memory(),
+        }
+        self._seconds, self._fetched = self._seconds + passed, fetching
         self._since, self._last_log = now, step
-        timing = {"seconds": round(self._seconds, 3), "images_per_second": round(speed, 1)}
-        row = {name: value if isfinite(value) else None for name, value in values.items()}
         self.folder.append("metrics", {"step": step, **row})
         self.folder.append("timing", {"step": step, **timing})
         self._audience.log(step, {**row, **timing})
-        if lost := [name for name, value in row.items() if value is None]:
+        if lost := [name for name in vital if row[name] is None]:
             raise _diverged(step, ", ".join(lost))
 
     def pictures(self, step: int, image: Image) -> None:
@@ -114,15 +137,16 @@ class Recorder:
 
     @contextmanager
     def telling_outcome(self) -> Iterator[None]:
-        """Tell the monitors how the block ended: ``finished``, ``interrupted`` or ``failed``.
+        """Tell the monitors how the block ended: ``finished``, ``stopped``, ``interrupted`` or ``failed``.
 
         After the end of a whole run they get what it leaves.
         """
         outcome = "failed"
         try:
             yield
-            outcome = "finished"
-            self._audience.artifact(self._artifact())
+            outcome = "stopped" if self.stopped else "finished"
+            if not self.stopped:
+                self._audience.artifact(self._artifact())
         except (KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
             raise
@@ -132,6 +156,28 @@ class Recorder:
     def _artifact(self) -> dict[str, Path]:
         files = [self.folder.config_file, *generator_files(self.folder.checkpoints)]
         return {path.relative_to(self.folder.path).as_posix(): path for path in files}
+
+
+def plain(numbers: Mapping[str, Tensor]) -> dict[str, float | None]:
+    """Scalars as numbers, None where they are not finite; the device is waited for once."""
+    if not numbers:
+        return {}
+    device = next(iter(numbers.values())).device
+    values = torch.stack([number.detach().to(device, torch.float64) for number in numbers.values()]).tolist()
+    return {name: value if isfinite(value) else None for name, value in zip(numbers, values, strict=True)}
+
+
+def memory() -> dict[str, float]:
+    """The largest memory so far in MiB: ``memory`` of this process, ``gpu_memory`` of tensors on a GPU."""
+    found = {}
+    if os.name == "posix":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["memory"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        found["gpu_memory"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return found
 
 
 def _diverged(step: int, what: str) -> DivergenceError:

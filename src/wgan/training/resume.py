@@ -63,13 +63,18 @@ def resume(state: State, folder: RunFolder) -> None:
     folder.rewind(state.step)
 
 
-def branch(state: State, parent: RunFolder) -> None:
-    """Take another run's weights and step; the optimisers start fresh, for their settings may differ.
+def branch(state: State, parent: RunFolder, before: int | None = None) -> None:
+    """Take another run's last weights and their step; the optimisers start fresh: their settings may differ.
+
+    Args:
+        state: Takes them.
+        parent: The other run.
+        before: Rather its last weights before this step.
 
     Raises:
         InputError: The other run has no checkpoint, or other networks.
     """
-    checkpoint = load_latest(parent.checkpoints)
+    checkpoint = load_latest(parent.checkpoints, before=before)
     if checkpoint is None:
         raise InputError(f"{parent.path} has no checkpoint to start from.")
     _warn_of_broken(checkpoint)

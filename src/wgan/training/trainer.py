@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from wgan.networks import describe, latents
 from wgan.pictures import show
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
-from wgan.training.observe import certified_bounds, gaps, gradient_norm, spread
+from wgan.training.observe import Observer, facts, spread
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
 from wgan.training.randomness import (
     INITIALISATION,
@@ -40,8 +41,10 @@ from wgan.training.signals import Signals
 from wgan.training.state import State, averaged
 from wgan.training.step import average_step, critic_step, generator_step
 
-OBSERVED = 256
-"""Samples behind the gaps of a log point."""
+Stop = Callable[[RunFolder], bool]
+"""Whether the run in the folder is to end at the log point that was just written."""
+FIXED = 2048
+"""Latents that stay the same all through a run, for what is drawn and observed."""
 SHOWN = {True: 64, False: 2048}
 """Fixed latents behind what is drawn: of pictures, of vectors."""
 WARM_UP_STEPS, WARM_UP_EVERY, WARM_UP_CRITIC = 25, 500, 100
@@ -98,6 +101,7 @@ class Trainer:
     cadence: Cadence = Cadence()
     monitors: Sequence[Monitor] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
+    _fetching: float = field(default=0.0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_whole(
@@ -125,7 +129,13 @@ class Trainer:
         self.source = source.to(self._device)
 
     def fit(
-        self, steps: int, run_dir: str | PathLike[str], *, start: str | PathLike[str] | None = None
+        self,
+        steps: int,
+        run_dir: str | PathLike[str],
+        *,
+        start: str | PathLike[str] | None = None,
+        before: int | None = None,
+        stop: Stop | None = None,
     ) -> RunFolder:
         """Train until ``steps`` steps are done; in a folder with a run of the same settings, go on with it.
 
@@ -136,6 +146,8 @@ class Trainer:
             steps: Generator steps in all, >= 1, those of earlier calls included.
             run_dir: The run's folder; made if need be.
             start: Another run's folder: a new run starts from its last weights and step.
+            before: Rather from its last weights before this step.
+            stop: Asked after each log point; its yes ends the run there, without a checkpoint.
 
         Returns:
             The folder.
@@ -155,15 +167,17 @@ class Trainer:
         check(folder, config)
         state = self.state()
         if start is not None and not saved_steps(folder.checkpoints):
-            branch(state, RunFolder(Path(start)))
+            branch(state, RunFolder(Path(start)), before)
         with folder.locked():
             check(folder, config)  # another process may have been faster
             resume(state, folder)
             claim(folder, config)
+            if not folder.data_file.exists():
+                folder.write_data(facts(self.source))
             recorder = Recorder(folder, self.cadence, self.monitors, self.n_critic * self.batch_size)
             recorder.start(config, state.step)
             with recorder.telling_outcome(), Signals() as signals:
-                self._play(state, steps, recorder, signals)
+                self._play(state, steps, recorder, signals, stop)
                 if state.step < steps:
                     signals.raise_received()
         return folder
@@ -263,37 +277,38 @@ class Trainer:
                 if elapsed > at_most or trial.step == WARM_UP_EVERY:
                     return elapsed / (trial.step - WARM_UP_STEPS - 1)
 
-    def _play(self, state: State, steps: int, recorder: Recorder, signals: Signals) -> None:
+    def _play(
+        self, state: State, steps: int, recorder: Recorder, signals: Signals, stop: Stop | None
+    ) -> None:
         assert self.latent_dim is not None
-        count = max(OBSERVED, SHOWN[self.source.picture])
-        fixed = torch.from_numpy(latents(count, self.latent_dim)).to(self._device)
-        train = spread(self.source.train, OBSERVED, self._device)
-        held_out = spread(self.source.held_out, OBSERVED, self._device)
+        fixed = torch.from_numpy(latents(FIXED, self.latent_dim)).to(self._device)
+        observer = Observer(state, self.source, self._constraint, fixed)
         if not saved_steps(recorder.folder.checkpoints):
             recorder.pictures(state.step, self._picture(state, fixed))
             recorder.checkpoint(state)
         with own_global(self._device):
             while state.step < steps and not signals.received:
-                self.advance(state, steps)
-                if state.step % self.cadence.log == 0:
-                    watched = {"latents": fixed[:OBSERVED], "train": train, "held_out": held_out}
-                    seen = gaps(state.critic, state.generator, **watched)
-                    if self._constraint.certified:
-                        seen |= certified_bounds(state.critic, state.generator, **watched)
-                    norms = {
-                        "critic_gradient": gradient_norm(state.critic_optimiser),
-                        "generator_gradient": gradient_norm(state.generator_optimiser),
-                    }
-                    recorder.log(state.step, seen | norms | state.means())
+                due = (state.step + 1) % self.cadence.log == 0
+                with observer.following() if due else nullcontext():
+                    self.advance(state, steps)
+                if due:
+                    vital, others = observer.look()
+                    recorder.log(state.step, vital | state.means(), others, fetching=self._fetching)
+                    if stop is not None and stop(recorder.folder):
+                        recorder.stopped = True
+                        return
                 if state.step % self.cadence.pictures == 0 or state.step == steps:
                     recorder.pictures(state.step, self._picture(state, fixed))
                 if recorder.checkpoint_due(state.step) or state.step == steps or signals.received:
                     recorder.checkpoint(state)
 
     def _real(self, rng: torch.Generator) -> Tensor:
+        start = time.perf_counter()
         train = self.source.train
         index = torch.randint(len(train), (self.batch_size,), generator=rng, device=self._device)
-        return train.batch(index)
+        batch = train.batch(index)
+        self._fetching += time.perf_counter() - start
+        return batch
 
     def _noise(self, rng: torch.Generator) -> Tensor:
         assert self.latent_dim is not None

@@ -1,0 +1,107 @@
+"""All that a run sees of itself, put together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+import torch
+from torch import Tensor
+
+from wgan.data import Source
+from wgan.lipschitz import Constraint
+from wgan.training.observe.looking import observing, spread
+from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored, spreads
+from wgan.training.observe.slopes import Slopes
+from wgan.training.observe.variety import Variety, compared
+from wgan.training.observe.weights import (
+    Update,
+    Weights,
+    following,
+    gradient_norm,
+    layer_gradients,
+    weight_layers,
+)
+from wgan.training.randomness import own_global
+from wgan.training.state import State
+from wgan.training.step import Numbers
+
+OBSERVED = 256
+"""Samples of each kind behind the numbers of a log point."""
+
+
+@final
+class Observer:
+    """Looks at a run, always at the same samples.
+
+    Args:
+        state: The run, whose networks and optimisers it keeps.
+        source: Its data, on its device.
+        constraint: Asked what it did to the weights, and whether the critic can be certified.
+        latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used.
+    """
+
+    def __init__(self, state: State, source: Source, constraint: Constraint, latents: Tensor) -> None:
+        self._state, self._constraint = state, constraint
+        self._latents = latents[:OBSERVED]
+        self._train = spread(source.train, OBSERVED, latents.device)
+        self._held_out = spread(source.held_out, OBSERVED, latents.device)
+        self._layers = weight_layers(state.critic)
+        self._weights = Weights(state.critic)
+        self._slopes = Slopes(self._train, self._held_out)
+        self._variety = Variety(self._held_out, spread(source.train, compared(source.shape), latents.device))
+        self._updates: dict[str, Update] = {}
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Follow the step in the block, the last one before a log point."""
+        state = self._state
+        with following(state.critic_optimiser) as critic, following(state.generator_optimiser) as generator:
+            self._updates = {"critic_update": critic, "generator_update": generator}
+            yield
+
+    def look(self) -> tuple[Numbers, Numbers]:
+        """Look at the state after the step that was followed.
+
+        Returns:
+            Numbers without which the run is lost where they are not finite, and all others.
+        """
+        state = self._state
+        with observing(state.critic, state.generator), own_global(self._latents.device):
+            seen = scored(
+                state.critic,
+                state.generator,
+                latents=self._latents,
+                train=self._train,
+                held_out=self._held_out,
+            )
+            vital = gaps(seen) | self._bounds(seen)
+            others = self._networks(seen) | self._samples(seen)
+        return vital | self._norms(), others
+
+    def _bounds(self, seen: Scored) -> Numbers:
+        finite = all(bool(torch.isfinite(part).all()) for part in (seen.fakes, seen.real, seen.held_out))
+        if not self._constraint.certified or not finite:
+            return {}
+        return certified_bounds(self._state.critic, seen, self._held_out)
+
+    def _norms(self) -> Numbers:
+        return {
+            "critic_gradient": gradient_norm(self._state.critic_optimiser),
+            "generator_gradient": gradient_norm(self._state.generator_optimiser),
+        }
+
+    def _networks(self, seen: Scored) -> Numbers:
+        clipped = self._constraint.clipped(self._state.critic)
+        return {
+            **spreads(seen),
+            **self._slopes.look(self._state.critic, seen.fakes, seen.held_out),
+            **layer_gradients("critic_gradient", self._layers),
+            **self._weights.look("critic_weights"),
+            **({} if clipped is None else {"clipped": clipped}),
+            **{name: update.ratio() for name, update in self._updates.items()},
+            "critic_dead": seen.critic_units.dead(),
+            "generator_dead": seen.generator_units.dead(),
+        }
+
+    def _samples(self, seen: Scored) -> Numbers:
+        return self._variety.look(seen.fakes)

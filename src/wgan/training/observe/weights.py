@@ -1,0 +1,101 @@
+"""What became of the weights: gradients by layer, the last update's size, where the weights lie."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from wgan.training.observe.looking import golden, quantiles
+from wgan.training.step import Numbers, learning
+
+SAMPLED = 8192
+"""Weights behind the quantiles of a critic that has more; which ones stays the same all through a run."""
+TINY = 1e-30
+
+
+def gradient_norm(optimiser: Optimizer) -> Tensor:
+    """The Euclidean norm of all gradients that the optimiser's last step took, a scalar; 0 without any."""
+    return _norm([parameter.grad for parameter in learning(optimiser) if parameter.grad is not None])
+
+
+def layer_gradients(name: str, layers: dict[str, list[Tensor]]) -> Numbers:
+    """``name/<layer>``: the norm of the gradient that each layer's parameters took in their last step.
+
+    Decay or growth with depth is what Gulrajani et al. 2017, figure 1b, show of weight clipping.
+    """
+    return {
+        f"{name}/{path}": _norm([weight.grad for weight in weights if weight.grad is not None])
+        for path, weights in layers.items()
+    }
+
+
+def weight_layers(network: nn.Module) -> dict[str, list[Tensor]]:
+    """The parameters that learn, by the path of their layer, in the network's order.
+
+    A layer has at least one parameter of two dimensions: dense or convolutional, and no norm, whose gain
+    would only blur how the size changes with depth. A root that is a layer itself goes by its class.
+    """
+    layers: dict[str, list[Tensor]] = {}
+    for name, weight in network.named_parameters():
+        if weight.requires_grad:
+            path = re.sub(r"(^|\.)parametrizations\..*", "", name.rpartition(".")[0])
+            layers.setdefault(path or type(network).__name__, []).append(weight)
+    return {path: weights for path, weights in layers.items() if any(w.dim() > 1 for w in weights)}
+
+
+@final
+class Weights:
+    """Quantiles of a network's weights, of at most :data:`SAMPLED` of them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._weights = [weight.detach() for weight in network.parameters()]
+        total = sum(weight.numel() for weight in self._weights)
+        index = torch.arange(total) if total <= SAMPLED else (golden(SAMPLED) * total).long()
+        self._index = index.to(self._weights[0].device)
+
+    def look(self, name: str) -> Numbers:
+        """The quantiles of this moment."""
+        flat = torch.cat([weight.flatten() for weight in self._weights])
+        return quantiles(name, flat[self._index])
+
+
+@final
+class Update:
+    """What the last step of an optimiser, and the projection after it, did to the weights."""
+
+    def __init__(self, optimiser: Optimizer) -> None:
+        self._weights = [weight.detach() for weight in learning(optimiser)]
+        self._before: list[Tensor] = []
+
+    def keep(self, *_: Any) -> None:  # noqa: ANN401 - what an optimiser tells its hooks
+        """Copy the weights as they are before a step."""
+        if self._before:
+            torch._foreach_copy_(self._before, self._weights)
+        else:
+            self._before = [weight.clone() for weight in self._weights]
+
+    def ratio(self) -> Tensor:
+        """|w' - w| / |w| over all weights, a scalar."""
+        moved = torch._foreach_sub(self._weights, self._before)
+        return _norm(moved) / _norm(self._before).clamp_min(TINY)
+
+
+@contextmanager
+def following(optimiser: Optimizer) -> Iterator[Update]:
+    """Keep what the last step inside the block changes; steps outside it cost nothing."""
+    update = Update(optimiser)
+    handle = optimiser.register_step_pre_hook(update.keep)
+    try:
+        yield update
+    finally:
+        handle.remove()
+
+
+def _norm(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    norms = torch._foreach_norm(tensors) if tensors else (torch.zeros(1),)
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return total
