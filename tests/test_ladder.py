@@ -17,11 +17,11 @@ LEVELS = {
         ["files", "devices"], 0
     ),  # the machine's side of the ground; mathematics has no use for it
     **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "pictures", "bracket"], 1),
-    **dict.fromkeys(["training", "sampling", "auditing"], 2),
+    **dict.fromkeys(["training", "sampling", "auditing", "diagnosis"], 2),
     **dict.fromkeys(["cli"], 4),
     **dict.fromkeys(["", "__main__"], 5),  # the package's front and its command may import anything
 }
-OTHERS = 3  # whatever a user does with a run: evaluation, diagnosis, report, edge, serving, ...
+OTHERS = 3  # whatever a user does with a run: evaluation, report, healing, edge, serving, ...
 
 # What ends up in a serving image: no training, no metrics, no data.
 LEAN = {"sampling", "networks", "runs"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wgan.auditing import audit
     from wgan.bracket import Bracket
+    from wgan.diagnosis import Finding, History, diagnose
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
     from wgan.evaluation import Evaluation, evaluate
     from wgan.monitors import Monitor
@@ -19,6 +20,8 @@ _HOMES = {
     "Bracket": "wgan.bracket",
     "DivergenceError": "wgan.errors",
     "Evaluation": "wgan.evaluation",
+    "Finding": "wgan.diagnosis",
+    "History": "wgan.diagnosis",
     "InputError": "wgan.errors",
     "MissingExtraError": "wgan.errors",
     "Monitor": "wgan.monitors",
@@ -27,10 +30,11 @@ _HOMES = {
     "Trainer": "wgan.training",
     "WganError": "wgan.errors",
     "audit": "wgan.auditing",
+    "diagnose": "wgan.diagnosis",
     "evaluate": "wgan.evaluation",
 }
 _MODULES = (
-    *("auditing", "bracket", "data", "evaluation", "lipschitz", "losses", "metrics", "monitors"),
+    *("auditing", "bracket", "data", "diagnosis", "evaluation", "lipschitz", "losses", "metrics", "monitors"),
     *("networks", "pictures", "runs", "sampling", "training", "transport"),
 )
 
@@ -38,6 +42,8 @@ __all__ = [
     "Bracket",
     "DivergenceError",
     "Evaluation",
+    "Finding",
+    "History",
     "InputError",
     "MissingExtraError",
     "Monitor",
@@ -46,6 +52,7 @@ __all__ = [
     "Trainer",
     "WganError",
     "audit",
+    "diagnose",
     "evaluate",
 ]
 

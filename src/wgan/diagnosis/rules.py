@@ -1,0 +1,301 @@
+"""What can be the matter with a run, as symptoms of its history: the definitions are in docs/diagnosis.md.
+
+A symptom holds or not at each log point; a rule finds something when its symptom holds at the last few
+without a break. Rules stand in the order of causes: what comes first explains what comes after.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wgan.diagnosis import symptoms
+from wgan.diagnosis.command import command
+from wgan.diagnosis.finding import Finding, Settings, Severity
+from wgan.diagnosis.history import History, Mask
+from wgan.diagnosis.series import since
+
+Remedy = Callable[[History], Settings]
+
+RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one finding is made.
+
+    Attributes:
+        name: Of the finding.
+        severity: Of the finding.
+        symptom: Whether it shows, by log point.
+        shown: The observations quoted as evidence.
+        meaning: What is going on.
+        advice: What to do.
+        remedy: The settings that do it, where some do.
+        persists: At how many log points, up to the last, the symptom has to hold.
+    """
+
+    name: str
+    severity: Severity
+    symptom: Callable[[History], Mask]
+    shown: tuple[str, ...]
+    meaning: str
+    advice: str
+    remedy: Remedy | None = None
+    persists: int = 3
+
+    def find(self, history: History) -> Finding | None:
+        """The finding, if the history shows it."""
+        start = since(self.symptom(history), persists=self.persists)
+        if start is None:
+            return None
+        remedy = self.remedy(history) if self.remedy else {}
+        return Finding(
+            self.name,
+            self.severity,
+            int(history.steps[start]),
+            dict(_evidence(history, self.shown)),
+            self.meaning,
+            self.advice,
+            remedy,
+            command(history, remedy) if remedy else None,
+        )
+
+
+def diagnose(history: History) -> list[Finding]:
+    """What is the matter with a run, by its history alone; the likely cause first.
+
+    Args:
+        history: Of a run, finished or not.
+
+    Returns:
+        Findings in the order of the table :data:`RULES`, what makes others unnecessary first; none for a
+        healthy run under way.
+    """
+    found = [finding for rule in RULES if (finding := rule.find(history)) is not None]
+    troubles = [finding for finding in found if finding.severity != "note"]
+    # A run in trouble has not converged.
+    return troubles or found
+
+
+def _evidence(history: History, names: tuple[str, ...]) -> Iterator[tuple[str, float | str]]:
+    last: Mapping[str, Any] = {**history.data, **(history.rows[-1] if history.rows else {})}
+    for name in names:
+        if isinstance(last.get(name), int | float):
+            yield name, float(f"{last[name]:.4g}")
+        elif name in last and history.rows and name in history.rows[-1]:
+            yield name, "not finite"
+
+
+def _rates(factor: float) -> Remedy:
+    """Both learning rates, so many times what they are."""
+
+    def remedy(history: History) -> Settings:
+        rates = {name: history.setting(name) for name in RATES}
+        return {name: float(f"{factor * rate:.3g}") for name, rate in rates.items() if rate}
+
+    return remedy
+
+
+def _stronger_critic(history: History) -> Settings:
+    critic, generator, n_critic = (history.setting(name) for name in (*RATES, "n_critic"))
+    if not (critic and generator and n_critic):
+        return {}
+    if critic < generator / 2:
+        return {RATES[0]: generator}
+    return {"n_critic": min(10, 2 * n_critic)}
+
+
+def _gradient_penalty(history: History) -> Settings:
+    return {"constraint": {"is": "GradientPenalty", "weight": 10.0 if len(_shape(history)) == 3 else 0.1}}
+
+
+def _r1(history: History) -> Settings:
+    return {"constraint": {"is": "R1", "gamma": 1.0}}
+
+
+def _shape(history: History) -> Any:  # noqa: ANN401
+    return history.setting("source.shape") or ()
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "data-trouble",
+        "warning",
+        symptoms.bad_data,
+        ("count", "constant_share", "duplicate_share", "largest_class_share", "min", "max", "std"),
+        "The training data are not what they should be: too few, samples without content, many copies of the "
+        "same, one class only, or values outside of what a generator can make.",
+        "Look at the samples and at the share named in the evidence, mend the source, and train anew.",
+        persists=1,
+    ),
+    Rule(
+        "exploding-gradients",
+        "error",
+        symptoms.exploding,
+        ("critic_gradient", "generator_gradient"),
+        "Gradients grow by orders of magnitude from layer to layer or from step to step.",
+        "Use fewer layers or normalise them, and smaller learning rates.",
+        _rates(0.1),
+        persists=1,
+    ),
+    Rule(
+        "divergence",
+        "error",
+        symptoms.diverged,
+        ("critic_loss", "generator_loss", "gap", "slope/95"),
+        "The numbers of the run grew without bound or are not finite any more; its weights mean nothing now.",
+        "Go back to the last healthy checkpoint with smaller learning rates.",
+        _rates(0.1),
+        persists=1,
+    ),
+    Rule(
+        "input-starved",
+        "warning",
+        symptoms.starved_input,
+        ("images_per_second",),
+        "Most of the time goes into fetching samples, and the networks wait.",
+        "Keep the data in memory, pack pictures at the size they are trained at, or use a faster disk.",
+    ),
+    Rule(
+        "clipping-too-tight",
+        "error",
+        symptoms.clipped_tight,
+        ("clipped", "slope/50", "generator_gradient"),
+        "Many weights are at the bound, and the critic is so flat that the generator learns nothing.",
+        "Replace clipping by a gradient penalty.",
+        _gradient_penalty,
+    ),
+    Rule(
+        "clipping-too-loose",
+        "error",
+        symptoms.clipped_loose,
+        ("clipped", "slope/50", "slope/95", "gap"),
+        "The bound on the weights lets the critic become far steeper than a distance needs, so that its gap "
+        "says nothing and the generator is thrown about.",
+        "Replace clipping by a gradient penalty.",
+        _gradient_penalty,
+    ),
+    Rule(
+        "learning-rate-too-high",
+        "error",
+        symptoms.rate_too_high,
+        ("critic_update", "generator_update", "critic_gradient", "generator_gradient"),
+        "Each step changes the weights by a large part of what they are, so that nothing learned stays.",
+        "Lower both learning rates by a factor of ten.",
+        _rates(0.1),
+    ),
+    Rule(
+        "learning-rate-too-low",
+        "warning",
+        symptoms.rate_too_low,
+        ("critic_update", "generator_update", "coverage"),
+        "The weights hardly move: at this pace nothing will be learned.",
+        "Raise both learning rates by a factor of ten.",
+        _rates(10.0),
+    ),
+    Rule(
+        "dead-units",
+        "error",
+        symptoms.dead,
+        ("critic_dead", "generator_dead"),
+        "Most units of a network give zero whatever they are given, and get no gradient to come back.",
+        "Start anew with smaller learning rates; leaky activations do not die.",
+        _rates(0.3),
+    ),
+    Rule(
+        "lipschitz-violated",
+        "error",
+        symptoms.too_steep,
+        ("slope/50", "slope/95", "slope_pairs/95", "penalty"),
+        "The critic is much steeper than its constraint asks for: its gap is no distance any more.",
+        "Make the penalty stronger.",
+        _gradient_penalty,
+    ),
+    Rule(
+        "critic-saturated",
+        "error",
+        symptoms.saturated,
+        ("score_real/50", "score_fake/50", "generator_gradient"),
+        "The critic is sure of everything and its answer does not change with the sample, so that the "
+        "generator gets no direction.",
+        "Use the Wasserstein loss, whose critic does not saturate.",
+        lambda history: {"loss": "wasserstein", **_gradient_penalty(history)},
+    ),
+    Rule(
+        "critic-starved",
+        "warning",
+        symptoms.starved_critic,
+        ("gap", "gap_held_out", "critic_update", "coverage"),
+        "The critic is far from the best it could be for this generator, and what the generator follows is "
+        "no distance.",
+        "Give the critic more steps or a higher learning rate.",
+        _stronger_critic,
+        persists=5,
+    ),
+    Rule(
+        "vanishing-gradients",
+        "error",
+        symptoms.vanishing,
+        ("critic_gradient", "generator_gradient"),
+        "Gradients shrink by orders of magnitude on their way through the critic: what comes first does not "
+        "learn, nor does the generator behind it.",
+        "Use fewer layers, normalise them or use activations of slope one, and a gradient penalty.",
+        _gradient_penalty,
+    ),
+    Rule(
+        "mode-collapse",
+        "error",
+        symptoms.collapsed,
+        ("diversity", "duplicates", "recall", "coverage"),
+        "The generator makes the same sample from every latent.",
+        "Go back to the last healthy checkpoint and let the critic learn more between two generator steps.",
+        _stronger_critic,
+    ),
+    Rule(
+        "critic-overfits",
+        "warning",
+        symptoms.overfits,
+        ("gap", "gap_held_out", "score_real/50", "score_held_out/50", "score_fake/50"),
+        "The critic knows its training samples by heart and scores held-out ones much as it scores fakes.",
+        "Get more data, or make the critic's gradient smaller at the data (R1).",
+        _r1,
+    ),
+    Rule(
+        "memorises",
+        "warning",
+        symptoms.memorises,
+        ("memorised", "coverage"),
+        "Many fakes are copies of training samples.",
+        "Get more data, or use a smaller generator and fewer steps.",
+    ),
+    Rule(
+        "partial-collapse",
+        "warning",
+        symptoms.partly_collapsed,
+        ("duplicates", "diversity", "precision", "recall", "coverage"),
+        "The fakes look like data, but kinds of data are missing among them.",
+        "Let the critic learn more between two generator steps.",
+        _stronger_critic,
+        persists=5,
+    ),
+    Rule(
+        "oscillation",
+        "warning",
+        symptoms.oscillates,
+        ("gap", "gap_held_out", "coverage"),
+        "Critic and generator chase each other in circles and the fakes come no nearer to the data.",
+        "Use a penalty that is zero at the solution (R1), which damps the rotation.",
+        _r1,
+        persists=1,
+    ),
+    Rule(
+        "converged",
+        "note",
+        symptoms.converged,
+        ("gap_held_out", "coverage", "diversity"),
+        "Nothing has changed for half of the run but noise: more steps will hardly make it better.",
+        "Stop here and evaluate.",
+        persists=1,
+    ),
+)
+"""Every finding, in the order in which causes explain what follows from them."""

@@ -1,0 +1,237 @@
+"""Each symptom: a history to whether it shows, by log point. The definitions are in docs/diagnosis.md.
+
+Scores have no unit of their own, and networks none either. So every symptom is a ratio of two things
+observed: of the run to itself, of fakes to data, of a layer to its neighbour.
+"""
+
+import numpy as np
+
+from wgan.diagnosis.history import Array, History, Mask
+from wgan.diagnosis.series import peak, recent, smooth, typical
+
+LOST = 1e-12
+"""What counts as zero."""
+VITAL = (
+    "gap",
+    "gap_held_out",
+    "critic_loss",
+    "generator_loss",
+    "penalty",
+    "critic_gradient",
+    "generator_gradient",
+)
+"""What is finite as long as a run lives."""
+SPAN = 3.29
+"""Standard deviations between the quantiles at 5 and at 95 % of a normal law."""
+FEW = 100
+"""Training samples, under which there is no law to be learned."""
+LOOKED_AT = 256
+"""Samples of each kind behind the numbers of a log point."""
+
+
+def bad_data(history: History) -> Mask:
+    """The training data themselves: few, constant, copies, of one class, values out of [-1, 1]."""
+    data = {name: value for name, value in history.data.items() if value is not None}
+    picture = len(history.setting("source.shape") or ()) == 3
+    bad = (
+        data.get("constant_share", 0) > 0.05
+        or data.get("duplicate_share", 0) > 0.3
+        or data.get("largest_class_share", 0) > 0.99
+        or (picture and (data.get("min", -1) < -1.01 or data.get("max", 1) > 1.01))
+        or data.get("std", 1) < 1e-3
+        or data.get("count", FEW) < FEW
+    )
+    return np.full(len(history.rows), bool(bad))
+
+
+def diverged(history: History) -> Mask:
+    """A number is missing because it was not finite, or the loss is beyond all measure and still growing."""
+    lost = np.array([any(row.get(name, 0) is None for name in VITAL) for row in history.rows], dtype=bool)
+    size = smooth(np.abs(history["critic_loss"]))
+    return lost | ((size > 1e6) & (size >= peak(size)))
+
+
+def starved_input(history: History) -> Mask:
+    """More than half of the time passes in fetching data."""
+    share = smooth(history.clock("data_share"))
+    return _padded(share, len(history.rows)) > 0.5
+
+
+def rate_too_high(history: History) -> Mask:
+    """Steps overshoot: weights triple between two looks, or change by a third, or a strong penalty fails."""
+    free = ~(history["clipped"] > 0.1)
+    moved = (smooth(history["critic_update"]) > 0.3) & free | (smooth(history["generator_update"]) > 0.3)
+    # Where slope and penalty balance, the penalty is (s - 1) / 2 s < 1/2 of the gap at slope s.
+    fought = _steeper(history, 10) & (smooth(history["penalty"]) > 0.5 * _loss(history))
+    return recent(_grown(history)) | moved | fought
+
+
+def rate_too_low(history: History) -> Mask:
+    """A step at the full rate changes the weights by less than 3e-6 of their size, and fakes are not data."""
+    moved = np.fmax(history["critic_update"], history["generator_update"])
+    return (moved > 0) & (moved < 3e-6 * history.decay) & (history["coverage"] < 0.5)
+
+
+def dead(history: History) -> Mask:
+    """More than two thirds of a network's units give zero for all samples."""
+    return (smooth(history["critic_dead"]) > 0.67) | (smooth(history["generator_dead"]) > 0.67)
+
+
+def clipped_tight(history: History) -> Mask:
+    """Clipping, many weights at the bound, and hardly any slope."""
+    return (smooth(history["clipped"]) > 0.2) & (smooth(history["slope/50"]) < 1e-4)
+
+
+def clipped_loose(history: History) -> Mask:
+    """Clipping, hardly any weight at the bound, and a slope far above one."""
+    return (smooth(history["clipped"]) < 0.1) & (smooth(history["slope/50"]) > 10)
+
+
+def too_steep(history: History) -> Mask:
+    """Steeper than asked for, and the penalty that should answer is next to nothing; or much steeper."""
+    target = _target(history) or np.nan
+    slope = np.fmax(smooth(history["slope/50"]) / target, 1.0)
+    balanced = (slope - 1) / (2 * slope) * _loss(history)
+    shown: Mask = (slope > 1.2) & (smooth(history["penalty"]) < 0.05 * balanced) | (slope > 10)
+    return shown
+
+
+def exploding(history: History) -> Mask:
+    """Gradients grow ten thousandfold on their way through the critic, by no fault of the learning rate."""
+    first, last = _ends(history)
+    built = ~recent(_grown(history)) & (smooth(history["critic_update"]) < 5e-3)
+    return ((smooth(history["slope/50"]) > 1e4) | (first > 1e3 * last)) & built
+
+
+def vanishing(history: History) -> Mask:
+    """Gradients shrink to a thousandth from layer to layer, or to a twentieth of the slope asked for."""
+    layers = history.layers("critic_gradient")
+    shrunk = np.zeros(len(layers), dtype=bool)
+    if layers.shape[1] > 1:
+        shrunk |= smooth(layers.min(1) / np.maximum(layers.max(1), LOST)) < 1e-3
+    target = _target(history)
+    if target is not None:
+        shrunk |= smooth(history["slope/50"]) < 0.05 * target
+    return shrunk
+
+
+def saturated(history: History) -> Mask:
+    """Scores of real and fake lie far apart, beyond where the loss still has a slope."""
+    if history.setting("loss") not in ("minimax", "non-saturating"):
+        return np.zeros(len(history.rows), dtype=bool)
+    apart = smooth(history["score_real/05"]) - smooth(history["score_fake/95"])
+    weak = smooth(history["generator_gradient"]) < 0.01 * typical(history["generator_gradient"])
+    return (apart > 6) | ((apart > 2) & weak)
+
+
+def collapsed(history: History) -> Mask:
+    """Fakes that were apart, or lie on each other, are nearer to each other than a tenth of what data are."""
+    apart = history["diversity"]
+    fallen = (peak(apart) > 0.3) | (smooth(history["duplicates"]) > 0.5)
+    return (smooth(apart) < 0.1) & fallen
+
+
+def starved_critic(history: History) -> Mask:
+    """The critic stands still while the generator moves, or scores fakes clearly above data."""
+    still = smooth(history["critic_update"]) < 3e-3 * smooth(history["generator_update"])
+    spread = history["score_real/75"] - history["score_real/25"]
+    wrong = smooth(history["gap"] / np.maximum(spread, LOST)) < -1
+    starved: Mask = still | wrong
+    return starved
+
+
+def overfits(history: History) -> Mask:
+    """Little of the gap on training is left on held-out samples, and that is not chance."""
+    gap, held_out = smooth(history["gap"]), smooth(history["gap_held_out"])
+    spread = smooth(history["score_held_out/95"] - history["score_held_out/05"]) / SPAN
+    count = min(LOOKED_AT, history.data.get("held_out") or LOOKED_AT)
+    apart = gap - held_out
+    shown: Mask = (apart > 0.8 * gap) & (apart > 4 * spread * (2 / count) ** 0.5)
+    return shown
+
+
+def memorises(history: History) -> Mask:
+    """Far more fakes lie closer to a training sample than held-out samples do."""
+    return smooth(history["memorised"]) > 0.3
+
+
+def partly_collapsed(history: History) -> Mask:
+    """Fakes far apart come in copies; or they lie on data, of which they cover a part that does not grow."""
+    copies = (smooth(history["duplicates"]) > 0.3) & (smooth(history["diversity"]) > 0.6)
+    coverage = smooth(history["coverage"])
+    stuck = coverage < np.append(np.full(min(5, len(coverage)), -1.0), coverage[:-5]) + 0.05
+    narrow = (smooth(history["precision"]) > 0.7) & (coverage < 0.4) & stuck
+    return copies | narrow
+
+
+def oscillates(history: History) -> Mask:
+    """The gap changes its sign over and over, by as much as the scores differ at all."""
+    gap = history["gap"]
+    spread = history["score_real/75"] - history["score_real/25"]
+    recent = 12
+    shown = np.zeros(len(gap), dtype=bool)
+    for end in range(recent, len(gap) + 1):
+        part = gap[end - recent : end]
+        turns = np.mean(np.sign(part[1:]) != np.sign(part[:-1]))
+        shown[end - 1] = turns > 0.25 and np.median(np.abs(part)) > np.median(spread[end - recent : end])
+    return shown
+
+
+def converged(history: History) -> Mask:
+    """Over the last half of the run neither the gap nor the coverage moved by more than their noise."""
+    shown = np.zeros(len(history.rows), dtype=bool)
+    half = len(history.rows) // 2
+    if half >= 10:
+        shown[-1] = all(_flat(history[name][-half:]) for name in ("gap_held_out", "coverage", "diversity"))
+    return shown
+
+
+def _flat(values: Array) -> bool:
+    values = values[np.isfinite(values)]
+    if len(values) < 6:
+        return False
+    first, last = np.array_split(values, 2)
+    noise = np.hypot(first.std(ddof=1) / len(first) ** 0.5, last.std(ddof=1) / len(last) ** 0.5)
+    return bool(abs(first.mean() - last.mean()) <= 2 * noise + LOST)
+
+
+def _ends(history: History) -> tuple[Array, Array]:
+    """The gradient of the critic's first and of its last layer."""
+    layers = history.layers("critic_gradient")
+    if layers.shape[1] < 2:
+        missing = np.full(len(history.rows), np.nan)
+        return missing, missing
+    return smooth(layers[:, 0]), smooth(layers[:, -1])
+
+
+def _grown(history: History) -> Mask:
+    """Whether the critic's weights tripled since the last look."""
+    size = history["critic_weights/95"] - history["critic_weights/05"]
+    if len(size) == 0:
+        return np.zeros(0, dtype=bool)
+    return np.append(False, size[1:] > 3 * np.maximum(size[:-1], LOST))
+
+
+def _loss(history: History) -> Array:
+    return smooth(np.abs(history["critic_loss"]))
+
+
+def _steeper(history: History, factor: float) -> Mask:
+    """Whether the critic is so many times steeper than its constraint asks for, if it asks for a slope."""
+    target = _target(history)
+    if target is None:
+        return np.zeros(len(history.rows), dtype=bool)
+    steep: Mask = smooth(history["slope/50"]) > factor * target
+    return steep
+
+
+def _target(history: History) -> float | None:
+    """The slope that the constraint asks for; None where it asks for none."""
+    names = ("GradientPenalty", "LipschitzPenalty", "MaxGradientPenalty", "DRAGAN")
+    if history.setting("constraint.is") not in names:
+        return None
+    return history.setting("constraint.target") or 1.0
+
+
+def _padded(values: Array, count: int) -> Array:
+    return np.concatenate([np.full(max(0, count - len(values)), np.nan), values])[:count]
