@@ -187,10 +187,12 @@ def test_a_run_leaves_its_folder(wgan):
     folder = Path("runs/a")
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "timing.jsonl",
         "checkpoints",
         "samples",
+        "report.html",
     }
     assert steps_of(folder) == [2, 4, 6]
     assert {"gap", "gap_held_out", "penalty", "critic_gradient"} <= RunFolder(folder).history()[0].keys()
@@ -350,8 +352,9 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     assert all(line.isprintable() for line in err.split("\n"))
     lines = err.splitlines()
     assert len([line for line in lines if line.startswith("step ")]) == 25
-    assert lines[-3].startswith("step 50/50  gap, training ")
-    assert lines[-2:] == [
+    assert lines[-4].startswith("step 50/50  gap, training ")
+    assert lines[-3:] == [
+        "Report: run/report.html",
         "Done: run, pictures in run/samples.",
         "Next: wgan sample run --count 64 --out samples.png",
     ]

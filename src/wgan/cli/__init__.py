@@ -14,6 +14,8 @@ COMMANDS = {
     "train": "Train a generator; the same command again goes on where it was.",
     "sample": "Draw samples from a trained generator.",
     "animate": "Make a GIF of a run's pictures over its steps.",
+    "diagnose": "Say what is wrong with a run, and what to do.",
+    "report": "Write a run's report: one page with its verdict, pictures, curves and numbers.",
     "evaluate": "Measure how good a run's samples are, or any sample set.",
     "compare": "Put the numbers of runs beside each other.",
     "classifier": "Train a classifier that judges pictures of its own kind.",

@@ -13,8 +13,10 @@ import tyro
 
 from wgan.cli.dry_run import dry_run
 from wgan.cli.parse import parse, parse_known
+from wgan.cli.report import reporting
 from wgan.data import Source, load
 from wgan.errors import InputError, unknown
+from wgan.healing import Intervention, attempt, heal
 from wgan.monitors import MONITORS, Console, Monitor
 from wgan.runs import RunFolder, saved_steps
 from wgan.training import ChangedSettingsError, Recipe, Trainer, recipe
@@ -56,6 +58,8 @@ class Train:
     """Print the settings, the networks, memory and time; train nothing."""
     fork: bool = False
     """If the folder holds a run with other settings, start a new run, beside it, from its weights."""
+    heal: bool = False
+    """Treat what the diagnosis finds, from the last healthy checkpoint; at most three times."""
 
 
 @dataclass(frozen=True)
@@ -71,31 +75,62 @@ def run(arguments: Sequence[str]) -> None:
     _check_length(draft, arguments)
     source = load(draft.source, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels)
     _tell_skipped(source)
-    train(parse(Train, arguments, default=_defaults(draft.recipe, source.shape)), source)
+    train(parse(Train, arguments, default=_defaults(draft.recipe, source.shape)), source, arguments)
 
 
-def train(command: Train, source: Source) -> None:
-    """Train as the command says."""
+def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
+    """Train as the command says.
+
+    Args:
+        command: What the arguments say.
+        source: The data.
+        arguments: Noted with the run, so that they can be given again.
+    """
     folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
-    trainer = command.settings.trainer(
-        source,
-        seed=command.seed,
-        device=command.device,
-        monitors=_monitors(command, folder),
-        origin={"name": command.recipe, "source": command.source, "minutes": command.minutes},
-    )
-    steps = _steps(command, trainer, RunFolder(folder))
+
+    def build(settings: Recipe, done: Sequence[Intervention] = ()) -> Trainer:
+        return settings.trainer(
+            source,
+            seed=command.seed,
+            device=command.device,
+            monitors=_monitors(command, folder),
+            origin={
+                "name": command.recipe,
+                "source": command.source,
+                "minutes": command.minutes,
+                "arguments": list(arguments),
+                "out": str(folder),
+                "interventions": [intervention.plain() for intervention in done],
+            },
+        )
+
+    trainer = build(command.settings)
+    steps = _steps(command, trainer, folder)
     if command.dry_run:
         dry_run(trainer, steps)
         return
     try:
-        trainer.fit(steps, folder)
+        with reporting(folder):
+            if command.heal:
+                heal(command.settings, build, steps=steps, run_dir=folder, tell=_tell)
+            else:
+                trainer.fit(steps, folder)
     except ChangedSettingsError as error:
         if not command.fork:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
         folder = _fork(command, trainer, steps, folder)
     print_status(f"Done: {folder}, pictures in {folder / 'samples'}.")
     print_status(f"Next: wgan sample {folder} --count 64 --out samples.png")
+
+
+def _tell(intervention: Intervention) -> None:
+    finding = intervention.finding
+    settings = ", ".join(f"{name} = {value}" for name, value in finding.remedy.items())
+    start = f"from step {intervention.start:,}" if intervention.start else "anew"
+    print_status(
+        f"Step {intervention.step:,}: {finding.name} since step {finding.since:,}. {finding.meaning} "
+        f"Going on {start} with {settings}. What was there is in {intervention.before}."
+    )
 
 
 def print_status(text: str) -> None:
@@ -141,12 +176,12 @@ def _check_length(command: Train, arguments: Sequence[str]) -> None:
         raise InputError(f"--minutes must be a finite number > 0, not {command.minutes}.")
 
 
-def _steps(command: Train, trainer: Trainer, folder: RunFolder) -> int:
+def _steps(command: Train, trainer: Trainer, folder: Path) -> int:
     if command.minutes is None:
         return command.settings.steps
-    fixed = _fixed_steps(command, folder)
-    if fixed is not None:
-        return fixed
+    for known in (folder, attempt(folder, 1)):
+        if fixed := _fixed_steps(command, RunFolder(known)):
+            return fixed
     steps = max(1, floor(60 * command.minutes / trainer.seconds_per_step()))
     print_status(f"{command.minutes:g} minutes are {steps:,} steps at the speed of this machine.")
     return steps
@@ -172,7 +207,9 @@ def _fork(command: Train, trainer: Trainer, steps: int, folder: Path) -> Path:
         )
     print_status(f"Forking {folder} into {target}.")
     trainer.monitors = _monitors(command, target)
-    return trainer.fit(steps, target, start=folder).path
+    with reporting(target):
+        trainer.fit(steps, target, start=folder)
+    return target
 
 
 def _mark(command: Train, config: dict[str, Any]) -> str:

@@ -1,0 +1,351 @@
+"""A run in any state has a report that says so, and nothing that stands in its folder gets out of hand."""
+
+import json
+import re
+from base64 import b64encode
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+from wgan.diagnosis import Finding
+from wgan.errors import InputError
+from wgan.report import write_report
+from wgan.report.album import FRAME_BYTES, FRAMES, STILL_BYTES, STILLS, album
+from wgan.report.gathering import gather
+from wgan.report.page import page
+from wgan.report.verdict import verdict
+
+
+def text_of(html):
+    """What a reader sees."""
+    body = html[html.index("<body") :]
+    body = re.sub(r"<(script|style)>.*?</\1>", "", body, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def report_on(folder):
+    return write_report(folder.path).read_text()
+
+
+def sections(html):
+    return re.findall(r'<section id="(\w+)">', html)
+
+
+def charts(html):
+    return [unescape(title) for title in re.findall(r"<h4>(.*?)</h4>", html)]
+
+
+class Balanced(HTMLParser):
+    """Fails on an end without a beginning, and on a beginning without an end."""
+
+    open: list[str]
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "link", "img", "input"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def assert_well_formed(html):
+    parser = Balanced()
+    parser.open = []
+    parser.feed(html)
+    assert parser.open == []
+
+
+def test_a_whole_run_has_every_part(folder):
+    folder.whole().measure(
+        {"name": "fd", "label": "FD", "value": 3.0, "standard_error": 0.1, "floor": {"value": 1.5}},
+        {"name": "w1", "label": "W1", "lower": 0.1, "upper": 0.4, "confidence": 0.99},
+    )
+    html = report_on(folder)
+    assert_well_formed(html)
+    assert sections(html) == ["findings", "pictures", "curves", "quality", "settings", "again"]
+    assert charts(html) == [
+        "Gap between real and generated",
+        "The distance W1, between proven bounds",
+        "Scores that the critic gives",
+        "Slope between real and generated",
+        "Slope between real samples",
+        "Penalty",
+        "Critic's gradient, layer by layer",
+        "Gradients as a whole",
+        "Clipped weights",
+        "The critic's weights",
+        "Variety",
+        "Copies",
+        "Losses",
+        "Size of an update",
+        "Dead units",
+        "Speed",
+    ]
+    told = text_of(html)
+    assert "3 ± 0.1" in told
+    assert "0.1 to 0.4 (99 % sure)" in told
+    assert "n = 1,618 real, 179 fake; pixels 6ec9c2b0" in told
+    assert "wgan train digits --steps 1000" in told
+    assert "GradientPenalty(weight=1, target=1)" in told
+    assert len(html) < 5e6
+
+
+def test_every_section_and_chart_says_how_to_read_it(folder):
+    html = report_on(folder.whole())
+    for section in html.split("<section")[1:]:
+        assert re.search(r'<p class="lead">[^<]{30,}[.]</p>', section)
+    for chart in html.split('<figure class="chart"')[1:]:
+        assert re.search(r'<p class="reading">[^<]{30,}[.]</p>', chart)
+
+
+def test_the_same_run_has_the_same_report(folder):
+    folder.whole()
+    first = report_on(folder)
+    assert report_on(folder) == first
+
+
+@pytest.mark.parametrize(
+    "torn",
+    ["", '{"step": 1100, "ga', '{"step": 1' + "0" * 400 + "}\n", '{"step": 1100}\n[1, 2]\n"x"\n', "\0\0\0"],
+)
+def test_a_last_line_in_pieces_does_no_harm(folder, healthy, torn):
+    folder.config().log(healthy(100, 200, 300), torn=torn)
+    html = report_on(folder)
+    assert re.search("1,[01]00 steps|300 of 1,000", text_of(html))
+    assert_well_formed(html)
+
+
+def test_a_run_without_a_log_point_says_that_it_just_started(folder):
+    html = report_on(folder.config())
+    assert "Just started" in html
+    assert sections(html) == ["quality", "settings", "again"]
+    assert "healthy" not in html
+
+
+def test_a_run_under_way_does_not_claim_to_be_done(folder, healthy):
+    told = text_of(report_on(folder.config().log(healthy(100, 200, 300))))
+    assert "Not finished" in told
+    assert "300 of 1,000" in told
+
+
+def test_a_run_that_diverged_says_when(folder, healthy):
+    lost = {"step": 400, "gap": None, "critic_loss": None, "generator_loss": 1.0}
+    html = report_on(folder.config().log([*healthy(100, 200, 300), lost]))
+    assert "Broke down" in html
+    assert "At step 400 " in text_of(html)
+    assert 'class="badge error"' in html
+
+
+def test_a_missing_number_beside_others_is_no_divergence(folder, healthy):
+    rows = [{**line, "diversity": None, "recall": None, "slope/max": None} for line in healthy(100, 200)]
+    html = report_on(folder.config().log(rows))
+    assert "Broke down" not in html
+
+
+def test_a_chart_without_data_is_left_out(folder):
+    rows = [{"step": step, "gap": 1.0, "gap_held_out": 1.0} for step in (100, 200, 300)]
+    assert charts(report_on(folder.config().log(rows))) == ["Gap between real and generated"]
+
+
+@pytest.mark.parametrize("value", ["text", True, [1], {"a": 1}, float("nan"), float("-inf"), 10**400])
+def test_what_is_no_number_is_no_point(folder, value):
+    rows = [{"step": step, "gap": 1.0, "recall": value} for step in (100, 200, 300)]
+    assert charts(report_on(folder.config().log(rows))) == ["Gap between real and generated"]
+
+
+def test_numbers_of_any_size_are_drawn(folder):
+    values = [1e-300, 1.0, 1.7e308, -1.7e308]
+    rows = [{"step": 100 * index, "gap": value} for index, value in enumerate(values, 1)]
+    assert "nan" not in re.findall(r'd="([^"]*)"', report_on(folder.config().log(rows)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": None},
+        {"source": {"name": 3, "shape": "x"}},
+        {"constraint": None, "generator": [], "critic": "x", "origin": None, "versions": 3},
+        {"steps": None, "seed": None},
+        {"loss": "my own", "constraint": {"is": "Chain", "of": [{"is": "R1", "gamma": 1.0}]}},
+        {"source": {"name": "points", "shape": [2]}},
+    ],
+)
+def test_a_configuration_of_any_kind_is_told(folder, healthy, changes):
+    folder.config(**changes).log(healthy(100, 200))
+    assert_well_formed(report_on(folder))
+
+
+HOSTILE = "<script>window.injected=1</script><img src=x onerror=alert(1)>\"'&\udcff</style></title>"
+
+
+def test_no_text_becomes_markup(folder, healthy):
+    folder.whole().config(
+        source={"name": HOSTILE, "shape": [1, 8, 8], "fingerprint": HOSTILE},
+        loss=HOSTILE,
+        constraint={"is": HOSTILE, HOSTILE: HOSTILE},
+        origin={"name": HOSTILE, "arguments": [HOSTILE], "start": HOSTILE},
+        versions={HOSTILE: HOSTILE},
+    )
+    rows = [{**line, f"critic_gradient/{HOSTILE}": 1.0} for line in healthy(100, 200)]
+    provenance = {HOSTILE: HOSTILE}
+    folder.log(rows).measure(
+        {"name": HOSTILE, "label": HOSTILE, "value": HOSTILE, "floor": HOSTILE, "provenance": provenance}
+    )
+    run = gather(folder.path)
+    finding = Finding(HOSTILE, "warning", 200, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE, command=HOSTILE)
+    html = page(run, [finding], album(run.pictures))
+    clean = page(gather(folder.path), [], album(run.pictures))
+    assert html.count("<script") == clean.count("<script") == 1
+    assert "<img src=x" not in html
+    assert html.count("</style>") == html.count("</title>") == 1
+    assert_well_formed(html)
+    assert_well_formed(report_on(folder))
+
+
+def test_findings_lead_the_verdict_with_what_to_do(folder):
+    run = gather(folder.whole().path)
+    finding = Finding(
+        "mode-collapse",
+        "error",
+        400,
+        {"diversity": 0.01234567},
+        "The generator makes one thing. It should not.",
+        "Train the critic more. Really.",
+        command="wgan train digits --n-critic 5",
+    )
+    judged = verdict(run, [finding])
+    assert judged.tone == "error"
+    assert judged.sentences == ("The generator makes one thing.", "Train the critic more.")
+    html = page(run, [finding], album(run.pictures))
+    told = text_of(html)
+    assert "Mode collapse error, since step 400" in told
+    assert "diversity 0.0123" in told
+    assert "wgan train digits --n-critic 5" in told
+    assert html.count('class="mark"') == len(charts(html))  # where it began, in each
+    assert 'class="mark"' not in page(run, [], album(run.pictures))
+
+
+def test_what_a_run_did_about_itself_is_told(folder):
+    done = {
+        "step": 600,
+        "name": "learning-rate-too-high",
+        "since": 500,
+        "start": 400,
+        "before": "runs/a-before-1",
+        "evidence": {"gap": 3.0},
+        "remedy": {"critic_optimiser.lr": 1e-4, "constraint": {"is": "R1", "gamma": 1.0}},
+    }
+    folder.whole().config(origin={"interventions": [done, {}, 3]})
+    told = text_of(report_on(folder))
+    assert "At step 600: learning rate too high, since step 500. It went on from step 400 with " in told
+    assert "critic_optimiser.lr = 0.0001, constraint.gamma = 1; what was there is in runs/a-before-1." in told
+
+
+def test_a_note_is_no_trouble(folder):
+    run = gather(folder.whole().path)
+    judged = verdict(run, [Finding("converged", "note", 400, {}, "It has settled.", "Stop here.")])
+    assert judged.tone == "good"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "floor", "told"),
+    [
+        (3.0, 0.1, 1.5, "2 times as far from the data"),
+        (1.6, 0.1, 1.5, "as close to the data as new real ones"),
+        (3.0, 0.9, 1.5, "as close to the data as new real ones"),  # as far as these samples can tell
+    ],
+)
+def test_the_verdict_quotes_the_measured_distance(folder, value, error, floor, told):
+    number = {
+        "name": "fd",
+        "label": "FD",
+        "value": value,
+        "standard_error": error,
+        "floor": {"value": floor, "standard_error": 0.1},
+    }
+    run = gather(folder.whole().measure(number).path)
+    assert told in verdict(run, []).sentences[1]
+    earlier = {**number, "step": 500}  # of a generator that is gone
+    run = gather(folder.measure(earlier).path)
+    assert told not in verdict(run, []).sentences[1]
+
+
+def test_the_verdict_tells_whether_the_gap_came_down(folder, healthy):
+    folder.config().log(healthy(*range(100, 1001, 100)))
+    assert "closer to the real ones" in verdict(gather(folder.path), []).sentences[1]
+    folder.log([{"step": step, "gap": step / 100} for step in range(100, 1001, 100)])
+    assert "not getting closer" in verdict(gather(folder.path), []).sentences[1]
+    folder.log([{"step": 100, "gap": 1.0}])
+    assert "too early" in verdict(gather(folder.path), []).sentences[1]
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "data.json"])
+def test_a_broken_file_beside_the_log_is_told_and_the_rest_is_there(folder, name):
+    folder.whole()
+    (folder.path / name).write_text("{")
+    html = report_on(folder)
+    assert f"{name} cannot be read" in text_of(html)
+    assert charts(html)
+
+
+def test_no_run_is_refused_and_nothing_is_written(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match="is not a run folder"):
+            write_report(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------- pictures
+
+
+def test_a_run_without_pictures_has_none(folder, healthy):
+    html = report_on(folder.config().log(healthy(100, 200)))
+    assert "<img" not in html
+    assert "pictures" not in sections(html)
+
+
+def test_a_torn_picture_is_left_out(folder):
+    folder.whole()
+    last = folder.path / "samples" / "00001000.png"
+    last.write_bytes(last.read_bytes()[:300])
+    (folder.path / "samples" / "00000500.png").write_bytes(b"")
+    html = report_on(folder)
+    assert re.findall(r'alt="[^"]*step ([\d,]+)"', html) == ["750", "0", "250", "750"]
+
+
+def test_many_large_pictures_stay_within_bounds(folder, healthy):
+    folder.config().log(healthy(100, 200)).draw(range(60), size=(1000, 300))
+    kept = album(gather(folder.path).pictures)
+    assert (len(kept.stills), len(kept.frames), kept.count) == (STILLS, FRAMES, 60)
+    assert [kept.stills[0].step, kept.stills[-1].step] == [0, 59]
+    assert all(len(picture.uri) <= STILL_BYTES * 1.4 for picture in kept.stills)
+    assert all(len(picture.uri) <= FRAME_BYTES * 1.4 for picture in kept.frames)
+    assert len(report_on(folder)) < 5e6
+
+
+def test_a_small_picture_is_the_file_itself(folder):
+    folder.whole()
+    content = (folder.path / "samples" / "00000250.png").read_bytes()
+    assert b64encode(content).decode() in report_on(folder)
+
+
+def test_evaluations_of_several_steps_are_there_the_last_first(folder):
+    number = {"name": "fd", "label": "FD", "standard_error": None, "floor": None}
+    folder.whole().measure({**number, "value": 2.0}, {**number, "value": 9.0, "step": 500})
+    told = text_of(report_on(folder))
+    assert (
+        told.index("After 1,000 steps") < told.index("Earlier measurements") < told.index("After 500 steps")
+    )
+
+
+def test_minutes_become_the_steps_that_were_run(folder, healthy):
+    words = ["digits", "--minutes", "5", "--out", "my run"]
+    folder.config(origin={"arguments": words}).log(healthy(100))
+    assert "wgan train digits --steps 1000 --out 'my run'" in text_of(report_on(folder)).replace("  ", " ")
+    folder.config(origin={"arguments": ["digits", "--minutes=5"]})
+    assert json.loads((folder.path / "config.json").read_text())["steps"] == 1000
+    assert "wgan train digits --steps 1000 " in text_of(report_on(folder))

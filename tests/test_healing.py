@@ -1,0 +1,132 @@
+"""Runs that look after themselves: what is wrong is treated, can be undone, and survives interruptions."""
+
+from dataclasses import replace
+
+import pytest
+from tests.diagnosis.test_findings import SHOWN, history
+from tests.small_runs import DIGITS
+
+from wgan.diagnosis import Finding, diagnose
+from wgan.errors import InputError
+from wgan.healing import AT_MOST, Intervention, attempt, heal, treated
+from wgan.lipschitz import R1, GradientPenalty, WeightClipping
+from wgan.networks import MLP
+from wgan.runs import RunFolder, load_latest
+from wgan.training import Adam, Cadence, recipe
+
+HEALTHY = replace(
+    recipe("default", DIGITS.shape),
+    networks=MLP(latent_dim=16, generator_hidden=(64, 64), critic_hidden=(64, 64), generator_norm="batch"),
+    cadence=Cadence(log=10, pictures=1000, checkpoint=20, keep=3),
+)
+SICK = replace(HEALTHY, constraint=WeightClipping(1e-4))
+STEPS = 120
+
+
+def build(settings, done=()):
+    origin = {"interventions": [intervention.plain() for intervention in done]}
+    return settings.trainer(DIGITS, device="cpu", origin=origin)
+
+
+def run(settings, folder, **more):
+    return heal(settings, build, steps=STEPS, run_dir=folder, **more)
+
+
+def weights(folder):
+    return {
+        f"{group}.{name}": tensor.tolist()
+        for group, tensors in load_latest(RunFolder(folder).checkpoints).tensors.items()
+        for name, tensor in tensors.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def healed(tmp_path_factory):
+    """A run whose clipping is far too tight, healed; and what was done to it."""
+    folder = tmp_path_factory.mktemp("healed") / "run"
+    return folder, run(SICK, folder)
+
+
+def test_a_healthy_run_is_the_run_that_it_would_have_been(tmp_path):
+    assert run(HEALTHY, tmp_path / "watched") == []
+    build(HEALTHY).fit(STEPS, tmp_path / "alone")
+    watched, alone = RunFolder(tmp_path / "watched"), RunFolder(tmp_path / "alone")
+    assert watched.history() == alone.history()
+    assert weights(watched.path) == weights(alone.path)
+    assert not attempt(watched.path, 1).exists()
+
+
+def test_what_is_wrong_is_treated_and_the_run_comes_to_its_end(healed):
+    folder, done = healed
+    assert [intervention.finding.name for intervention in done] == ["clipping-too-tight"]
+    config = RunFolder(folder).read_config()
+    assert config["constraint"]["is"] == "GradientPenalty"
+    assert config["origin"]["interventions"][0]["name"] == "clipping-too-tight"
+    assert RunFolder(folder).history()[-1]["step"] == STEPS
+
+
+def test_the_attempt_that_was_given_up_is_a_whole_run(healed):
+    (only,) = healed[1]
+    before = RunFolder(only.before)
+    assert before.read_config()["constraint"]["is"] == "WeightClipping"
+    assert before.history()[-1]["step"] == only.step < STEPS
+    assert load_latest(before.checkpoints) is not None
+
+
+def test_the_same_command_again_changes_nothing(healed):
+    folder, done = healed
+    rows, config = RunFolder(folder).history(), RunFolder(folder).read_config()
+    assert [again.plain() for again in run(SICK, folder)] == [intervention.plain() for intervention in done]
+    assert (RunFolder(folder).history(), RunFolder(folder).read_config()) == (rows, config)
+
+
+def test_a_run_lost_at_the_worst_moment_goes_on_as_if_nothing_had_happened(tmp_path, healed):
+    def lose(intervention):
+        raise KeyboardInterrupt  # after the old attempt was moved, before the new one began
+
+    with pytest.raises(KeyboardInterrupt):
+        run(SICK, tmp_path / "run", tell=lose)
+    assert not (tmp_path / "run").exists()
+    run(SICK, tmp_path / "run")
+    assert RunFolder(tmp_path / "run").history() == RunFolder(healed[0]).history()
+    assert weights(tmp_path / "run") == weights(healed[0])
+
+
+def test_what_no_remedy_helps_is_left_alone_after_a_few(tmp_path):
+    # The learning rate is so high that a tenth of it, and a tenth of that, is still too high.
+    hopeless = replace(HEALTHY, generator_optimiser=Adam(1e8), critic_optimiser=Adam(1e8), decay="constant")
+    try:
+        done = run(hopeless, tmp_path / "run")
+    except ArithmeticError:  # diverged for good
+        done = [number for number in range(1, AT_MOST + 1) if attempt(tmp_path / "run", number).exists()]
+    assert len(done) == AT_MOST
+
+
+def test_remedies_add_up():
+    def intervention(**remedy):
+        changes = {name.replace("__", "."): value for name, value in remedy.items()}
+        return Intervention(10, Finding("x", "error", 5, {}, "", "", changes), 0, None)
+
+    new = treated(
+        HEALTHY,
+        [
+            intervention(n_critic=4, constraint={"is": "R1", "gamma": 2.0}),
+            intervention(critic_optimiser__lr=0.5, constraint={"is": "GradientPenalty", "weight": 3.0}),
+        ],
+    )
+    assert (new.n_critic, new.critic_optimiser.lr, new.constraint) == (4, 0.5, GradientPenalty(3.0))
+    assert new.generator_optimiser == HEALTHY.generator_optimiser
+    assert treated(HEALTHY, [intervention(constraint={"is": "R1", "gamma": 1.0})]).constraint == R1(1.0)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_remedy_is_settings_that_a_recipe_has(name):
+    finding = diagnose(history(**SHOWN[name]))[0]
+    intervention = Intervention(10, finding, 0, None)
+    assert (treated(HEALTHY, [intervention]) != HEALTHY) == bool(finding.remedy)
+
+
+def test_a_folder_that_only_looks_like_an_earlier_attempt_is_named(tmp_path):
+    build(HEALTHY).fit(20, attempt(tmp_path / "run", 1))
+    with pytest.raises(InputError, match="no attempt that was given up"):
+        run(HEALTHY, tmp_path / "run")
