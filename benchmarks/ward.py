@@ -10,6 +10,7 @@ benchmarks/ward.jsonl.
 """
 
 import json
+import shutil
 import tempfile
 import warnings
 from collections import Counter
@@ -178,7 +179,6 @@ def _deep_critic(activation: type[nn.Module], layers: int, gain: float) -> Calla
     return strike
 
 
-@torch.no_grad()
 def _kill(network: str) -> Callable[[Case], None]:
     @torch.no_grad()
     def strike(case: Case) -> None:
@@ -352,6 +352,7 @@ def admit(name: str, source: str, kind: str, seed: int, runs: Path | None = None
     with tempfile.TemporaryDirectory() as passing:
         folder = (runs or Path(passing)) / f"{name}-{source}-{kind}-{seed}".replace(" ", "-")
         if not (folder / "trained").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # a run cut short would go on without its fault
             train(fault, load(source), kind, seed, steps, folder)
             (folder / "trained").touch()
         history = History.load(folder)

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from tests.diagnosis.test_findings import SHOWN, history
+from tests.histories import CLIPPING, SHOWN, history
 from tests.small_runs import DIGITS
 
-from wgan.diagnosis import Finding, diagnose
+from wgan.diagnosis import Finding, History, diagnose
 from wgan.errors import InputError
 from wgan.healing import AT_MOST, Intervention, attempt, heal, treated
 from wgan.lipschitz import R1, GradientPenalty, WeightClipping
@@ -127,6 +127,50 @@ def test_every_remedy_is_settings_that_a_recipe_has(name):
 
 
 def test_a_folder_that_only_looks_like_an_earlier_attempt_is_named(tmp_path):
-    build(HEALTHY).fit(20, attempt(tmp_path / "run", 1))
+    build(HEALTHY).fit(STEPS, attempt(tmp_path / "run", 1))
     with pytest.raises(InputError, match="no attempt that was given up"):
         run(HEALTHY, tmp_path / "run")
+
+
+def test_the_attempts_of_another_run_are_none_of_this_one(healed):
+    folder, _ = healed
+    with pytest.raises(InputError, match="other settings"):
+        run(replace(SICK, n_critic=3), folder)
+
+
+def test_what_settings_can_mend_is_treated_although_something_else_comes_first(tmp_path):
+    rows = DIGITS.train.rows[:50]  # too few, at every log point, and no setting helps
+    few = replace(DIGITS, train=replace(DIGITS.train, rows=rows))
+
+    def build_few(settings, done=()):
+        return settings.trainer(few, device="cpu")
+
+    done = heal(SICK, build_few, steps=60, run_dir=tmp_path / "run")
+    assert done[0].finding.name == "clipping-too-tight"
+    names = [finding.name for finding in diagnose(History.load(done[0].before))]
+    assert names[:2] == ["data-trouble", "clipping-too-tight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "wanted"),
+    [
+        ("lipschitz-violated", {}, {"constraint.weight": 100.0}),
+        ("critic-starved", {"n_critic": 20}, {}),
+        ("critic-starved", {"n_critic": 2}, {"n_critic": 4}),
+        ("oscillation", {"constraint": {"is": "R1", "gamma": 10.0}}, {"constraint.gamma": 100.0}),
+        ("oscillation", {"constraint": {"is": "Orthogonal"}}, {}),
+    ],
+)
+def test_a_remedy_goes_on_from_what_the_run_has(name, config, wanted):
+    case = {**SHOWN[name], "config": {**dict(SHOWN[name].get("config", {})), **config}}
+    assert diagnose(history(**case))[0].remedy == wanted
+
+
+def test_a_critic_that_mixes_samples_gets_another_norm_with_the_penalty():
+    mixing = replace(SICK, networks=replace(SICK.networks, critic_norm="batch"))
+    finding = diagnose(
+        history(
+            **{**SHOWN["clipping-too-tight"], "config": {"constraint": CLIPPING, "critic": {"norm": "batch"}}}
+        )
+    )[0]
+    build(treated(mixing, [Intervention(10, finding, 0, None)]))

@@ -34,8 +34,8 @@ _HOMES = {
     "evaluate": "wgan.evaluation",
 }
 _MODULES = (
-    *("auditing", "bracket", "data", "diagnosis", "evaluation", "lipschitz", "losses", "metrics", "monitors"),
-    *("networks", "pictures", "runs", "sampling", "training", "transport"),
+    *("auditing", "bracket", "data", "diagnosis", "evaluation", "healing", "lipschitz", "losses", "metrics"),
+    *("monitors", "networks", "pictures", "report", "runs", "sampling", "training", "transport"),
 )
 
 __all__ = [

@@ -1,26 +1,31 @@
 """A run that looks after itself: what the diagnosis finds is treated, from the last healthy checkpoint.
 
-An attempt that goes wrong is renamed to ``RUN-before-1`` (then 2, ...) in one move, and a new one begins in
-RUN with the remedy's settings, from the last checkpoint before the trouble began. So every intervention can
-be undone - the old attempt is a whole run - and nothing needs to be remembered: what was done follows from
-the attempts that are there, and the same command goes on after any interruption.
+An attempt that goes wrong is renamed to ``RUN-before-1`` (then 2, ...) in one move, with a note in it of what
+was found, and a new one begins in RUN with the remedy's settings, from the last checkpoint before the trouble
+began. So every intervention can be undone - the old attempt is a whole run - and the same command goes on
+after any interruption.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wgan.diagnosis import Finding, History, diagnose
 from wgan.errors import DivergenceError, InputError
+from wgan.files import storing, write_atomically
 from wgan.lipschitz import R1, GradientPenalty
 from wgan.runs import RunFolder, from_plain, saved_steps
 from wgan.training import Recipe, Trainer
+from wgan.training.resume import check
 
 AT_MOST = 3
 """Interventions in a run; what still goes wrong then is left to a person."""
 LOOKED_BACK = 60
-"""Log points that are diagnosed while a run goes on; no symptom needs more."""
+"""Log points that are diagnosed while a run goes on: enough for every symptom but that all is well."""
+NOTE = "intervention.json"
+"""In an attempt that was given up: why, and where the next one began."""
 TYPES = {kind.__name__: kind for kind in (GradientPenalty, R1)}
 """What a remedy's settings may name."""
 
@@ -42,10 +47,8 @@ class Intervention:
     before: Path
 
     def plain(self) -> dict[str, Any]:
-        """As it stands in the configuration."""
-        found = asdict(self.finding)
-        kept = {name: found[name] for name in ("name", "since", "evidence", "remedy")}
-        return {"step": self.step, "start": self.start, "before": str(self.before), **kept}
+        """As it stands in the note and in the configuration."""
+        return {"step": self.step, "start": self.start, "before": str(self.before), **asdict(self.finding)}
 
 
 Build = Callable[[Recipe, Sequence[Intervention]], Trainer]
@@ -75,18 +78,21 @@ def heal(
         The interventions, at most :data:`AT_MOST`.
 
     Raises:
-        InputError, StorageError, DivergenceError, KeyboardInterrupt, SystemExit: As
-            :meth:`~wgan.training.Trainer.fit` does; divergence only where no remedy is left.
+        InputError: As :meth:`~wgan.training.Trainer.fit`; or a remedy does not suit the run, which stays as
+            it is; or a folder RUN-before-N is of another run.
+        StorageError, DivergenceError, KeyboardInterrupt, SystemExit: As :meth:`~wgan.training.Trainer.fit`;
+            divergence only where no remedy is left.
     """
-    done = list(_done(run_dir))
-    while True:
-        trainer = build(treated(recipe, done), done)
-        if _fit(trainer, steps, run_dir, done, last=len(done) == AT_MOST):
-            return done
-        before = attempt(run_dir, len(done) + 1)
-        run_dir.rename(before)
-        done.append(_intervention(before))
-        tell(done[-1])
+    run_dir = run_dir.resolve()
+    done = _done(recipe, build, steps, run_dir)
+    trainer = build(treated(recipe, done), done)
+    while not _fit(trainer, steps, run_dir, done):
+        intervention = _intervention(run_dir, len(done) + 1)
+        trainer = build(treated(recipe, [*done, intervention]), [*done, intervention])  # or it cannot be
+        _give_up(run_dir, intervention)
+        done.append(intervention)
+        tell(intervention)
+    return done
 
 
 def treated(recipe: Recipe, interventions: Sequence[Intervention]) -> Recipe:
@@ -97,61 +103,77 @@ def treated(recipe: Recipe, interventions: Sequence[Intervention]) -> Recipe:
     return recipe
 
 
-def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Intervention], *, last: bool) -> bool:
-    """Whether the attempt came to its end; if not, its history says what is to be done."""
-    if last:
-        trainer.fit(steps, run_dir, **_origin(done))
-        return True
-    try:
-        trainer.fit(steps, run_dir, **_origin(done), stop=_curable)
-    except DivergenceError:
-        if not _curable(RunFolder(run_dir)):
-            raise
-    return not _curable(RunFolder(run_dir))
-
-
-def _origin(done: Sequence[Intervention]) -> dict[str, Any]:
-    if not done or not done[-1].start:
-        return {}
-    return {"start": done[-1].before, "before": done[-1].start + 1}
-
-
-def _curable(folder: RunFolder) -> bool:
-    return _first(folder) is not None
-
-
-def _first(folder: RunFolder) -> Finding | None:
-    """The first finding, if it is trouble that settings can mend."""
-    history = History.load(folder.path)
-    recent = replace(history, rows=history.rows[-LOOKED_BACK:], timing=history.timing[-LOOKED_BACK:])
-    found = diagnose(recent)[:1]
-    return found[0] if found and found[0].severity != "note" and found[0].remedy else None
-
-
-def _done(run_dir: Path) -> Iterator[Intervention]:
-    for number in range(1, AT_MOST + 1):
-        before = attempt(run_dir, number)
-        if not RunFolder(before).exists:
-            return
-        yield _intervention(before)
-
-
-def _intervention(before: Path) -> Intervention:
-    folder = RunFolder(before)
-    finding = _first(folder)
-    if finding is None:
-        raise InputError(f"{before} is no attempt that was given up: nothing is found there; move it away.")
-    healthy = [step for step in saved_steps(folder.checkpoints) if 0 < step < finding.since]
-    # A critic that learned under another constraint, or weights that died, are no place to go on from.
-    anew = "constraint" in finding.remedy or finding.name == "dead-units"
-    return Intervention(
-        folder.history()[-1]["step"], finding, 0 if anew or not healthy else healthy[-1], before
-    )
-
-
 def attempt(run_dir: Path, number: int) -> Path:
     """The folder of the n-th attempt that was given up, n >= 1."""
+    run_dir = run_dir.resolve()
     return run_dir.with_name(f"{run_dir.name}-before-{number}")
+
+
+def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Intervention]) -> bool:
+    """Whether the attempt came to its end; if not, its history says what is to be done."""
+    start = done[-1].before if done and done[-1].start else None
+    before = done[-1].start + 1 if done else None
+    if len(done) == AT_MOST:
+        trainer.fit(steps, run_dir, start=start, before=before)
+        return True
+    try:
+        trainer.fit(steps, run_dir, start=start, before=before, stop=lambda run: _curable(run) is not None)
+    except DivergenceError:
+        if _curable(RunFolder(run_dir)) is None:
+            raise
+    return _curable(RunFolder(run_dir)) is None
+
+
+def _curable(folder: RunFolder) -> Finding | None:
+    """The first trouble that settings can mend."""
+    history = History.load(folder.path)
+    recent = replace(history, rows=history.rows[-LOOKED_BACK:], timing=history.timing[-LOOKED_BACK:])
+    return next((found for found in diagnose(recent) if found.severity != "note" and found.remedy), None)
+
+
+def _intervention(run_dir: Path, number: int) -> Intervention:
+    folder = RunFolder(run_dir)
+    finding = _curable(folder)
+    assert finding is not None
+    healthy = [step for step in saved_steps(folder.checkpoints) if 0 < step < finding.since]
+    # A critic that learned under another constraint, or weights that died, are no place to go on from.
+    anew = finding.name == "dead-units" or not {"constraint", "networks.critic_norm"}.isdisjoint(
+        finding.remedy
+    )
+    start = 0 if anew or not healthy else healthy[-1]
+    return Intervention(folder.history()[-1]["step"], finding, start, attempt(run_dir, number))
+
+
+def _give_up(run_dir: Path, intervention: Intervention) -> None:
+    text = json.dumps(intervention.plain(), indent=1).encode()
+    write_atomically(run_dir / NOTE, lambda file: file.write(text))
+    with storing(intervention.before):
+        run_dir.rename(intervention.before)
+
+
+def _done(recipe: Recipe, build: Build, steps: int, run_dir: Path) -> list[Intervention]:
+    """The interventions so far, of which each attempt that was given up keeps a note."""
+    done: list[Intervention] = []
+    for number in range(1, AT_MOST + 1):
+        before = attempt(run_dir, number)
+        if not before.exists():
+            break
+        check(RunFolder(before), build(treated(recipe, done), done).config(steps))  # is it of this run?
+        done.append(_read(before))
+    return done
+
+
+def _read(before: Path) -> Intervention:
+    try:
+        note = json.loads((before / NOTE).read_text())
+        step, start = note.pop("step"), note.pop("start")
+        note.pop("before")
+        return Intervention(int(step), Finding(**note), int(start), before)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{before} is no attempt that was given up: its {NOTE} cannot be read ({type(error).__name__}: "
+            f"{error}); move the folder away."
+        ) from error
 
 
 def _with(settings: Any, path: Sequence[str], value: Any) -> Any:  # noqa: ANN401 - a recipe or a part of it

@@ -23,12 +23,12 @@ def printed(arguments, remedy):
         (
             "digits --n-critic 2 --seed 3 --out runs/mine --fork",
             {"n_critic": 4},
-            "wgan train digits --seed 3 --n-critic 4 --out runs/mine-remedied",
+            "wgan train digits --n-critic 4 --seed 3 --out runs/mine-remedied",
         ),
         (
             "digits --n-critic=2 --critic-optimiser.lr=1e-3",
             {"critic_optimiser.lr": 1e-4},
-            "wgan train digits --n-critic=2 --critic-optimiser.lr 0.0001 --out runs/mine-remedied",
+            "wgan train digits --n-critic 2 --critic-optimiser.lr 0.0001 --out runs/mine-remedied",
         ),
         (
             "digits --constraint.weight 3 --steps 20",
@@ -43,6 +43,18 @@ def printed(arguments, remedy):
             "wgan train digits --out runs/mine-remedied networks:mlp --networks.latent-dim 8 "
             "constraint:gradient-penalty --constraint.weight 0.5 "
             "critic-optimiser:adam --critic-optimiser.lr 0.01",
+        ),
+        (  # whatever order its words came in
+            "--heal --out=runs/mine constraint:r1 digits --critic-optimiser.betas 0 0.9 --n-critic 2",
+            {"n_critic": 4},
+            "wgan train digits --heal --critic-optimiser.betas 0 0.9 --n-critic 4 --out runs/mine-remedied "
+            "constraint:r1",
+        ),
+        (
+            "digits --critic-optimiser.lr 0.1 networks:mlp --networks.latent-dim 8",
+            GRADIENT_PENALTY,
+            "wgan train digits --critic-optimiser.lr 0.1 --out runs/mine-remedied "
+            "networks:mlp --networks.latent-dim 8 constraint:gradient-penalty --constraint.weight 0.5",
         ),
         ("'my pictures'", {"loss": "wasserstein"}, None),
     ],

@@ -242,7 +242,7 @@ def test_what_a_run_did_about_itself_is_told(folder):
     folder.whole().config(origin={"interventions": [done, {}, 3]})
     told = text_of(report_on(folder))
     assert "At step 600: learning rate too high, since step 500. It went on from step 400 with " in told
-    assert "critic_optimiser.lr = 0.0001, constraint.gamma = 1; what was there is in runs/a-before-1." in told
+    assert "critic_optimiser.lr = 0.0001, constraint = R1(gamma=1.0); what was there is in " in told
 
 
 def test_a_note_is_no_trouble(folder):

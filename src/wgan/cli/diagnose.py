@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from wgan.cli.parse import parse
-from wgan.diagnosis import Finding, History, diagnose
+from wgan.diagnosis import Finding, History, diagnose, spelled
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
 
@@ -66,4 +66,6 @@ def _print(terminal: Console, finding: Finding) -> None:
     if finding.command:
         # Not wrapped, so that it can be copied.
         terminal.print(Text(f"  {finding.command}", style="cyan"), soft_wrap=True)
+    elif finding.remedy:
+        terminal.print(Text(f"  {', '.join(spelled(finding.remedy))}", style="cyan"), soft_wrap=True)
     terminal.print()

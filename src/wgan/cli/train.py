@@ -15,6 +15,7 @@ from wgan.cli.dry_run import dry_run
 from wgan.cli.parse import parse, parse_known
 from wgan.cli.report import reporting
 from wgan.data import Source, load
+from wgan.diagnosis import spelled
 from wgan.errors import InputError, unknown
 from wgan.healing import Intervention, attempt, heal
 from wgan.monitors import MONITORS, Console, Monitor
@@ -86,6 +87,8 @@ def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
         source: The data.
         arguments: Noted with the run, so that they can be given again.
     """
+    if command.heal and command.fork:
+        raise InputError("Give --heal or --fork, not both: a healed run has attempts beside it already.")
     folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
 
     def build(settings: Recipe, done: Sequence[Intervention] = ()) -> Trainer:
@@ -125,11 +128,11 @@ def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
 
 def _tell(intervention: Intervention) -> None:
     finding = intervention.finding
-    settings = ", ".join(f"{name} = {value}" for name, value in finding.remedy.items())
+    settings = ", ".join(spelled(finding.remedy))
     start = f"from step {intervention.start:,}" if intervention.start else "anew"
     print_status(
         f"Step {intervention.step:,}: {finding.name} since step {finding.since:,}. {finding.meaning} "
-        f"Going on {start} with {settings}. What was there is in {intervention.before}."
+        f"Going on {start} with {settings}. What was there is in {intervention.before.name}."
     )
 
 
@@ -179,7 +182,7 @@ def _check_length(command: Train, arguments: Sequence[str]) -> None:
 def _steps(command: Train, trainer: Trainer, folder: Path) -> int:
     if command.minutes is None:
         return command.settings.steps
-    for known in (folder, attempt(folder, 1)):
+    for known in (folder, attempt(folder, 1)) if command.heal else (folder,):
         if fixed := _fixed_steps(command, RunFolder(known)):
             return fixed
     steps = max(1, floor(60 * command.minutes / trainer.seconds_per_step()))

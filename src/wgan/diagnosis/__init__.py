@@ -1,7 +1,7 @@
 """What is wrong with a run, since when, how one sees it and what to do: read off its history alone."""
 
-from wgan.diagnosis.finding import Finding, Severity
+from wgan.diagnosis.finding import Finding, Severity, spelled
 from wgan.diagnosis.history import History
 from wgan.diagnosis.rules import RULES, Rule, diagnose
 
-__all__ = ["RULES", "Finding", "History", "Rule", "Severity", "diagnose"]
+__all__ = ["RULES", "Finding", "History", "Rule", "Severity", "diagnose", "spelled"]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from wgan.diagnosis.finding import Settings
 from wgan.diagnosis.history import History
 
 PARTS = ("networks", "constraint", "generator-optimiser", "critic-optimiser")
 """The groups of settings whose kind is a word of its own, as in ``constraint:r1``, in their order."""
+FLAGS = {"fork", "heal", "dry-run", "warm-up"}
+"""Options without a value."""
+PAIRS = {"betas"}
+"""Settings of two values."""
 
 
 def command(history: History, remedy: Settings) -> str | None:
@@ -18,56 +23,77 @@ def command(history: History, remedy: Settings) -> str | None:
 
     The new run starts beside the old one: what went wrong is in the old one's weights, too.
     """
-    words = history.setting("origin.arguments")
-    if not isinstance(words, Sequence) or isinstance(words, str):
+    given = history.setting("origin.arguments")
+    if not isinstance(given, Sequence) or isinstance(given, str):
         return None
-    groups = _grouped([str(word) for word in words])
+    words = _Words.read([str(word) for word in given])
     before = [done["remedy"] for done in history.setting("origin.interventions") or ()]
-    for path, value in [item for settings in (*before, remedy) for item in settings.items()]:
-        name = path.replace("_", "-")
-        head, dot, _ = name.partition(".")
-        if isinstance(value, Mapping):
-            groups[name] = _chosen(name, value)
-        elif dot and groups[head]:
-            groups[head] = [*_without(groups[head], name), f"--{name}", f"{value}"]
-        else:
-            groups[""] = [*_without(groups[""], name), f"--{name}", f"{value}"]
-        if isinstance(value, Mapping):  # settings of the kind that is given up
-            groups[""] = _without(groups[""], name, parts=True)
-    kept = _without(_without(groups[""], "out"), "fork")
+    for settings in (*before, remedy):
+        for path, value in settings.items():
+            words.change(path.replace("_", "-"), value)
+    for name in ("out", "fork", "dry-run"):
+        words.options.pop(name, None)
     out = f"{history.setting('origin.out') or 'runs/run'}-remedied"
-    rest = [word for part in PARTS for word in groups[part]]
-    return shlex.join(["wgan", "train", *kept, "--out", out, *rest])
+    return shlex.join(["wgan", "train", *words.spelled(out)])
 
 
-def _grouped(words: Sequence[str]) -> dict[str, list[str]]:
-    """The words by the part they follow: those before any part first, under the empty name."""
-    groups: dict[str, list[str]] = {"": [], **{part: [] for part in PARTS}}
-    current = ""
-    for word in words:
-        kind = word.split(":")[0]
-        if ":" in word and kind in PARTS:
-            current = kind
-        groups[current].append(word)
-    return groups
+@dataclass
+class _Words:
+    """A command line, sorted: in whichever order its words came, they go into the one that is understood."""
+
+    positional: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    options: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, words: Sequence[str]) -> _Words:
+        found, left = cls(), iter(words)
+        for word in left:
+            part = word.split(":")[0]
+            if word.startswith("--"):
+                name, equals, value = word[2:].partition("=")
+                name = name.replace("_", "-")
+                values = [value] if equals else [next(left, "") for _ in range(_arity(name))]
+                repeated = found.options.get(name, []) if name == "monitor" else []
+                found.options[name] = [*repeated, *values]
+            elif ":" in word and part in PARTS:
+                found.kinds[part] = word
+            else:
+                found.positional.append(word)
+        return found
+
+    def change(self, name: str, value: object) -> None:
+        if not isinstance(value, Mapping):
+            self.options[name] = [f"{value}"]
+            return
+        # The settings of the kind that is given up are none of the new one's.
+        self.options = {
+            known: some for known, some in self.options.items() if not known.startswith(f"{name}.")
+        }
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", str(value["is"])).lower()
+        self.kinds[name] = f"{name}:{kind}"
+        self.options |= {f"{name}.{key}": [f"{given}"] for key, given in value.items() if key != "is"}
+
+    def spelled(self, out: str) -> Iterator[str]:
+        chosen = tuple(f"{part}." for part in self.kinds)
+        yield from self.positional
+        yield from self._options(lambda name: not name.startswith(chosen) if chosen else True)
+        yield from ("--out", out)
+        for part in PARTS:
+            if part in self.kinds:
+                yield self.kinds[part]
+                yield from self._options(lambda name, part=part: name.startswith(f"{part}."))  # type: ignore[misc]
+
+    def _options(self, wanted: Callable[[str], bool]) -> Iterator[str]:
+        for name, values in self.options.items():
+            if wanted(name):
+                if name == "monitor":
+                    yield from (word for value in values for word in ("--monitor", value))
+                else:
+                    yield from (f"--{name}", *values)
 
 
-def _chosen(part: str, value: Mapping[str, object]) -> list[str]:
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", str(value["is"])).lower()
-    options = [
-        word for name, given in value.items() if name != "is" for word in (f"--{part}.{name}", f"{given}")
-    ]
-    return [f"{part}:{kind}", *options]
-
-
-def _without(words: Sequence[str], option: str, *, parts: bool = False) -> list[str]:
-    """The words without an option and its values; with ``parts``, without all options below it."""
-    kept: list[str] = []
-    dropping = False
-    for word in words:
-        if word.startswith("--"):
-            name = word[2:].split("=")[0].replace("_", "-")
-            dropping = name == option or (parts and name.startswith(f"{option}."))
-        if not dropping:
-            kept.append(word)
-    return kept
+def _arity(name: str) -> int:
+    if name.removeprefix("no-") in FLAGS:
+        return 0
+    return 2 if name.rpartition(".")[2] in PAIRS else 1

@@ -1,6 +1,6 @@
 """What a diagnosis says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,3 +34,13 @@ class Finding:
     advice: str
     remedy: Settings = field(default_factory=dict)
     command: str | None = None
+
+
+def spelled(settings: Settings) -> Iterator[str]:
+    """Settings as a person writes them: ``n_critic = 4``, ``constraint = GradientPenalty(weight=10.0)``."""
+    for path, value in settings.items():
+        if isinstance(value, Mapping):
+            given = ", ".join(f"{name}={part!r}" for name, part in value.items() if name != "is")
+            yield f"{path} = {value.get('is', '')}({given})"
+        else:
+            yield f"{path} = {value}"

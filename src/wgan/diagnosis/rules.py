@@ -16,6 +16,8 @@ from wgan.diagnosis.series import since
 
 Remedy = Callable[[History], Settings]
 
+MOST = 5
+"""Critic steps a generator step that may still be doubled."""
 RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
 
 
@@ -48,7 +50,7 @@ class Rule:
         start = since(self.symptom(history), persists=self.persists)
         if start is None:
             return None
-        remedy = self.remedy(history) if self.remedy else {}
+        remedy = _new(history, self.remedy(history)) if self.remedy else {}
         return Finding(
             self.name,
             self.severity,
@@ -78,12 +80,24 @@ def diagnose(history: History) -> list[Finding]:
 
 
 def _evidence(history: History, names: tuple[str, ...]) -> Iterator[tuple[str, float | str]]:
-    last: Mapping[str, Any] = {**history.data, **(history.rows[-1] if history.rows else {})}
+    clock, row = ({**some[-1]} if some else {} for some in (history.timing, history.rows))
+    last: Mapping[str, Any] = {**history.data, **clock, **row}
     for name in names:
         if isinstance(last.get(name), int | float):
             yield name, float(f"{last[name]:.4g}")
-        elif name in last and history.rows and name in history.rows[-1]:
+        elif name in row:
             yield name, "not finite"
+
+
+def _new(history: History, settings: Settings) -> Settings:
+    """Those of the settings that are not the run's already."""
+
+    def known(path: str, value: object) -> bool:
+        if not isinstance(value, Mapping):
+            return bool(history.setting(path) == value)
+        return all(history.setting(f"{path}.{name}") == given for name, given in value.items())
+
+    return {path: value for path, value in settings.items() if not known(path, value)}
 
 
 def _rates(factor: float) -> Remedy:
@@ -102,19 +116,29 @@ def _stronger_critic(history: History) -> Settings:
         return {}
     if critic < generator / 2:
         return {RATES[0]: generator}
-    return {"n_critic": min(10, 2 * n_critic)}
+    return {"n_critic": 2 * n_critic} if n_critic <= MOST else {}
 
 
 def _gradient_penalty(history: History) -> Settings:
-    return {"constraint": {"is": "GradientPenalty", "weight": 10.0 if len(_shape(history)) == 3 else 0.1}}
+    weight = 10.0 if len(history.setting("source.shape") or ()) == 3 else 0.1
+    settings: dict[str, Any] = {"constraint": {"is": "GradientPenalty", "weight": weight}}
+    if history.setting("critic.norm") == "batch":  # which mixes the samples whose slopes are penalised
+        settings["networks.critic_norm"] = "layer"
+    return settings
 
 
-def _r1(history: History) -> Settings:
-    return {"constraint": {"is": "R1", "gamma": 1.0}}
+def _stronger_penalty(history: History) -> Settings:
+    weight = history.setting("constraint.weight")
+    return {"constraint.weight": 10 * weight} if weight else {}
 
 
-def _shape(history: History) -> Any:  # noqa: ANN401
-    return history.setting("source.shape") or ()
+def _damping(history: History) -> Settings:
+    """R1, or more of it; what is certified keeps its proof."""
+    if history.setting("constraint.is") == "R1":
+        return {"constraint.gamma": 10 * history.setting("constraint.gamma")}
+    if history.setting("constraint.is") == "GradientPenalty":
+        return {"constraint": {"is": "R1", "gamma": 1.0}}
+    return {}
 
 
 RULES: tuple[Rule, ...] = (
@@ -132,10 +156,9 @@ RULES: tuple[Rule, ...] = (
         "exploding-gradients",
         "error",
         symptoms.exploding,
-        ("critic_gradient", "generator_gradient"),
+        ("slope/50", "critic_gradient", "critic_update"),
         "Gradients grow by orders of magnitude from layer to layer or from step to step.",
-        "Use fewer layers or normalise them, and smaller learning rates.",
-        _rates(0.1),
+        "Use fewer layers, normalise them, or initialise them with smaller weights.",
         persists=1,
     ),
     Rule(
@@ -152,7 +175,7 @@ RULES: tuple[Rule, ...] = (
         "input-starved",
         "warning",
         symptoms.starved_input,
-        ("images_per_second",),
+        ("data_share", "images_per_second"),
         "Most of the time goes into fetching samples, and the networks wait.",
         "Keep the data in memory, pack pictures at the size they are trained at, or use a faster disk.",
     ),
@@ -179,7 +202,7 @@ RULES: tuple[Rule, ...] = (
         "learning-rate-too-high",
         "error",
         symptoms.rate_too_high,
-        ("critic_update", "generator_update", "critic_gradient", "generator_gradient"),
+        ("critic_update", "generator_update", "critic_weights/95", "slope/50", "penalty", "critic_loss"),
         "Each step changes the weights by a large part of what they are, so that nothing learned stays.",
         "Lower both learning rates by a factor of ten.",
         _rates(0.1),
@@ -209,7 +232,7 @@ RULES: tuple[Rule, ...] = (
         ("slope/50", "slope/95", "slope_pairs/95", "penalty"),
         "The critic is much steeper than its constraint asks for: its gap is no distance any more.",
         "Make the penalty stronger.",
-        _gradient_penalty,
+        _stronger_penalty,
     ),
     Rule(
         "critic-saturated",
@@ -230,13 +253,12 @@ RULES: tuple[Rule, ...] = (
         "no distance.",
         "Give the critic more steps or a higher learning rate.",
         _stronger_critic,
-        persists=5,
     ),
     Rule(
         "vanishing-gradients",
         "error",
         symptoms.vanishing,
-        ("critic_gradient", "generator_gradient"),
+        ("slope/50", "critic_gradient", "generator_gradient"),
         "Gradients shrink by orders of magnitude on their way through the critic: what comes first does not "
         "learn, nor does the generator behind it.",
         "Use fewer layers, normalise them or use activations of slope one, and a gradient penalty.",
@@ -258,7 +280,7 @@ RULES: tuple[Rule, ...] = (
         ("gap", "gap_held_out", "score_real/50", "score_held_out/50", "score_fake/50"),
         "The critic knows its training samples by heart and scores held-out ones much as it scores fakes.",
         "Get more data, or make the critic's gradient smaller at the data (R1).",
-        _r1,
+        _damping,
     ),
     Rule(
         "memorises",
@@ -285,7 +307,7 @@ RULES: tuple[Rule, ...] = (
         ("gap", "gap_held_out", "coverage"),
         "Critic and generator chase each other in circles and the fakes come no nearer to the data.",
         "Use a penalty that is zero at the solution (R1), which damps the rotation.",
-        _r1,
+        _damping,
         persists=1,
     ),
     Rule(

@@ -21,6 +21,8 @@ VITAL = (
     "generator_gradient",
 )
 """What is finite as long as a run lives."""
+SHOCK = 9
+"""Log points over which fakes may score above data once."""
 SPAN = 3.29
 """Standard deviations between the quantiles at 5 and at 95 % of a normal law."""
 FEW = 100
@@ -62,7 +64,7 @@ def rate_too_high(history: History) -> Mask:
     free = ~(history["clipped"] > 0.1)
     moved = (smooth(history["critic_update"]) > 0.3) & free | (smooth(history["generator_update"]) > 0.3)
     # Where slope and penalty balance, the penalty is (s - 1) / 2 s < 1/2 of the gap at slope s.
-    fought = _steeper(history, 10) & (smooth(history["penalty"]) > 0.5 * _loss(history))
+    fought = _steeper(history, 10) & (smooth(history["penalty"]) > 0.5 * _gap(history))
     return recent(_grown(history)) | moved | fought
 
 
@@ -91,7 +93,7 @@ def too_steep(history: History) -> Mask:
     """Steeper than asked for, and the penalty that should answer is next to nothing; or much steeper."""
     target = _target(history) or np.nan
     slope = np.fmax(smooth(history["slope/50"]) / target, 1.0)
-    balanced = (slope - 1) / (2 * slope) * _loss(history)
+    balanced = (slope - 1) / (2 * slope) * _gap(history)
     shown: Mask = (slope > 1.2) & (smooth(history["penalty"]) < 0.05 * balanced) | (slope > 10)
     return shown
 
@@ -110,7 +112,7 @@ def vanishing(history: History) -> Mask:
     if layers.shape[1] > 1:
         shrunk |= smooth(layers.min(1) / np.maximum(layers.max(1), LOST)) < 1e-3
     target = _target(history)
-    if target is not None:
+    if target is not None and history.setting("constraint.is") == "GradientPenalty":  # others may be flat
         shrunk |= smooth(history["slope/50"]) < 0.05 * target
     return shrunk
 
@@ -135,7 +137,7 @@ def starved_critic(history: History) -> Mask:
     """The critic stands still while the generator moves, or scores fakes clearly above data."""
     still = smooth(history["critic_update"]) < 3e-3 * smooth(history["generator_update"])
     spread = history["score_real/75"] - history["score_real/25"]
-    wrong = smooth(history["gap"] / np.maximum(spread, LOST)) < -1
+    wrong = smooth(history["gap"] + spread, SHOCK) < 0  # a shock to the generator passes sooner
     starved: Mask = still | wrong
     return starved
 
@@ -146,7 +148,7 @@ def overfits(history: History) -> Mask:
     spread = smooth(history["score_held_out/95"] - history["score_held_out/05"]) / SPAN
     count = min(LOOKED_AT, history.data.get("held_out") or LOOKED_AT)
     apart = gap - held_out
-    shown: Mask = (apart > 0.8 * gap) & (apart > 4 * spread * (2 / count) ** 0.5)
+    shown: Mask = (gap > 0) & (apart > 0.8 * gap) & (apart > 4 * spread * (2 / count) ** 0.5)
     return shown
 
 
@@ -182,7 +184,7 @@ def converged(history: History) -> Mask:
     shown = np.zeros(len(history.rows), dtype=bool)
     half = len(history.rows) // 2
     if half >= 10:
-        shown[-1] = all(_flat(history[name][-half:]) for name in ("gap_held_out", "coverage", "diversity"))
+        shown[half:] = all(_flat(history[name][-half:]) for name in ("gap_held_out", "coverage", "diversity"))
     return shown
 
 
@@ -212,7 +214,10 @@ def _grown(history: History) -> Mask:
     return np.append(False, size[1:] > 3 * np.maximum(size[:-1], LOST))
 
 
-def _loss(history: History) -> Array:
+def _gap(history: History) -> Array:
+    """What the critic gains, which a penalty balances; missing where the loss is another than the gap."""
+    if history.setting("loss") != "wasserstein":
+        return np.full(len(history.rows), np.nan)
     return smooth(np.abs(history["critic_loss"]))
 
 
@@ -227,10 +232,10 @@ def _steeper(history: History, factor: float) -> Mask:
 
 def _target(history: History) -> float | None:
     """The slope that the constraint asks for; None where it asks for none."""
-    names = ("GradientPenalty", "LipschitzPenalty", "MaxGradientPenalty", "DRAGAN")
-    if history.setting("constraint.is") not in names:
+    if history.setting("constraint.is") not in ("GradientPenalty", "LipschitzPenalty", "DRAGAN"):
         return None
-    return history.setting("constraint.target") or 1.0
+    target = history.setting("constraint.target")
+    return (1.0 if target is None else float(target)) or None
 
 
 def _padded(values: Array, count: int) -> Array:

@@ -18,7 +18,7 @@ from wgan.monitors.monitor import Monitor, Values
 
 AT_ONCE = 100
 """How many parameters MLflow takes in one call."""
-STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
+STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED"}
 
 
 @final

@@ -62,7 +62,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def finish(self, outcome: str) -> None:
-        """The run ended: ``finished``, ``interrupted`` or ``failed``."""
+        """The run ended: ``finished``, ``stopped`` to be treated, ``interrupted`` or ``failed``."""
 
     def artifact(self, files: Mapping[str, Path]) -> None:  # noqa: B027 - most monitors have no use for it
         """What a finished run leaves, just before ``finish``; only for monitors that keep files.

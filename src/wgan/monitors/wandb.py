@@ -84,7 +84,7 @@ class Wandb(Monitor):
     def finish(self, outcome: str) -> None:
         """End the run."""
         self._run.summary["outcome"] = outcome
-        self._run.finish(exit_code=0 if outcome == "finished" else 1)
+        self._run.finish(exit_code=0 if outcome in ("finished", "stopped") else 1)
 
     def _mode(self) -> Any:  # noqa: ANN401 - one of the words that wandb knows, or None for its own choice
         online = self._wandb.setup().settings.mode == "online"

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from wgan.diagnosis import Finding, History, diagnose
+from wgan.diagnosis import Finding, History, diagnose, spelled
 from wgan.report.gathering import Run
 
-__all__ = ["Finding", "findings", "spoken", "tone"]
+__all__ = ["Finding", "findings", "spelled", "spoken", "tone"]
 
 
 def findings(run: Run) -> list[Finding]:

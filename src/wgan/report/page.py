@@ -18,7 +18,7 @@ from wgan.report import quality
 from wgan.report.album import Album, Picture
 from wgan.report.charts import figure
 from wgan.report.curves import Group, Marks, groups
-from wgan.report.findings import Finding, spoken
+from wgan.report.findings import Finding, spelled, spoken
 from wgan.report.gathering import Run, number
 from wgan.report.html import Markup, join, tag
 from wgan.report.numbers import duration, finite, shown
@@ -199,6 +199,9 @@ def _finding(finding: Finding) -> Markup:
         tag("dl", *evidence, class_="evidence") if evidence else None,
         tag("p", tag("strong", "What to do: "), finding.advice),
         _shell(finding.command) if finding.command else None,
+        tag("p", "Settings: ", ", ".join(spelled(finding.remedy)))
+        if finding.remedy and not finding.command
+        else None,
         class_=severity,
     )
 
@@ -218,9 +221,7 @@ def _treated(run: Run) -> Iterator[Markup]:
 def _intervention(done: Mapping[str, Any]) -> str:
     step, since, start = (number(done.get(name)) or 0 for name in ("step", "since", "start"))
     remedy = done.get("remedy")
-    settings = [
-        f"{name} = {_plain(value)}" for name, value in flatten(remedy or {}) if not name.endswith(".is")
-    ]
+    settings = spelled(remedy) if isinstance(remedy, Mapping) else ()
     return (
         f"At step {step:,.0f}: {spoken(str(done.get('name')))}, since step {since:,.0f}. It went on "
         f"{f'from step {start:,.0f}' if start else 'anew'} with {', '.join(settings)}; what was there is in "

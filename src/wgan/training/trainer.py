@@ -160,6 +160,7 @@ class Trainer:
             SystemExit: SIGTERM came; code 143.
         """
         check_whole(steps=(steps, 1))
+        self._fetching = 0.0
         folder = RunFolder(Path(run_dir))
         config = self.config(steps)
         if start is not None:

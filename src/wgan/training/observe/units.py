@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-RECTIFIERS = frozenset({"relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_"})
-"""The functions whose units may die, by name: in whichever way a network calls them, all end up here."""
+RECTIFIERS = frozenset({"relu", "relu_"})
+"""The functions whose units may die, by name: in whichever way a network calls them, all end up here. Leaky
+ones are not among them: their gradient never vanishes."""
 
 
 @final
