@@ -182,12 +182,12 @@ def _deep_critic(activation: type[nn.Module], layers: int, gain: float) -> Calla
 def _kill(network: str) -> Callable[[Case], None]:
     @torch.no_grad()
     def strike(case: Case) -> None:
-        layers = [m for m in getattr(case.trainer, network).modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        # Norms too: what comes before them they would bring to life again.
+        kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm1d, nn.BatchNorm2d)
+        layers = [part for part in getattr(case.trainer, network).modules() if isinstance(part, kinds)]
         for layer in layers[:-1]:
             layer.weight.mul_(0.01)
-            if layer.bias is None:
-                layer.weight.copy_(-layer.weight.abs())
-            else:
+            if layer.bias is not None:
                 layer.bias.fill_(-50.0)
 
     return strike

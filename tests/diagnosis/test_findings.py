@@ -29,7 +29,7 @@ def test_each_finding_is_the_first_one_named_and_knows_since_when(name):
     if name == "divergence":
         start = POINTS - 1
     # A smoothed symptom shows at most two log points late; these need the whole window or half of the run.
-    late = {"oscillation": 12, "converged": 24}.get(name, 2)
+    late = {"oscillation": 12, "converged": 24, "partial-collapse": 5}.get(name, 2)
     assert 10 * (start + 1) <= found[0].since <= 10 * (start + 1 + late)
     json.dumps(found[0].evidence, allow_nan=False)
 

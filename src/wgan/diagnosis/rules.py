@@ -298,7 +298,6 @@ RULES: tuple[Rule, ...] = (
         "The fakes look like data, but kinds of data are missing among them.",
         "Let the critic learn more between two generator steps.",
         _stronger_critic,
-        persists=5,
     ),
     Rule(
         "oscillation",

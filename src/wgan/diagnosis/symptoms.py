@@ -22,7 +22,7 @@ VITAL = (
 )
 """What is finite as long as a run lives."""
 SHOCK = 9
-"""Log points over which fakes may score above data once."""
+"""Log points within which a generator that was thrown about finds back."""
 SPAN = 3.29
 """Standard deviations between the quantiles at 5 and at 95 % of a normal law."""
 FEW = 100
@@ -158,11 +158,11 @@ def memorises(history: History) -> Mask:
 
 
 def partly_collapsed(history: History) -> Mask:
-    """Fakes far apart come in copies; or they lie on data, of which they cover a part that does not grow."""
-    copies = (smooth(history["duplicates"]) > 0.3) & (smooth(history["diversity"]) > 0.6)
-    coverage = smooth(history["coverage"])
+    """Fakes come in copies; or they lie on data, of which they cover a part that does not grow."""
+    copies = (smooth(history["duplicates"]) > 0.3) & (smooth(history["diversity"]) >= 0.1)
+    coverage = smooth(history["coverage"], SHOCK)
     stuck = coverage < np.append(np.full(min(5, len(coverage)), -1.0), coverage[:-5]) + 0.05
-    narrow = (smooth(history["precision"]) > 0.7) & (coverage < 0.4) & stuck
+    narrow = (smooth(history["precision"], SHOCK) > 0.7) & (coverage < 0.4) & stuck
     return copies | narrow
 
 
