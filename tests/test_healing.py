@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.histories import CLIPPING, SHOWN, history
-from tests.small_runs import DIGITS
+from histories import CLIPPING, SHOWN, history
+from small_runs import DIGITS
 
 from wgan.diagnosis import Finding, History, diagnose
 from wgan.errors import InputError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from histories import CLIPPING, CONFIG, POINTS, SHOWN, history, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.histories import CLIPPING, CONFIG, POINTS, SHOWN, history, row
 
 from wgan import InputError
 from wgan.diagnosis import RULES, History, diagnose
