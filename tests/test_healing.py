@@ -173,4 +173,6 @@ def test_a_critic_that_mixes_samples_gets_another_norm_with_the_penalty():
             **{**SHOWN["clipping-too-tight"], "config": {"constraint": CLIPPING, "critic": {"norm": "batch"}}}
         )
     )[0]
-    build(treated(mixing, [Intervention(10, finding, 0, None)]))
+    trainer = build(treated(mixing, [Intervention(10, finding, 0, None)]))
+    assert trainer.constraint == GradientPenalty(10.0)
+    assert trainer.critic.arguments["norm"] == "layer"

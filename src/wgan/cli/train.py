@@ -92,6 +92,7 @@ def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
     folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
 
     def build(settings: Recipe, done: Sequence[Intervention] = ()) -> Trainer:
+        """A trainer that notes in the run where its settings come from."""
         return settings.trainer(
             source,
             seed=command.seed,

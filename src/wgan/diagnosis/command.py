@@ -47,6 +47,7 @@ class _Words:
 
     @classmethod
     def read(cls, words: Sequence[str]) -> _Words:
+        """Sort a command line."""
         found, left = cls(), iter(words)
         for word in left:
             part = word.split(":")[0]
@@ -63,6 +64,7 @@ class _Words:
         return found
 
     def change(self, name: str, value: object) -> None:
+        """Give a setting another value, or a part another kind with settings of its own."""
         if not isinstance(value, Mapping):
             self.options[name] = [f"{value}"]
             return
@@ -75,6 +77,7 @@ class _Words:
         self.options |= {f"{name}.{key}": [f"{given}"] for key, given in value.items() if key != "is"}
 
     def spelled(self, out: str) -> Iterator[str]:
+        """The words again, for a run in the folder ``out``."""
         chosen = tuple(f"{part}." for part in self.kinds)
         yield from self.positional
         yield from self._options(lambda name: not name.startswith(chosen) if chosen else True)
