@@ -86,8 +86,8 @@ def heal(
     run_dir = run_dir.resolve()
     done = _done(recipe, build, steps, run_dir)
     trainer = build(treated(recipe, done), done)
-    while not _fit(trainer, steps, run_dir, done):
-        intervention = _intervention(run_dir, len(done) + 1)
+    while finding := _fit(trainer, steps, run_dir, done):
+        intervention = _intervention(run_dir, len(done) + 1, finding)
         trainer = build(treated(recipe, [*done, intervention]), [*done, intervention])  # or it cannot be
         _give_up(run_dir, intervention)
         done.append(intervention)
@@ -109,19 +109,20 @@ def attempt(run_dir: Path, number: int) -> Path:
     return run_dir.with_name(f"{run_dir.name}-before-{number}")
 
 
-def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Intervention]) -> bool:
-    """Whether the attempt came to its end; if not, its history says what is to be done."""
+def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Intervention]) -> Finding | None:
+    """What is to be treated; None if the attempt came to its end."""
     start = done[-1].before if done and done[-1].start else None
     before = done[-1].start + 1 if done else None
     if len(done) == AT_MOST:
         trainer.fit(steps, run_dir, start=start, before=before)
-        return True
+        return None
     try:
         trainer.fit(steps, run_dir, start=start, before=before, stop=lambda run: _curable(run) is not None)
     except DivergenceError:
-        if _curable(RunFolder(run_dir)) is None:
+        if (finding := _curable(RunFolder(run_dir))) is None:
             raise
-    return _curable(RunFolder(run_dir)) is None
+        return finding
+    return _curable(RunFolder(run_dir))
 
 
 def _curable(folder: RunFolder) -> Finding | None:
@@ -131,15 +132,11 @@ def _curable(folder: RunFolder) -> Finding | None:
     return next((found for found in diagnose(recent) if found.severity != "note" and found.remedy), None)
 
 
-def _intervention(run_dir: Path, number: int) -> Intervention:
+def _intervention(run_dir: Path, number: int, finding: Finding) -> Intervention:
     folder = RunFolder(run_dir)
-    finding = _curable(folder)
-    assert finding is not None
     healthy = [step for step in saved_steps(folder.checkpoints) if 0 < step < finding.since]
     # A critic that learned under another constraint, or weights that died, are no place to go on from.
-    anew = finding.name == "dead-units" or not {"constraint", "networks.critic_norm"}.isdisjoint(
-        finding.remedy
-    )
+    anew = finding.name == "dead-units" or "constraint" in finding.remedy
     start = 0 if anew or not healthy else healthy[-1]
     return Intervention(folder.history()[-1]["step"], finding, start, attempt(run_dir, number))
 

@@ -3,5 +3,6 @@
 from wgan.diagnosis.finding import Finding, Severity, spelled
 from wgan.diagnosis.history import History
 from wgan.diagnosis.rules import RULES, Rule, diagnose
+from wgan.diagnosis.symptoms import VITAL
 
-__all__ = ["RULES", "Finding", "History", "Rule", "Severity", "diagnose", "spelled"]
+__all__ = ["RULES", "VITAL", "Finding", "History", "Rule", "Severity", "diagnose", "spelled"]

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from wgan.runs import RunFolder
+from wgan.runs import RunFolder, setting
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -73,10 +73,7 @@ class History:
 
     def setting(self, path: str) -> Any:  # noqa: ANN401 - any plain value
         """A setting of the configuration by its dotted path; None where there is none."""
-        value: Any = self.config
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+        return setting(self.config, path)
 
     def until(self, step: int) -> History:
         """The history as it was at a step."""

@@ -20,9 +20,11 @@ VITAL = (
     "critic_gradient",
     "generator_gradient",
 )
-"""What is finite as long as a run lives."""
+"""What is finite as long as a run lives: training ends where one of them is not."""
 SHOCK = 9
 """Log points within which a generator that was thrown about finds back."""
+TURNS = 12
+"""Log points among which a gap that oscillates turns over and over."""
 SPAN = 3.29
 """Standard deviations between the quantiles at 5 and at 95 % of a normal law."""
 FEW = 100
@@ -170,12 +172,11 @@ def oscillates(history: History) -> Mask:
     """The gap changes its sign over and over, by as much as the scores differ at all."""
     gap = history["gap"]
     spread = history["score_real/75"] - history["score_real/25"]
-    recent = 12
     shown = np.zeros(len(gap), dtype=bool)
-    for end in range(recent, len(gap) + 1):
-        part = gap[end - recent : end]
+    for end in range(TURNS, len(gap) + 1):
+        part = gap[end - TURNS : end]
         turns = np.mean(np.sign(part[1:]) != np.sign(part[:-1]))
-        shown[end - 1] = turns > 0.25 and np.median(np.abs(part)) > np.median(spread[end - recent : end])
+        shown[end - 1] = turns > 0.25 and np.median(np.abs(part)) > np.median(spread[end - TURNS : end])
     return shown
 
 

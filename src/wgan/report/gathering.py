@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, final
 
+from wgan.diagnosis import VITAL
 from wgan.errors import InputError
-from wgan.runs import RunFolder, saved_steps
+from wgan.runs import RunFolder, saved_steps, setting
 
 Row = Mapping[str, Any]
-
-_ESSENTIAL = (
-    *("gap", "gap_held_out", "critic_loss", "generator_loss", "penalty"),
-    *("critic_gradient", "generator_gradient"),
-)
-"""What is never missing while a run is sound: training ends where one of them is not finite."""
 
 
 @final
@@ -71,7 +66,7 @@ class Run:
     def diverged_at(self) -> int | None:
         """The step at which the numbers were not finite any more, which ended the run."""
         last = self.rows[-1] if self.rows else {}
-        lost = any(name in last and last[name] is None for name in _ESSENTIAL)
+        lost = any(name in last and last[name] is None for name in VITAL)
         return last["step"] if lost else None
 
     def series(self, name: str) -> list[float | None]:
@@ -92,10 +87,7 @@ class Run:
 
     def setting(self, path: str) -> Any:  # noqa: ANN401 - whatever stands in config.json
         """The part of the configuration at a dotted path; None where there is none."""
-        value: Any = self.config
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
+        return setting(self.config, path)
 
     @property
     def shape(self) -> tuple[int, ...] | None:

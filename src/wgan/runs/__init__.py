@@ -2,7 +2,7 @@
 
 from wgan.runs.checkpoint import Checkpoint, generator_files, load_latest, save, saved_steps
 from wgan.runs.folder import FORMAT, RunFolder
-from wgan.runs.plain import differences, flatten, from_plain, to_plain
+from wgan.runs.plain import differences, flatten, from_plain, setting, to_plain
 
 __all__ = [
     "FORMAT",
@@ -15,5 +15,6 @@ __all__ = [
     "load_latest",
     "save",
     "saved_steps",
+    "setting",
     "to_plain",
 ]

@@ -62,6 +62,14 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: A
         yield path, value
 
 
+def setting(config: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401
+    """The part of a plain value at a dotted path; None where there is none."""
+    value: Any = config
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def differences(old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
     """Each leaf in which two plain values differ: its dotted path, old value, new value (None: not there)."""
     before, after = dict(flatten(old)), dict(flatten(new))
