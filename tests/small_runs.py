@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -159,3 +162,14 @@ class Hook(Monitor):
     def finish(self, outcome: str) -> None:
         """Note."""
         self.outcomes.append(outcome)
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """The system refuses to let a file grow over this many bytes; Python ignores the signal that it sends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

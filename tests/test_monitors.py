@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import tomllib
-from contextlib import contextmanager
 from inspect import cleandoc
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console as Terminal
+from small_runs import no_file_larger_than
 
 import wgan
 from wgan.cli import main
@@ -514,17 +514,6 @@ def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path):
         trainer([TensorBoard(folder)], pictures=1).fit(40, folder)
     assert len(caught) == 1
     assert len(RunFolder(folder).history()) == 40
-
-
-@contextmanager
-def no_file_larger_than(size):
-    """The system refuses to let a file grow over this many bytes, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # Weights & Biases, read by its own `wandb leet inspect`

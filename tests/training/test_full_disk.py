@@ -15,6 +15,7 @@ from small_runs import (
     generator,
     last,
     leftovers,
+    no_file_larger_than,
     output_of,
     run_python,
     trainer,
@@ -35,17 +36,6 @@ def small_run(**changes):
 def straight(tmp_path_factory) -> Path:
     """The run that nothing happened to."""
     return small_run().fit(20, tmp_path_factory.mktemp("straight") / "run").path
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """The system refuses to let a file grow over this many bytes; Python ignores the signal that it sends."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def assert_one_sentence(error: StorageError, reason: str) -> None:
