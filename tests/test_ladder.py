@@ -12,19 +12,19 @@ PACKAGE = Path(wgan.__file__).parent
 
 LEVELS = {
     **dict.fromkeys(["errors"], -1),  # below everything: even the mathematics refuses bad input
-    **dict.fromkeys(["losses", "lipschitz", "transport"], 0),
+    **dict.fromkeys(["losses", "lipschitz", "transport", "labels", "latents"], 0),
     **dict.fromkeys(
         ["files", "devices"], 0
     ),  # the machine's side of the ground; mathematics has no use for it
-    **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "pictures", "bracket"], 1),
-    **dict.fromkeys(["training", "sampling", "auditing", "diagnosis"], 2),
+    **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "pictures", "bracket", "gallery"], 1),
+    **dict.fromkeys(["training", "sampling", "artifact", "drawing", "auditing", "diagnosis"], 2),
     **dict.fromkeys(["cli"], 4),
     **dict.fromkeys(["", "__main__"], 5),  # the package's front and its command may import anything
 }
 OTHERS = 3  # whatever a user does with a run: evaluation, report, healing, edge, serving, ...
 
 # What ends up in a serving image: no training, no metrics, no data.
-LEAN = {"sampling", "networks", "runs"}
+LEAN = {"sampling", "artifact", "networks", "runs"}
 NOT_LEAN = {"training", "metrics", "data"}
 
 FORBIDDEN = {"torchvision", "pickle"}

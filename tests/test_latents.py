@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from wgan.errors import InputError
-from wgan.networks import latents
+from wgan.latents import latents
 
 MASK = 2**64 - 1
 

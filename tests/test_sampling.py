@@ -9,8 +9,9 @@ from torch import nn
 
 import wgan
 from wgan.errors import InputError, StorageError
+from wgan.latents import latents
 from wgan.lipschitz import GradientPenalty
-from wgan.networks import DCGAN, MLP, build, latents
+from wgan.networks import DCGAN, MLP, build
 from wgan.pictures import grid, picture
 from wgan.sampling import BATCH, Sampler, save_samples
 from wgan.training import Adam, Trainer

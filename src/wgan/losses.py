@@ -73,6 +73,22 @@ def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+@dataclass(frozen=True)
+class AuxiliaryWeights:
+    """How much a critic's auxiliary classifier counts, beside the loss of the scores.
+
+    Source: Odena, Olah, Shlens 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", eqs. 2-3,
+    with the weights of the code of Gulrajani et al. 2017 (CIFAR-10).
+
+    Attributes:
+        critic: Of the cross-entropy of real samples, in the critic's loss; >= 0.
+        generator: Of the cross-entropy of fakes, in the generator's; >= 0.
+    """
+
+    critic: float = 1.0
+    generator: float = 0.1
+
+
 wasserstein = Loss("wasserstein", _negative_gap, _negative_score)
 """Critic: -(E f(x) - E f(G(z))); generator: -E f(G(z)) (Arjovsky et al. 2017, eqs. 2-3, algorithm 1)."""
 

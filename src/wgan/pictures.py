@@ -44,15 +44,15 @@ def picture(sample: Array) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def grid(samples: Array) -> Image.Image:
-    """Pictures (N, C, H, W) in [-1, 1] as a near-square grid, row by row, on grey.
+def grid(samples: Array, columns: int | None = None) -> Image.Image:
+    """Pictures (N, C, H, W) in [-1, 1] as a grid, row by row, on grey; near-square unless columns are given.
 
     Raises:
         InputError: There is none, or they have another number of channels than 1 or 3.
     """
     if len(samples) == 0:
         raise InputError("There are no samples to show.")
-    columns = ceil(sqrt(len(samples)))
+    columns = columns or ceil(sqrt(len(samples)))
     height, width = samples.shape[2:]
     factor = max(1, ceil(CELL / min(height, width)))
     cell = (width * factor, height * factor)
@@ -91,9 +91,9 @@ def _dots(sheet: Image.Image, places: Array, colour: tuple[int, int, int]) -> No
             draw.rectangle((x - 1, y - 1, x + 1, y + 1), fill=colour)
 
 
-def show(samples: Array, reference: Array | None = None) -> Image.Image:
+def show(samples: Array, reference: Array | None = None, columns: int | None = None) -> Image.Image:
     """Samples of any source as one image: pictures as a grid, vectors as a scatter over the reference."""
-    return grid(samples) if samples.ndim == 4 else scatter(samples, reference)
+    return grid(samples, columns) if samples.ndim == 4 else scatter(samples, reference)
 
 
 def write_png(path: Path, image: Image.Image) -> None:

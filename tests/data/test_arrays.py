@@ -185,7 +185,8 @@ def test_bad_arrays(case):
 BAD_ARGUMENTS = {
     "short labels": ({"labels": np.zeros(9, int)}, r"shape \(9,\); give one a sample: \(20,\)"),
     "2-d labels": ({"labels": np.zeros((20, 1), int)}, r"shape \(20, 1\)"),
-    "float labels": ({"labels": np.zeros(20)}, "type float64"),
+    "short attributes": ({"labels": np.zeros((9, 2))}, r"attributes .* shape \(9, 2\)"),
+    "attributes that are none": ({"labels": np.full(20, np.nan)}, "attributes .* NaN"),
     "bool labels": ({"labels": torch.zeros(20, dtype=torch.bool)}, "type bool"),
     "text labels": ({"labels": ["a"] * 20}, "type <U1"),
     "negative labels": ({"labels": np.arange(20) - 1}, "from -1 to 18"),

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tyro
 
 from wgan.cli.parse import parse
-from wgan.sampling import Sampler, check_out, save_samples
+from wgan.errors import InputError
+from wgan.sampling import Label, Sampler, check_out, save_samples
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,11 @@ class Sample:
     """How many."""
     seed: int = 0
     """The same seed gives the same samples."""
+    label: str | None = None
+    """Of a conditional run: a class's name or number; `all` is --count samples of every class, a row a class
+    and a latent a column; or attributes, as in 1.5,-2. By default every class in turn."""
+    truncation: float = 1.0
+    """In (0, 1], a factor on the latents: less is nearer to what is typical, and less varied."""
     device: str = "auto"
     """cpu, cuda, ...; auto is a GPU if there is one."""
 
@@ -31,5 +40,21 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Sample, arguments)
     check_out(command.out)
     sampler = Sampler.load(command.dir, device=command.device)
-    latents = sampler.latents(command.count, seed=command.seed)
-    save_samples(command.out, sampler.at(latents).numpy(), latents)
+    latents = sampler.latents(command.count, seed=command.seed, truncation=command.truncation)
+    labels: npt.NDArray[Any] | None
+    columns = None
+    if command.label == "all" and sampler.classes is not None and "all" not in sampler.classes:
+        labels = np.repeat(np.arange(len(sampler.classes)), command.count)
+        latents, columns = np.tile(latents, (len(sampler.classes), 1)), command.count
+    else:
+        labels = sampler.labels(command.count, _label(command.label, sampler))
+    save_samples(command.out, sampler.at(latents, labels).numpy(), latents, labels, columns=columns)
+
+
+def _label(given: str | None, sampler: Sampler) -> Label | None:
+    if given is None or not sampler.attributes:
+        return given
+    try:
+        return [float(word) for word in given.split(",")]
+    except ValueError:
+        raise InputError(f"--label takes attributes, as in 1.5,-2, and {given!r} is none.") from None

@@ -5,6 +5,7 @@ until a batch is gathered, maps what is larger than the memory budget, and knows
 data, so that a resumed run can refuse data that changed.
 """
 
+from wgan.data.again import load_again
 from wgan.data.album import pictures_of
 from wgan.data.arrays import from_array, from_file, read_arrays, refitted
 from wgan.data.digits import digits
@@ -30,6 +31,7 @@ __all__ = [
     "grid25",
     "hold_out",
     "load",
+    "load_again",
     "mixture",
     "mnist",
     "pictures_of",

@@ -34,7 +34,7 @@ from wgan.data.stash import (
 )
 from wgan.errors import InputError
 
-Labels = npt.NDArray[Any] | Tensor | Sequence[int]
+Labels = npt.NDArray[Any] | Tensor | Sequence[int] | Sequence[float]
 
 _BLOCK_BYTES = 1 << 26
 _SAMPLE_NAMES = ("samples", "images", "x", "data", "arr_0")
@@ -83,7 +83,7 @@ def from_array(
 
     Args:
         array: the samples, 8 or more.
-        labels: integers (N,), classes being counted from 0.
+        labels: classes, integers (N,) counted from 0; or attributes, floats (N, k).
         resolution: pictures are cropped to their centre square and resized to this side.
         channels: pictures are made grey (1) or coloured (3).
         memory_limit: most bytes of a mapped array that are read into memory (see `from_file`).
@@ -206,18 +206,20 @@ def plan_for(array: Array, resolution: int | None, channels: int | None, name: s
 
 
 def check_labels(labels: Labels | None, count: int, name: str) -> Tensor | None:
-    """The labels of `count` samples as int64 (count,), or None for None.
+    """The labels of `count` samples: classes, int64 (count,); attributes, float32 (count, k); None for None.
 
     Raises:
-        InputError: not integers, not one a sample, negative, or numbered with wide gaps.
+        InputError: neither, not one a sample, not finite, negative classes, or numbered with wide gaps.
     """
     if labels is None:
         return None
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if values.dtype.kind == "f":
+        return _attributes(values, count, name)
     if values.dtype.kind not in "iu":
         raise InputError(
-            f"The labels of {name} are of type {values.dtype}; a label is the number of a class: give "
-            f"integers counted from 0."
+            f"The labels of {name} are of type {values.dtype}; give classes as integers "
+            f"counted from 0, or attributes as floats."
         )
     if values.shape != (count,):
         raise InputError(f"The labels of {name} have shape {values.shape}; give one a sample: ({count},).")
@@ -237,6 +239,18 @@ def _as_numpy(array: npt.NDArray[Any] | Tensor, name: str) -> Array:
         raise InputError(f"{name} is a sparse or quantised tensor: make it dense, tensor.to_dense() does.")
     plain = array.detach().cpu()
     return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
+def _attributes(values: Array, count: int, name: str) -> Tensor:
+    columns = values[:, None] if values.ndim == 1 else values
+    if columns.ndim != 2 or len(columns) != count or columns.shape[1] == 0:
+        raise InputError(
+            f"The attributes of {name} have shape {values.shape}; give the same few for each sample: "
+            f"({count}, k)."
+        )
+    if not np.isfinite(columns).all():
+        raise InputError(f"The attributes of {name} hold NaN or infinity: remove or repair those samples.")
+    return torch.from_numpy(columns.astype(np.float32))
 
 
 def _check_kind(array: Array, name: str) -> None:

@@ -51,7 +51,8 @@ def load(
         source: the name of a source in `SOURCES`; or the path of a folder or .zip of pictures, or of a
             .npy or .npz file; or an array or a tensor. A name comes before a path: give './digits'
             for a folder called so.
-        labels: integers (N,) counted from 0, for an array, a tensor or a file of NumPy's.
+        labels: classes, integers (N,) counted from 0, or attributes, floats (N, k); for an array, a
+            tensor or a file of NumPy's.
         data_dir: the folder where mnist and fashion-mnist are looked for first.
         resolution: side of the square that pictures are cropped and resized to.
         channels: 1 makes pictures grey, 3 coloured.

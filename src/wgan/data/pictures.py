@@ -80,18 +80,18 @@ def look(file: IO[bytes]) -> Facts:
         return Facts(image.size, _is_grey(image))
 
 
-def decode(file: IO[bytes], resolution: int, channels: int) -> Array:
-    """Read a picture: turned upright, on white where transparent, cropped to its centre square, resized.
+def decode(file: IO[bytes], resolution: int | tuple[int, int], channels: int) -> Array:
+    """Read a picture: turned upright, on white where transparent, cropped around its centre, resized.
 
     16-bit greys are divided by 257; floats are taken as 0..1 if they all are, else as 0..255.
 
     Args:
         file: an open picture file; of an animation the first frame is taken.
-        resolution: side of the result in pixels.
+        resolution: side of the square result in pixels, or its height and width.
         channels: 1 or 3.
 
     Returns:
-        uint8 (channels, resolution, resolution).
+        uint8 (channels, height, width).
 
     Raises:
         Exception: whatever Pillow makes of a file that is broken.
@@ -100,7 +100,8 @@ def decode(file: IO[bytes], resolution: int, channels: int) -> Array:
 
     with _open(file) as image:
         plain = _plain(ImageOps.exif_transpose(image))
-    return _planes(_fit(plain.convert("L" if channels == 1 else "RGB"), resolution))
+    height, width = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    return _planes(_fit(plain.convert("L" if channels == 1 else "RGB"), (width, height)))
 
 
 def refit(pictures: Array, resolution: int | None, channels: int | None) -> Array:
@@ -168,10 +169,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8))
 
 
-def _fit(image: Image.Image, resolution: int) -> Image.Image:
+def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     from PIL import Image, ImageOps
 
-    return ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
+    return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def _planes(image: Image.Image) -> Array:
@@ -183,7 +184,8 @@ def _resized(picture: Array, resolution: int) -> Array:
     from PIL import Image
 
     # One channel at a time: Pillow resizes floats so, and bytes come out the same either way.
-    planes = [np.asarray(_fit(Image.fromarray(np.ascontiguousarray(p)), resolution)) for p in picture]
+    size = (resolution, resolution)
+    planes = [np.asarray(_fit(Image.fromarray(np.ascontiguousarray(p)), size)) for p in picture]
     fitted = np.stack(planes)
     return fitted if fitted.dtype == np.uint8 else fitted.clip(-1, 1)  # Lanczos overshoots.
 

@@ -35,7 +35,7 @@ class Split:
     Attributes:
         storage: (M, *shape), uint8 (pictures, 0..255) or float32 (taken as is).
         rows: int64 (N,), which rows of the storage are this split's.
-        labels: int64 (M,), one for each row of the storage, or None.
+        labels: of each row of the storage: classes, int64 (M,), or attributes, float32 (M, k); or None.
         resident: False where the storage is a memory-mapped file, which stays on the host.
     """
 
@@ -65,7 +65,7 @@ class Split:
         return samples.float().div_(127.5).sub_(1.0) if samples.dtype == torch.uint8 else samples
 
     def batch_labels(self, index: Tensor) -> Tensor | None:
-        """The labels, int64 (n,) on the device of `index` (int64 (n,)), or None for a split without."""
+        """The labels (n,) or (n, k) on the device of `index` (int64 (n,)), or None for a split without."""
         if self.labels is None:
             return None
         rows = self.rows.index_select(0, index.to(self.rows.device))
@@ -89,7 +89,7 @@ class Source:
         shape: of one sample, (C, H, W) for pictures, (d,) for vectors.
         train: what training sees.
         held_out: what it never sees: not empty, no row in common with `train`.
-        classes: the name of each label, in order; None where there are no labels.
+        classes: the name of each label, in order; None where there are no labels, or attributes.
         law: the known law of a toy, else None.
         skipped: the pictures that could not be read, by name.
         fingerprint: SHA-256 (64 hexadecimal digits) of samples, labels and split: two sources with
@@ -156,7 +156,7 @@ def assemble(
     Args:
         stored: the samples (M, *shape).
         name: the source's name.
-        labels: int64 (M,) >= 0, or None.
+        labels: int64 (M,) >= 0, or attributes, float32 (M, k), or None.
         classes: the name of each label; '0', '1', ... where not given.
         law: of a toy.
         skipped: names of what could not be read.
@@ -166,7 +166,7 @@ def assemble(
         InputError: too few samples.
     """
     train, held_out = hold_out(len(stored.samples)) if rows is None else rows
-    if labels is not None and classes is None:
+    if labels is not None and classes is None and not labels.is_floating_point():
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
     split = Split(stored.samples, train, labels, stored.resident)
     return Source(

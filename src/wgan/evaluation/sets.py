@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wgan.auditing import FEWEST
-from wgan.data import Source, Split, load, spread
+from wgan.data import Source, Split, load, load_again, spread
 from wgan.errors import InputError
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -100,28 +100,23 @@ def _of_run(run: RunFolder, against: Given | None, *, count: int | None, seed: i
     sampler = Sampler.load(run.path, device=device)
     learned = run.read_config().get("source")
     fingerprint = learned.get("fingerprint") if isinstance(learned, dict) else None
-    source = _own_source(run, learned) if against is None else _opened(against)
-    samples = sampler(count or default_count(source), seed=seed)
+    source = load_again(learned, str(run.path)) if against is None else _opened(against)
+    number = count or default_count(source)
+    samples = sampler.at(sampler.latents(number, seed=seed), _asked(sampler, source, number))
     same = source.fingerprint == fingerprint
     return _fitting(Sets(samples, source, same, sampler.step), str(run.path))
 
 
-def _own_source(run: RunFolder, learned: Any) -> Source:  # noqa: ANN401 - whatever stands in config.json
-    """The data that a run learned from, loaded again; InputError unless they are the same to the last bit."""
-    again = "give the same data again, or others (--against SOURCE)"
-    try:
-        name, shape, fingerprint = learned["name"], tuple(learned["shape"]), learned["fingerprint"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{run.config_file} does not say what the run learned from; {again}.") from error
-    try:
-        source = load(name)
-        if source.shape != shape and source.picture and len(shape) == 3:
-            source = load(name, resolution=shape[1], channels=shape[0])
-    except InputError as error:
-        raise InputError(f"What {run.path} learned from cannot be loaded again; {again}. {error}") from error
-    if source.fingerprint != fingerprint:
-        raise InputError(f"{name} is not what {run.path} learned from, it changed since; {again}.")
-    return source
+def _asked(sampler: Sampler, source: Source, count: int) -> npt.NDArray[Any] | None:
+    """Labels as frequent as in the training split, where generator and source have the same ones."""
+    of_classes = sampler.classes is not None and sampler.classes == source.classes
+    of_attributes = sampler.attributes > 0 and source.classes is None
+    if source.train.labels is None or not (of_classes or of_attributes):
+        return None
+    # Spread over the split and then shuffled: the first of the fakes are like the others.
+    chosen = (torch.arange(count) * len(source.train) // count)[shuffled(count)]
+    labels = source.train.batch_labels(chosen)
+    return None if labels is None else labels.cpu().numpy()
 
 
 def _opened(given: Given) -> Source:

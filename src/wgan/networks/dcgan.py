@@ -7,12 +7,26 @@ section 3.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from wgan.errors import InputError
+from wgan.networks.conditioning import (
+    AuxiliaryClassifier,
+    Condition,
+    CriticCondition,
+    GeneratorCondition,
+    GeneratorLabels,
+    conditioned,
+    critic_labels,
+    described,
+    logits,
+    run,
+    scores,
+)
 from wgan.networks.parts import (
     PICTURE_NORMS,
     VECTOR_NORMS,
@@ -37,7 +51,7 @@ WIDEST = 8
 
 
 class DCGANGenerator(Network):
-    """Latents (N, latent_dim) to pictures (N, C, H, W) in [-1, 1], by strided transposed convolutions.
+    """Latents (N, latent_dim), and labels, to pictures (N, C, H, W) in [-1, 1], by transposed convolutions.
 
     Args:
         shape: (C, H, W); H and W multiples of 4.
@@ -48,6 +62,8 @@ class DCGANGenerator(Network):
         norm: After each layer but the last.
         activation: Between layers.
         init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        condition: What labels are; None: it takes none.
+        labels_by: Labels enter as an ``embedding`` beside the latent, or in every ``norm``.
 
     Raises:
         InputError: The shape cannot be made, a size is not positive, or a name is unknown.
@@ -64,9 +80,13 @@ class DCGANGenerator(Network):
         norm: Norm = "batch",
         activation: Activation = "relu",
         init: Init = "default",
+        condition: Condition | None = None,
+        labels_by: GeneratorCondition = "embedding",
     ) -> None:
         super().__init__()
         check_names(norm=norm, activation=activation, init=init)
+        self._labels = GeneratorLabels(condition, labels_by)
+        self._labels.refuse_without_norm(norm)
         self.arguments = {
             "shape": tuple(shape),
             "latent_dim": latent_dim,
@@ -76,6 +96,7 @@ class DCGANGenerator(Network):
             "norm": norm,
             "activation": activation,
             "init": init,
+            **described(condition, labels_by),
         }
         self.latent_dim = latent_dim
         check_positive(latent_dim=latent_dim, width=width)
@@ -84,7 +105,9 @@ class DCGANGenerator(Network):
         height, breadth = sizes[0]
         cells = widths[0] * height * breadth
         dense = norm_layers(norm, cells, VECTOR_NORMS) if norm == "batch" else []
-        self.base = nn.Sequential(nn.Linear(latent_dim, cells), *dense, activation_layer(activation))
+        dense = conditioned(dense, cells, self._labels.in_norms)
+        first = nn.Linear(latent_dim + self._labels.extra, cells)
+        self.base = nn.Sequential(first, *dense, activation_layer(activation))
         self.base_shape = (widths[0], height, breadth)
         self.layers = nn.Sequential()
         for (small, large), (wide_in, wide_out) in zip(
@@ -95,18 +118,19 @@ class DCGANGenerator(Network):
                 self.layers.append(nn.Tanh())
             else:
                 norms = norm_layers(norm, wide_out, PICTURE_NORMS)
+                norms = conditioned(norms, wide_out, self._labels.in_norms)
                 self.layers.extend([*norms, activation_layer(activation)])
         initialise(self, init)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, latent_dim) to pictures (N, C, H, W) in [-1, 1]."""
-        base: Tensor = self.base(latents)
-        pictures: Tensor = self.layers(torch.unflatten(base, 1, self.base_shape))
-        return pictures
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, latent_dim), and labels for a conditional one, to pictures (N, C, H, W) in [-1, 1]."""
+        entering, encoded = self._labels.enter(latents, labels)
+        base = run(self.base, entering, encoded)
+        return run(self.layers, torch.unflatten(base, 1, self.base_shape), encoded)
 
 
 class DCGANCritic(Network):
-    """Pictures (N, C, H, W) to scores (N,), by strided convolutions.
+    """Pictures (N, C, H, W), and labels, to scores (N,), by strided convolutions.
 
     Args:
         shape: (C, H, W); H and W multiples of 4.
@@ -117,6 +141,9 @@ class DCGANCritic(Network):
         head: From the last features to the score: one dense layer over all of them, or global maxima first.
         activation: Between layers.
         init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        condition: What labels are; None: it takes none.
+        labels_by: Labels enter by ``projection`` or ``concatenation``, or an ``auxiliary`` classifier guesses
+            them.
 
     Raises:
         InputError: The shape does not fit, a size is not positive, or a name is unknown.
@@ -133,6 +160,8 @@ class DCGANCritic(Network):
         head: Head = "dense",
         activation: Activation = "leaky-relu",
         init: Init = "default",
+        condition: Condition | None = None,
+        labels_by: CriticCondition = "projection",
     ) -> None:
         super().__init__()
         check_names(norm=norm, activation=activation, init=init)
@@ -145,28 +174,34 @@ class DCGANCritic(Network):
             "head": head,
             "activation": activation,
             "init": init,
+            **described(condition, labels_by),
         }
         check_positive(width=width)
         sizes = halvings(shape, kernel, stages)
         widths = channels(width, len(sizes) - 1)
+        features = widths[-1] if head == "max-pool" else widths[-1] * prod(sizes[-1])
+        labels = critic_labels(condition, labels_by, shape=tuple(shape), features=features)
+        entering = shape[0] + (labels.planes if labels else 0)
         self.layers = nn.Sequential()
-        for depth, (wide_in, wide_out) in enumerate(pairwise([shape[0], *widths])):
+        for depth, (wide_in, wide_out) in enumerate(pairwise([entering, *widths])):
             norms = norm_layers(norm, wide_out, PICTURE_NORMS) if depth > 0 else []
             convolution = nn.Conv2d(wide_in, wide_out, kernel, stride=2, padding=(kernel - 1) // 2)
             self.layers.extend([convolution, *norms, activation_layer(activation)])
-        height, breadth = sizes[-1]
-        if head == "max-pool":
-            self.layers.extend([nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 1)])
-        elif head == "dense":
-            self.layers.extend([nn.Flatten(), nn.Linear(widths[-1] * height * breadth, 1)])
-        else:
+        if head not in ("dense", "max-pool"):
             raise InputError(f"There is no head {head!r}; known are dense, max-pool.")
+        pooling = [nn.AdaptiveMaxPool2d(1)] if head == "max-pool" else []
+        self.layers.extend([*pooling, nn.Flatten(), nn.Linear(features, 1)])
         initialise(self, init)
+        self.labels = labels
+        self.classifies = isinstance(labels, AuxiliaryClassifier)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, C, H, W) to scores (N,)."""
-        scores: Tensor = self.layers(pictures)
-        return scores.squeeze(1)
+    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Pictures (N, C, H, W), and labels for a conditional one, to scores (N,)."""
+        return scores(self.layers, self.labels, pictures, labels)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Pictures (N, C, H, W) to the logits (N, classes) of the auxiliary classifier, if there is one."""
+        return logits(self.layers, self.labels, pictures)
 
 
 def halvings(shape: Sequence[int], kernel: int, stages: int | None) -> list[tuple[int, int]]:
@@ -248,9 +283,15 @@ class DCGAN:
     """Activation of the generator."""
     init: Init = "default"
     """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02) or He's."""
+    generator_labels: GeneratorCondition = "embedding"
+    """How labels enter a conditional generator."""
+    critic_labels: CriticCondition = "projection"
+    """How labels enter a conditional critic."""
 
-    def build(self, shape: Sequence[int]) -> tuple[DCGANGenerator, DCGANCritic]:
-        """A generator and a critic for pictures of this shape."""
+    def build(
+        self, shape: Sequence[int], condition: Condition | None = None
+    ) -> tuple[DCGANGenerator, DCGANCritic]:
+        """A generator and a critic for pictures of this shape, with labels if there is a condition."""
         generator = DCGANGenerator(
             shape,
             latent_dim=self.latent_dim,
@@ -260,6 +301,8 @@ class DCGAN:
             norm=self.generator_norm,
             activation=self.generator_activation,
             init=self.init,
+            condition=condition,
+            labels_by=self.generator_labels,
         )
         critic = DCGANCritic(
             shape,
@@ -269,5 +312,7 @@ class DCGAN:
             norm=self.critic_norm,
             head=self.head,
             init=self.init,
+            condition=condition,
+            labels_by=self.critic_labels,
         )
         return generator, critic

@@ -2,17 +2,31 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
 from wgan.errors import InputError
+from wgan.networks.conditioning import Condition
 from wgan.networks.dcgan import DCGANCritic, DCGANGenerator
 from wgan.networks.mlp import MLPCritic, MLPGenerator
+from wgan.networks.normfree import NormFreeCritic, NormFreeGenerator
 from wgan.networks.parts import Network
+from wgan.networks.resnet import ResNetCritic, ResNetGenerator
 
 NETWORKS: dict[str, type[Network]] = {
-    network.__name__: network for network in (MLPGenerator, MLPCritic, DCGANGenerator, DCGANCritic)
+    network.__name__: network
+    for network in (
+        MLPGenerator,
+        MLPCritic,
+        DCGANGenerator,
+        DCGANCritic,
+        ResNetGenerator,
+        ResNetCritic,
+        NormFreeGenerator,
+        NormFreeCritic,
+    )
 }
 
 
@@ -20,7 +34,11 @@ def describe(network: nn.Module) -> dict[str, Any]:
     """The network's class and arguments; for a class of the user's own, its name and printed form."""
     name = type(network).__name__
     if isinstance(network, Network) and NETWORKS.get(name) is type(network):
-        return {"network": name, **network.arguments}
+        plain = {
+            key: asdict(value) if isinstance(value, Condition) else value
+            for key, value in network.arguments.items()
+        }
+        return {"network": name, **plain}
     return {"network": f"{type(network).__module__}.{type(network).__qualname__}", "printed": repr(network)}
 
 
@@ -35,6 +53,8 @@ def build(description: Mapping[str, Any]) -> Network:
     name = arguments.pop("network", None)
     if name not in NETWORKS:
         raise InputError(f"{name} is not one of wgan's own networks; pass the module itself as generator=.")
+    if isinstance(condition := arguments.get("condition"), Mapping):
+        arguments["condition"] = Condition(**condition)
     try:
         inspect.signature(NETWORKS[name]).bind(**arguments)
     except TypeError as error:

@@ -7,6 +7,7 @@ from wgan.data import Source
 from wgan.errors import InputError
 from wgan.lipschitz import Chain, Constraint, score
 from wgan.losses import LOSSES, Loss
+from wgan.networks import generate
 from wgan.training.optimisers import DECAYS, Optimiser, is_share
 
 
@@ -68,20 +69,23 @@ def find_latent_dim(generator: nn.Module, latent_dim: int | None) -> int:
 
 
 @torch.no_grad()
-def check_fit(generator: nn.Module, critic: nn.Module, source: Source, latent_dim: int) -> None:
+def check_fit(
+    generator: nn.Module, critic: nn.Module, source: Source, latent_dim: int, *, labelled: bool = False
+) -> None:
     """Raise InputError unless the generator makes, and the critic scores, samples like the source's."""
     modes = generator.training, critic.training
     generator.eval()
     critic.eval()
     device = next((p.device for p in generator.parameters()), torch.device("cpu"))
+    labels = source.train.batch_labels(torch.tensor([0, 1], device=device)) if labelled else None
     try:
-        made = tuple(generator(torch.zeros(2, latent_dim, device=device)).shape[1:])
+        made = tuple(generate(generator, torch.zeros(2, latent_dim, device=device), labels).shape[1:])
         if made != source.shape:
             raise InputError(
                 f"The generator makes samples of shape {made}, those of {source.name} are {source.shape}; "
                 "build it for that shape."
             )
-        score(critic, torch.zeros(2, *source.shape, device=device))
+        score(critic, torch.zeros(2, *source.shape, device=device), labels)
     except InputError:
         raise
     except Exception as error:  # whatever a network of the user's own may raise

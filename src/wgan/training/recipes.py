@@ -22,9 +22,11 @@ from wgan.lipschitz import (
     SpectralNormalisation,
     WeightClipping,
 )
+from wgan.losses import AuxiliaryWeights
 from wgan.monitors import Monitor
 from wgan.networks import DCGAN, MLP
 from wgan.runs import to_plain
+from wgan.training.draws import condition_of
 from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
 from wgan.training.randomness import INITIALISATION, derive
 from wgan.training.record import Cadence
@@ -73,6 +75,12 @@ class Recipe:
     """100 critic steps in each of the first 25 steps and in every 500th."""
     penalty_every: int = 1
     """The penalty is taken in every k-th critic step, k times as strong."""
+    conditional: bool = False
+    """Give both networks the labels of the data: then samples can be asked for by label."""
+    balanced: bool = False
+    """Draw every class equally often, however rare it is."""
+    auxiliary: AuxiliaryWeights = AuxiliaryWeights()
+    """Weights of a conditional critic's auxiliary classifier, if it has one."""
     steps: int = 10_000
     """Generator steps."""
     cadence: Cadence = Cadence()
@@ -93,9 +101,10 @@ class Recipe:
             InputError: The networks cannot make the source's shape, or a setting is out of its range.
         """
         check_seed(seed)
+        condition = condition_of(source) if self.conditional else None
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, INITIALISATION))
-            generator, critic = self.networks.build(source.shape)
+            generator, critic = self.networks.build(source.shape, condition)
         return Trainer(
             generator=generator,
             critic=critic,
@@ -110,6 +119,9 @@ class Recipe:
             ema=self.ema,
             warm_up=self.warm_up,
             penalty_every=self.penalty_every,
+            conditional=self.conditional,
+            balanced=self.balanced,
+            auxiliary=self.auxiliary,
             seed=seed,
             device=device,
             cadence=self.cadence,
@@ -321,6 +333,19 @@ def _toy_orthogonal(shape: tuple[int, ...]) -> Recipe:
     )
 
 
+def _dcgan_orthogonal(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=DCGAN(latent_dim=64, generator_width=32, critic_width=32),
+        constraint=Orthogonal(iterations=1, sort="absolute"),
+        generator_optimiser=Adam(2e-3, (0.0, 0.99)),
+        critic_optimiser=Adam(2e-3, (0.0, 0.99)),
+        n_critic=2,
+        ema=0.995,
+        steps=6_000,
+        cadence=Cadence(log=200),
+    )
+
+
 def _toy_networks() -> MLP:
     # With PyTorch's initialisation: with He's, which the paper's code has, the modes come later.
     return MLP(latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu")
@@ -341,6 +366,9 @@ RECIPES: dict[str, Published] = {
     "toy-clip": Published(_toy_clip, "Gulrajani et al. 2017, toy data, clipping for comparison"),
     "toy-orthogonal": Published(
         _toy_orthogonal, "Anil, Lucas, Grosse 2019: a certified critic; W1's bracket is logged"
+    ),
+    "dcgan-orthogonal": Published(
+        _dcgan_orthogonal, "Li et al. 2019: a certified critic of pictures; W1's bracket is logged"
     ),
 }
 

@@ -7,10 +7,12 @@ data; what is returned is detached and stays on the device.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from wgan.lipschitz import Constraint, score, score_pair
-from wgan.losses import Loss
+from wgan.losses import AuxiliaryWeights, Loss
+from wgan.networks import generate
 
 Numbers = dict[str, Tensor]
 
@@ -25,6 +27,8 @@ def critic_step(
     real: Tensor,
     latents: Tensor,
     rng: torch.Generator,
+    labels: Tensor | None = None,
+    auxiliary: AuxiliaryWeights | None = None,
     penalty_scale: float = 1.0,
 ) -> Numbers:
     """Bring the critic nearer to its optimum for the generator as it is.
@@ -38,23 +42,27 @@ def critic_step(
         real: (N, *shape).
         latents: (N, latent_dim), drawn for this step alone.
         rng: For the penalty.
+        labels: Of the real samples, and asked of the fakes: int64 (N,), float (N, k), or None.
+        auxiliary: For a critic with an auxiliary classifier.
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
 
     Returns:
-        Scalars: ``critic_loss`` without the penalty, ``penalty``.
+        Scalars: ``critic_loss`` without what follows, ``penalty``, ``critic_auxiliary`` with a classifier.
     """
     with torch.no_grad():
-        fake = generator(latents)
-    real_scores, fake_scores = score_pair(critic, real, fake)
+        fake = generate(generator, latents, labels)
+    real_scores, fake_scores = score_pair(critic, real, fake, labels)
     objective = loss.critic(real_scores, fake_scores)
-    penalty = objective.new_zeros(())
+    terms = {"penalty": objective.new_zeros(())}
     if penalty_scale > 0:
-        penalty = penalty_scale * constraint.penalty(critic, real, fake, None, rng)
+        terms["penalty"] = penalty_scale * constraint.penalty(critic, real, fake, labels, rng)
+    if auxiliary is not None:
+        terms["critic_auxiliary"] = auxiliary.critic * misguess(critic, real, labels)
     optimiser.zero_grad(set_to_none=True)
-    (objective + penalty).backward()  # type: ignore[no-untyped-call]
+    sum(terms.values(), objective).backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     constraint.project(critic)
-    return {"critic_loss": objective.detach(), "penalty": penalty.detach()}
+    return {"critic_loss": objective.detach()} | {name: term.detach() for name, term in terms.items()}
 
 
 def generator_step(
@@ -65,6 +73,8 @@ def generator_step(
     *,
     latents: Tensor,
     real: Tensor | None = None,
+    labels: Tensor | None = None,
+    auxiliary: AuxiliaryWeights | None = None,
 ) -> Numbers:
     """Bring the generator nearer to the data as the critic sees it.
 
@@ -75,21 +85,34 @@ def generator_step(
         loss: What the generator minimises.
         latents: (N, latent_dim), drawn for this step alone: never those of a critic's step.
         real: (N, *shape), for a paired loss.
+        labels: Asked of the fakes, and those of the real samples: int64 (N,), float (N, k), or None.
+        auxiliary: For a critic with an auxiliary classifier.
 
     Returns:
-        A scalar: ``generator_loss``.
+        Scalars: ``generator_loss`` without what follows, and ``generator_auxiliary`` with a classifier.
     """
-    fake = generator(latents)
+    fake = generate(generator, latents, labels)
     if loss.paired and real is not None:
-        real_scores, fake_scores = score_pair(critic, real, fake)
+        real_scores, fake_scores = score_pair(critic, real, fake, labels)
     else:
-        real_scores = fake_scores = score(critic, fake)
+        real_scores = fake_scores = score(critic, fake, labels)
     objective = loss.generator(real_scores, fake_scores)
+    terms: Numbers = {}
+    if auxiliary is not None:
+        terms["generator_auxiliary"] = auxiliary.generator * misguess(critic, fake, labels)
     optimiser.zero_grad(set_to_none=True)
     # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
-    objective.backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
+    total = sum(terms.values(), objective)
+    total.backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
     optimiser.step()
-    return {"generator_loss": objective.detach()}
+    return {"generator_loss": objective.detach()} | {name: term.detach() for name, term in terms.items()}
+
+
+def misguess(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> Tensor:
+    """Cross-entropy of the labels (N,) under the critic's auxiliary classifier, its method ``logits``."""
+    assert labels is not None
+    logits: Tensor = critic.logits(samples)  # type: ignore[operator]
+    return cross_entropy(logits.float(), labels)
 
 
 @torch.no_grad()

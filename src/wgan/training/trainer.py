@@ -19,14 +19,16 @@ from torch import Tensor, nn
 from wgan.data import Source, load
 from wgan.devices import find_device
 from wgan.errors import check_seed, check_whole
+from wgan.latents import latents
 from wgan.lipschitz import Constraint, GradientPenalty
-from wgan.losses import Loss
+from wgan.losses import AuxiliaryWeights, Loss
 from wgan.monitors import Monitor
-from wgan.networks import describe, latents
+from wgan.networks import describe, generate
 from wgan.pictures import show
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
-from wgan.training.observe import Observer, facts, spread
+from wgan.training.draws import Batch, Draws, condition_of, refuse_unbalanced
+from wgan.training.observe import Observer, facts, spread, spread_labels
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
 from wgan.training.randomness import (
     INITIALISATION,
@@ -47,6 +49,8 @@ FIXED = 2048
 """Latents that stay the same all through a run, for what is drawn and observed."""
 SHOWN = {True: 64, False: 2048}
 """Fixed latents behind what is drawn: of pictures, of vectors."""
+COLUMNS, MOST_ROWS = 8, 16
+"""Of a conditional run's pictures: one row a class, one latent a column."""
 WARM_UP_STEPS, WARM_UP_EVERY, WARM_UP_CRITIC = 25, 500, 100
 """The original code's warm-up: 100 critic steps in the first 25 steps and in every 500th."""
 
@@ -71,6 +75,10 @@ class Trainer:
             the code of Arjovsky et al. 2017.
         penalty_every: k: the penalty is taken in every k-th critic step, k times as strong (Karras et al.
             2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+        conditional: Whether both networks are given the labels of the data, as a second argument.
+        balanced: Whether every class is drawn equally often, however rare it is.
+        auxiliary: Weights of the classifier in a critic that has one: it says ``classifies = True`` and has a
+            method ``logits(samples) -> (N, classes)``.
         latent_dim: Of the generator; None: its own attribute of that name.
         seed: In [0, 2^63).
         device: Where to train; ``auto`` is a GPU if there is one.
@@ -95,6 +103,9 @@ class Trainer:
     ema: float = 0.999
     warm_up: bool = False
     penalty_every: int = 1
+    conditional: bool = False
+    balanced: bool = False
+    auxiliary: AuxiliaryWeights = AuxiliaryWeights()
     latent_dim: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -121,12 +132,20 @@ class Trainer:
         self._constraint = checks.find_constraint(self.constraint)
         self._device = find_device(self.device)
         source = self.data if isinstance(self.data, Source) else load(self.data)
-        checks.check_fit(self.generator, self.critic, source, self.latent_dim)
+        self._condition = condition_of(source) if self.conditional else None
+        if self.balanced:
+            refuse_unbalanced(source)
+        checks.check_fit(self.generator, self.critic, source, self.latent_dim, labelled=self.conditional)
         self._described = {"generator": describe(self.generator), "critic": describe(self.critic)}
         with own_global(self._device):
             seed_global(derive(self.seed, INITIALISATION, 1), self._device)  # for what the constraint adds
             self.critic = self._constraint.wrap(self.critic)
         self.source = source.to(self._device)
+        classifies = self.conditional and getattr(self.critic, "classifies", False) is True
+        self._auxiliary = self.auxiliary if classifies else None
+        self._draws = Draws(
+            self.source.train, labelled=self.conditional, balanced=self.balanced, device=self._device
+        )
 
     def fit(
         self,
@@ -193,6 +212,9 @@ class Trainer:
                         "shape": self.source.shape,
                         "fingerprint": self.source.fingerprint,
                     },
+                    "labels": self._labels(),
+                    "balanced": self.balanced,
+                    "auxiliary": to_plain(self._auxiliary) if self._auxiliary else None,
                     **self._described,
                     "latent_dim": self.latent_dim,
                     "loss": self._loss.name,
@@ -238,6 +260,7 @@ class Trainer:
         set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
         set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)
         for turn in range(critic_steps(state.step, n_critic=self.n_critic, warm_up=self.warm_up)):
+            real = self._real(rng)
             lazy = (state.step * self.n_critic + turn) % self.penalty_every != 0
             numbers = critic_step(
                 state.critic,
@@ -245,19 +268,25 @@ class Trainer:
                 state.critic_optimiser,
                 self._loss,
                 self._constraint,
-                real=self._real(rng),
+                real=real.samples,
                 latents=self._noise(rng),
                 rng=rng,
+                labels=real.labels,
+                auxiliary=self._auxiliary,
                 penalty_scale=0 if lazy else self.penalty_every,
             )
             state.add(numbers)
+        noise = self._noise(rng)
+        other = self._real(rng) if self._loss.paired or self.conditional else None
         numbers = generator_step(
             state.critic,
             state.generator,
             state.generator_optimiser,
             self._loss,
-            latents=self._noise(rng),
-            real=self._real(rng) if self._loss.paired else None,
+            latents=noise,
+            real=other.samples if other is not None and self._loss.paired else None,
+            labels=other.labels if other is not None else None,
+            auxiliary=self._auxiliary,
         )
         state.add(numbers)
         state.step += 1
@@ -283,7 +312,7 @@ class Trainer:
     ) -> None:
         assert self.latent_dim is not None
         fixed = torch.from_numpy(latents(FIXED, self.latent_dim)).to(self._device)
-        observer = Observer(state, self.source, self._constraint, fixed)
+        observer = Observer(state, self.source, self._constraint, fixed, labelled=self.conditional)
         if not saved_steps(recorder.folder.checkpoints):
             recorder.pictures(state.step, self._picture(state, fixed))
             recorder.checkpoint(state)
@@ -293,8 +322,8 @@ class Trainer:
                 with observer.following() if due else nullcontext():
                     self.advance(state, steps)
                 if due:
-                    vital, others = observer.look()
-                    recorder.log(state.step, vital | state.means(), others, fetching=self._fetching)
+                    vital, others, shapes = observer.look()
+                    recorder.log(state.step, vital | state.means(), others, shapes, fetching=self._fetching)
                     if stop is not None and stop(recorder.folder):
                         recorder.stopped = True
                         return
@@ -303,11 +332,9 @@ class Trainer:
                 if recorder.checkpoint_due(state.step) or state.step == steps or signals.received:
                     recorder.checkpoint(state)
 
-    def _real(self, rng: torch.Generator) -> Tensor:
+    def _real(self, rng: torch.Generator) -> Batch:
         start = time.perf_counter()
-        train = self.source.train
-        index = torch.randint(len(train), (self.batch_size,), generator=rng, device=self._device)
-        batch = train.batch(index)
+        batch = self._draws.draw(self.batch_size, rng)
         self._fetching += time.perf_counter() - start
         return batch
 
@@ -317,10 +344,30 @@ class Trainer:
 
     @torch.no_grad()
     def _picture(self, state: State, fixed: Tensor) -> Image:
-        samples = state.average(fixed[: SHOWN[self.source.picture]]).cpu().numpy()
+        points, labels, columns = self._shown(fixed)
+        samples = generate(state.average, points, labels).cpu().numpy()
         if self.source.picture:
-            return show(samples)
+            return show(samples, columns=columns)
         return show(samples, spread(self.source.held_out, len(samples), torch.device("cpu")).numpy())
+
+    def _shown(self, fixed: Tensor) -> tuple[Tensor, Tensor | None, int | None]:
+        """Latents, labels and columns of what is drawn: a row a class where there are classes to ask for."""
+        points = fixed[: SHOWN[self.source.picture]]
+        if self._condition is None:
+            return points, None, None
+        if not self.source.picture or not self._condition.classes:
+            return points, spread_labels(self.source.train, len(points), self._device), None
+        rows = min(self._condition.classes, MOST_ROWS)
+        labels = torch.arange(rows, device=self._device).repeat_interleave(COLUMNS)
+        return points[:COLUMNS].repeat(rows, 1), labels, COLUMNS
+
+    def _labels(self) -> dict[str, Any] | None:
+        """What can be asked of the generator, as plain data."""
+        if self._condition is None:
+            return None
+        if self._condition.classes:
+            return {"classes": self.source.classes}
+        return {"attributes": self._condition.attributes}
 
 
 def critic_steps(step: int, *, n_critic: int, warm_up: bool) -> int:

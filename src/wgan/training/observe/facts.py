@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wgan.data import Source, Split
+from wgan.data import Source
 from wgan.training.observe.looking import spread
 
 LOOKED_AT = 2048
@@ -17,7 +17,7 @@ def facts(source: Source) -> dict[str, Any]:
 
     Returns:
         ``count`` and ``held_out``: how many samples of each split. ``classes``: how many labels training
-        samples have; ``largest_class_share``: of the most frequent one; both None without labels.
+        samples have; ``largest_class_share``: of the most frequent one; both None without classes.
         ``duplicate_share``: of samples that equal an earlier one. ``constant_share``: of pictures of one
         colour; None for vectors. ``min``, ``max``, ``std``: over all numbers of the samples.
     """
@@ -25,7 +25,7 @@ def facts(source: Source) -> dict[str, Any]:
     return {
         "count": len(source.train),
         "held_out": len(source.held_out),
-        **_classes(source.train),
+        **_classes(source),
         "duplicate_share": 1 - len(torch.unique(samples, dim=0)) / len(samples),
         "constant_share": _constant(samples, source.shape) if source.picture else None,
         "min": samples.min().item(),
@@ -34,8 +34,9 @@ def facts(source: Source) -> dict[str, Any]:
     }
 
 
-def _classes(split: Split) -> dict[str, Any]:
-    if split.labels is None:
+def _classes(source: Source) -> dict[str, Any]:
+    split = source.train
+    if split.labels is None or source.classes is None:
         return {"classes": None, "largest_class_share": None}
     counts = split.labels[split.rows.to(split.labels.device)].bincount()
     return {

@@ -52,6 +52,13 @@ def golden(count: int) -> Tensor:
     return (torch.arange(count, dtype=torch.float64) * ((5**0.5 - 1) / 2)) % 1
 
 
+def spread_labels(split: Split, count: int, device: torch.device) -> Tensor:
+    """The labels of ``count`` samples evenly spread over a labelled split, repeated where it has fewer."""
+    labels = split.batch_labels((torch.arange(count) * len(split) // count).to(device))
+    assert labels is not None
+    return labels
+
+
 def spread(split: Split, count: int, device: torch.device) -> Tensor:
     """At most ``count`` samples evenly spread over a split, so that sorted data show all their classes."""
     return split.batch(positions(len(split), count).to(device))

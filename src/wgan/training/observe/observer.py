@@ -9,7 +9,8 @@ from torch import Tensor
 
 from wgan.data import Source
 from wgan.lipschitz import Constraint
-from wgan.training.observe.looking import observing, spread
+from wgan.training.observe.histograms import Histograms, around_zero, together
+from wgan.training.observe.looking import observing, quantiles, spread, spread_labels
 from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored, spreads
 from wgan.training.observe.slopes import Slopes
 from wgan.training.observe.variety import Variety, compared
@@ -38,16 +39,31 @@ class Observer:
         source: Its data, on its device.
         constraint: Asked what it did to the weights, and whether the critic can be certified.
         latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used.
+        labelled: Whether the networks take labels.
     """
 
-    def __init__(self, state: State, source: Source, constraint: Constraint, latents: Tensor) -> None:
+    def __init__(
+        self,
+        state: State,
+        source: Source,
+        constraint: Constraint,
+        latents: Tensor,
+        *,
+        labelled: bool = False,
+    ) -> None:
         self._state, self._constraint = state, constraint
         self._latents = latents[:OBSERVED]
         self._train = spread(source.train, OBSERVED, latents.device)
         self._held_out = spread(source.held_out, OBSERVED, latents.device)
         self._layers = weight_layers(state.critic)
         self._weights = Weights(state.critic)
-        self._slopes = Slopes(self._train, self._held_out)
+        self._labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+        if labelled:
+            asked = spread_labels(source.train, len(self._latents), latents.device)
+            train = spread_labels(source.train, len(self._train), latents.device)
+            held_out = spread_labels(source.held_out, len(self._held_out), latents.device)
+            self._labels = asked, train, held_out
+        self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
         self._variety = Variety(self._held_out, spread(source.train, compared(source.shape), latents.device))
         self._updates: dict[str, Update] = {}
 
@@ -59,11 +75,11 @@ class Observer:
             self._updates = {"critic_update": critic, "generator_update": generator}
             yield
 
-    def look(self) -> tuple[Numbers, Numbers]:
+    def look(self) -> tuple[Numbers, Numbers, Histograms]:
         """Look at the state after the step that was followed.
 
         Returns:
-            Numbers without which the run is lost where they are not finite, and all others.
+            Numbers without which the run is lost where they are not finite, all others, and distributions.
         """
         state = self._state
         with observing(state.critic, state.generator), own_global(self._latents.device):
@@ -73,14 +89,18 @@ class Observer:
                 latents=self._latents,
                 train=self._train,
                 held_out=self._held_out,
+                labels=self._labels,
             )
             vital = gaps(seen) | self._bounds(seen)
-            others = self._networks(seen) | self._samples(seen)
-        return vital | self._norms(), others
+            weights = self._weights.look()
+            others = self._networks(seen) | quantiles("critic_weights", weights) | self._samples(seen)
+            scores = together(score_real=seen.real, score_held_out=seen.held_out, score_fake=seen.fake)
+        return vital | self._norms(), others, scores | {"critic_weights": around_zero(weights)}
 
     def _bounds(self, seen: Scored) -> Numbers:
         finite = all(bool(torch.isfinite(part).all()) for part in (seen.fakes, seen.real, seen.held_out))
-        if not self._constraint.certified or not finite:
+        # A critic that is told labels bounds the mean distance within classes, not that of the whole.
+        if not self._constraint.certified or not finite or self._labels[0] is not None:
             return {}
         return certified_bounds(self._state.critic, seen, self._held_out)
 
@@ -96,7 +116,6 @@ class Observer:
             **spreads(seen),
             **self._slopes.look(self._state.critic, seen.fakes, seen.held_out),
             **layer_gradients("critic_gradient", self._layers),
-            **self._weights.look("critic_weights"),
             **({} if clipped is None else {"clipped": clipped}),
             **{name: update.ratio() for name, update in self._updates.items()},
             "critic_dead": seen.critic_units.dead(),

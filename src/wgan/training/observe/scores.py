@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from wgan.bracket import lower_bound, upper_bound
 from wgan.lipschitz import certify, score
 from wgan.losses import gap
+from wgan.networks import generate
 from wgan.training.observe.looking import quantiles
 from wgan.training.observe.units import Units
 from wgan.training.step import Numbers
@@ -43,7 +44,13 @@ class Scored:
 
 
 def scored(
-    critic: nn.Module, generator: nn.Module, *, latents: Tensor, train: Tensor, held_out: Tensor
+    critic: nn.Module,
+    generator: nn.Module,
+    *,
+    latents: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
 ) -> Scored:
     """Generate and score, each of the three batches by itself, in the networks' own modes.
 
@@ -53,15 +60,17 @@ def scored(
         latents: (N, latent_dim), the same at every log point.
         train: (M, *shape) samples that training sees.
         held_out: (K, *shape) samples that it never sees.
+        labels: Asked of the fakes, of ``train`` and of ``held_out``, in a conditional run.
     """
+    asked, of_train, of_held_out = labels
     with Units() as generator_units:
-        fakes = generator(latents)
+        fakes = generate(generator, latents, asked)
     critic_units = Units()
     with critic_units:
-        real = score(critic, train)
+        real = score(critic, train, of_train)
     with critic_units:
-        fake = score(critic, fakes)
-    return Scored(fakes, fake, real, score(critic, held_out), generator_units, critic_units)
+        fake = score(critic, fakes, asked)
+    return Scored(fakes, fake, real, score(critic, held_out, of_held_out), generator_units, critic_units)
 
 
 def gaps(seen: Scored) -> Numbers:

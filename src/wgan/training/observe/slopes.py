@@ -26,10 +26,17 @@ class Slopes:
     Args:
         train: (M, *shape), samples that training sees.
         held_out: (K, *shape), samples that it never sees.
+        labels: Those of ``train`` and of ``held_out``, in a conditional run, where fakes have those of
+            ``train``, as evenly spread.
     """
 
-    def __init__(self, train: Tensor, held_out: Tensor) -> None:
-        self._real = train[torch.arange(INTERPOLATES, device=train.device) * len(train) // INTERPOLATES]
+    def __init__(
+        self, train: Tensor, held_out: Tensor, labels: tuple[Tensor | None, Tensor | None] = (None, None)
+    ) -> None:
+        chosen = torch.arange(INTERPOLATES, device=train.device) * len(train) // INTERPOLATES
+        self._real = train[chosen]
+        self._labels = None if labels[0] is None else labels[0][chosen]
+        self._held_out_labels = labels[1]
         one_each = (INTERPOLATES,) + (1,) * (train.dim() - 1)
         self._share = golden(INTERPOLATES).to(train).reshape(one_each)
         self._held_out = held_out
@@ -56,7 +63,7 @@ class Slopes:
             numbers = quantiles("slope", self._between(critic, fakes), UPPER)
             if len(self._distances):
                 if has_two_modes(critic):
-                    held_out_scores = score(critic, self._held_out)
+                    held_out_scores = score(critic, self._held_out, self._held_out_labels)
                 numbers |= quantiles("slope_pairs", self._along(held_out_scores), UPPER)
             return numbers
 
@@ -64,7 +71,7 @@ class Slopes:
         fake = fakes[torch.arange(INTERPOLATES, device=fakes.device) * len(fakes) // INTERPOLATES]
         points = (self._share * self._real + (1 - self._share) * fake).detach().requires_grad_()
         with torch.enable_grad():
-            total = score(critic, points).sum()
+            total = score(critic, points, self._labels).sum()
             (gradients,) = torch.autograd.grad(total, points, materialize_grads=True)
         slopes: Tensor = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
         return slopes

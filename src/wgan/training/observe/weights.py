@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from wgan.training.observe.looking import golden, quantiles
+from wgan.training.observe.looking import golden
 from wgan.training.step import Numbers, learning
 
 SAMPLED = 8192
-"""Weights behind the quantiles of a critic that has more; which ones stays the same all through a run."""
+"""Weights that are looked at of a critic that has more; which ones stays the same all through a run."""
 TINY = 1e-30
 
 
@@ -49,7 +49,7 @@ def weight_layers(network: nn.Module) -> dict[str, list[Tensor]]:
 
 @final
 class Weights:
-    """Quantiles of a network's weights, of at most :data:`SAMPLED` of them."""
+    """A network's weights, at most :data:`SAMPLED` of them."""
 
     def __init__(self, network: nn.Module) -> None:
         self._weights = [weight.detach() for weight in network.parameters()]
@@ -57,10 +57,9 @@ class Weights:
         index = torch.arange(total) if total <= SAMPLED else (golden(SAMPLED) * total).long()
         self._index = index.to(self._weights[0].device)
 
-    def look(self, name: str) -> Numbers:
-        """The quantiles of this moment."""
-        flat = torch.cat([weight.flatten() for weight in self._weights])
-        return quantiles(name, flat[self._index])
+    def look(self) -> Tensor:
+        """Their values at this moment, (N,)."""
+        return torch.cat([weight.flatten() for weight in self._weights])[self._index]
 
 
 @final

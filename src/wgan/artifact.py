@@ -1,0 +1,312 @@
+"""An exported generator: a folder that is checked when it is read, and runs without torch.
+
+::
+
+    artifact.json    what it is, where it comes from, how good it was measured to be, checksums
+    model.onnx       or model.xml and model.bin: the generator
+    reference.npz    what ``wgan verify`` holds it against
+    README.md        how it is used
+
+Nothing here is ever unpickled. Only numpy is imported at the top: an image that serves needs no torch, and
+none of this package's training.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from wgan.errors import InputError, MissingExtraError, check_whole
+from wgan.labels import in_turn
+
+FORMAT = 1
+"""The version of the folder's layout; a reader refuses others."""
+SPECIFICATION = "artifact.json"
+"""The file that makes a folder an artifact."""
+
+Samples = npt.NDArray[np.float32]
+Latents = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+Feed = dict[str, npt.NDArray[Any]]
+
+
+@final
+@dataclass(frozen=True)
+class Runtime:
+    r"""A loaded generator: ``runtime(latents, labels)`` are its samples. Safe to call from several threads.
+
+    Attributes:
+        latent_dim: Length of a latent.
+        classes: How many labels there are; None for a generator without.
+        forward: From ``latents`` (N, latent_dim) and perhaps ``labels`` (N,) to samples (N, \*shape), N >= 1.
+    """
+
+    latent_dim: int
+    classes: int | None
+    forward: Callable[[Feed], Samples]
+
+    def __call__(self, latents: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Samples:
+        r"""Samples (N, \*shape) float32 of latents (N, latent_dim) and, if there are classes, labels (N,).
+
+        Args:
+            latents: Real numbers, taken as float32; N >= 1.
+            labels: Whole numbers in [0, classes); None for a generator without classes, and otherwise for
+                every class in turn.
+
+        Raises:
+            InputError: An argument has another shape or type, or is out of its range.
+        """
+        points = np.ascontiguousarray(latents, np.float32)
+        if points.ndim != 2 or points.shape[1] != self.latent_dim or len(points) == 0:
+            raise InputError(
+                f"Latents of shape {points.shape} do not fit a generator of latents (N, {self.latent_dim}), "
+                "N >= 1."
+            )
+        if not np.isfinite(points).all():
+            raise InputError("Latents must be finite, and these hold NaN or infinity.")
+        return self.forward({"latents": points} | self._labels(labels, len(points)))
+
+    def _labels(self, labels: npt.ArrayLike | None, count: int) -> Feed:
+        if self.classes is None:
+            if labels is None:
+                return {}
+            raise InputError("This generator knows no labels; leave them out.")
+        given = in_turn(count, self.classes) if labels is None else np.asarray(labels)
+        if given.shape != (count,) or given.dtype.kind not in "iu":
+            raise InputError(
+                f"{count} latents need as many labels, whole numbers, not {given.dtype} of shape "
+                f"{given.shape}."
+            )
+        if given.min() < 0 or given.max() >= self.classes:
+            raise InputError(
+                f"Labels must lie in [0, {self.classes}), and these go from {given.min()} to {given.max()}."
+            )
+        return {"labels": np.ascontiguousarray(given, np.int64)}
+
+
+@final
+@dataclass(frozen=True)
+class Artifact:
+    """An exported generator that was read and is whole.
+
+    Attributes:
+        path: Its folder.
+        kind: 'onnx' or 'openvino'.
+        precision: 'float32' or 'int8', of its weights and what goes through it.
+        model: The file that its runtime opens.
+        latent_dim: Length of a latent.
+        shape: Of one sample: (C, H, W) for pictures, (d,) for vectors.
+        classes: The name of each label; None for a generator without labels.
+        range: Between which values a sample's numbers lie; None where they have no bounds.
+        provenance: All else that artifact.json says: run, data, parity, quality, latency, versions.
+        files: SHA-256 of each file, by its name in the folder.
+    """
+
+    path: Path
+    kind: str
+    precision: str
+    model: Path
+    latent_dim: int
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] | None
+    range: tuple[float, float] | None
+    provenance: Mapping[str, Any]
+    files: Mapping[str, str]
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """The artifact in a folder, after its checksums were found right.
+
+        Raises:
+            InputError: This is no artifact, it is of another version, or a file is missing or was changed.
+        """
+        folder = Path(path)
+        said = read_specification(folder)
+        try:
+            artifact = cls(
+                folder,
+                said.pop("kind"),
+                said.pop("precision"),
+                folder / said.pop("model"),
+                said.pop("latent_dim"),
+                tuple(said.pop("shape")),
+                _tuple(said.pop("classes")),
+                _tuple(said.pop("range")),
+                said,
+                said.pop("files"),
+            )
+            check_whole(latent_dim=(artifact.latent_dim, 1))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{folder / SPECIFICATION} lacks what a generator needs ({error}); export it again."
+            ) from error
+        artifact._check()
+        return artifact
+
+    def runtime(self, threads: int | None = None) -> Runtime:
+        """The generator, ready to be called.
+
+        Args:
+            threads: How many a call may use, >= 1; None leaves it to the runtime.
+
+        Raises:
+            InputError: threads is not positive, or the runtime cannot read the model.
+            MissingExtraError: The runtime is not installed; the message names the extra.
+        """
+        if threads is not None:
+            check_whole(threads=(threads, 1))
+        forward = RUNTIMES[self.kind](self.model, threads)
+        return Runtime(self.latent_dim, None if self.classes is None else len(self.classes), forward)
+
+    def _check(self) -> None:
+        if self.kind not in RUNTIMES:
+            raise InputError(
+                f"{self.path} is an artifact of kind {self.kind!r}, this wgan runs {', '.join(RUNTIMES)}; "
+                "upgrade wgan."
+            )
+        if self.model.name not in self.files:
+            raise InputError(f"{self.path} has no checksum of {self.model.name}; export it again.")
+        for name, expected in self.files.items():
+            if Path(name).name != name:
+                raise InputError(f"{self.path / SPECIFICATION} names a file outside its folder: {name!r}.")
+            if checksum(self.path / name) != expected:
+                raise InputError(
+                    f"{self.path / name} is not the file that was exported: its SHA-256 is another one. "
+                    "Copy it again, or export it again."
+                )
+
+
+def read_specification(folder: Path) -> dict[str, Any]:
+    """What ``artifact.json`` says, without its format and seal.
+
+    Raises:
+        InputError: There is none, it is no JSON object, of another version, or was changed.
+    """
+    path = folder / SPECIFICATION
+    try:
+        said = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} is no artifact: it has no {SPECIFICATION}. `wgan export` makes one."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
+        raise InputError(f"{path} does not say what format it has; it is no artifact of wgan's.")
+    if (version := said.pop("format")) != FORMAT:
+        raise InputError(f"{folder} is an artifact of format {version}, this wgan reads {FORMAT}.")
+    if said.pop("seal", None) != seal(said):
+        raise InputError(f"{path} was changed after the export: it does not match its own checksum.")
+    return said
+
+
+def seal(said: Mapping[str, Any]) -> str:
+    """The SHA-256 of plain values, which an ``artifact.json`` carries of itself."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _tuple(values: Any) -> Any:  # noqa: ANN401 - whatever stands in artifact.json
+    return None if values is None else tuple(values)
+
+
+def _open_onnx(model: Path, threads: int | None) -> Callable[[Feed], Samples]:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("This artifact runs in ONNX Runtime: pip install 'wgan[onnx]'.") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or 0
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no other class
+        raise _unreadable(model, error) from error
+
+    def forward(feed: Feed) -> Samples:
+        samples: Samples = session.run(["samples"], feed)[0]
+        return samples
+
+    return forward
+
+
+def _open_openvino(model: Path, threads: int | None) -> Callable[[Feed], Samples]:
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtraError("This artifact runs in OpenVINO: pip install 'wgan[openvino]'.") from None
+    # Without the first hint, a CPU with bfloat16 computes in it, and the samples are others than elsewhere.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = str(threads)
+    try:
+        network = openvino.Core().read_model(model)
+        many = openvino.compile_model(network, "CPU", settings)
+        network.reshape({port.any_name: [1, *list(port.partial_shape)[1:]] for port in network.inputs})
+        one = openvino.compile_model(network, "CPU", settings)
+    except Exception as error:  # its errors share no other class
+        raise _unreadable(model, error) from error
+    return _OpenVINO(many.create_infer_request(), one.create_infer_request())
+
+
+@final
+class _OpenVINO:
+    """Two requests: one for any number of samples, and one for a single sample.
+
+    A small network takes less time than a request takes to look at shapes and arrays, which it need not where
+    the shape is known beforehand.
+    """
+
+    def __init__(self, many: Any, one: Any) -> None:  # noqa: ANN401 - openvino has no types
+        self._many, self._one = many, one
+        self._inputs = {port.any_name: one.get_tensor(port).data for port in one.model_inputs}
+        self._output = one.get_tensor("samples").data
+        self._lock = Lock()  # a request has one set of buffers
+
+    def __call__(self, feed: Feed) -> Samples:
+        import openvino
+
+        with self._lock:
+            if len(feed["latents"]) == 1:
+                for name, values in feed.items():
+                    self._inputs[name][...] = values
+                self._one.infer()
+                output = self._output
+            else:
+                for name, values in feed.items():
+                    self._many.set_tensor(name, openvino.Tensor(values, shared_memory=True))
+                self._many.infer()
+                output = self._many.get_tensor("samples").data
+            samples: Samples = output.copy()
+        return samples
+
+
+def _unreadable(model: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    return InputError(f"{model} cannot be opened by its runtime ({reason}); export it again.")
+
+
+RUNTIMES: dict[str, Callable[[Path, int | None], Callable[[Feed], Samples]]] = {
+    "onnx": _open_onnx,
+    "openvino": _open_openvino,
+}
+"""What opens a model of each kind: from its file and a number of threads to a function of its inputs."""
