@@ -112,8 +112,7 @@ class Sampler:
         """
         if not 1 <= count < MOST:
             raise InputError(f"count must be at least 1 and less than 2^31, not {count}.")
-        if not 0 < truncation <= 1:
-            raise InputError(f"truncation must be in (0, 1], not {truncation}.")
+        check_truncation(truncation)
         return latents(count, self.latent_dim, seed) * np.float32(truncation)
 
     def labels(self, count: int, label: Label | None = None) -> npt.NDArray[Any] | None:
@@ -164,6 +163,13 @@ class Sampler:
             by = None if asked is None else torch.from_numpy(asked[start : start + BATCH]).to(device)
             made.append(generate(self.generator, some, by).float().cpu())
         return torch.cat(made)
+
+
+def check_truncation(truncation: float) -> float:
+    """The truncation, or InputError if it is not in (0, 1]."""
+    if not 0 < truncation <= 1:
+        raise InputError(f"truncation must be in (0, 1], not {truncation}.")
+    return truncation
 
 
 def _repeated(label: Label | None, count: int, attributes: int) -> npt.NDArray[np.float32]:

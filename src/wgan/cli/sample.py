@@ -11,7 +11,9 @@ import tyro
 
 from wgan.cli.parse import parse
 from wgan.errors import InputError
-from wgan.sampling import Label, Sampler, check_out, save_samples
+from wgan.exploring import Directions, read_latents
+from wgan.runs import RunFolder
+from wgan.sampling import Label, Sampler, check_out, check_truncation, save_samples
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Sample:
     and a latent a column; or attributes, as in 1.5,-2. By default every class in turn."""
     truncation: float = 1.0
     """In (0, 1], a factor on the latents: less is nearer to what is typical, and less varied."""
+    latents: Path | None = None
+    """Instead of --count and --seed: the latents (and labels) in a .npz file of `wgan sample` or `invert`."""
+    direction: int | None = None
+    """The number, from 0, of one that `wgan directions` found, to move along."""
+    strength: float = 3.0
+    """How far along it, in standard deviations of a latent's component; backwards if negative."""
     device: str = "auto"
     """cpu, cuda, ...; auto is a GPU if there is one."""
 
@@ -40,18 +48,36 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Sample, arguments)
     check_out(command.out)
     sampler = Sampler.load(command.dir, device=command.device)
-    latents = sampler.latents(command.count, seed=command.seed, truncation=command.truncation)
-    labels: npt.NDArray[Any] | None
+    latents, labels = _places(command, sampler)
     columns = None
     if command.label == "all" and sampler.classes is not None and "all" not in sampler.classes:
-        labels = np.repeat(np.arange(len(sampler.classes)), command.count)
-        latents, columns = np.tile(latents, (len(sampler.classes), 1)), command.count
-    else:
-        labels = sampler.labels(command.count, _label(command.label, sampler))
+        labels = np.repeat(np.arange(len(sampler.classes)), len(latents))
+        latents, columns = np.tile(latents, (len(sampler.classes), 1)), len(latents)
+    elif labels is None or command.label is not None:
+        labels = sampler.labels(len(latents), asked_label(command.label, sampler))
     save_samples(command.out, sampler.at(latents, labels).numpy(), latents, labels, columns=columns)
 
 
-def _label(given: str | None, sampler: Sampler) -> Label | None:
+def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any] | None]:
+    """The latents asked for, and the labels that were kept with them, if any."""
+    labels = None
+    if command.latents is None:
+        latents = sampler.latents(command.count, seed=command.seed, truncation=command.truncation)
+    else:
+        latents, labels = read_latents(command.latents)
+        latents *= np.float32(check_truncation(command.truncation))
+    if command.direction is not None:
+        found = Directions.of(RunFolder(command.dir), sampler)
+        latents = found.move(latents, command.direction, command.strength)
+    return latents, labels
+
+
+def asked_label(given: str | None, sampler: Sampler) -> Label | None:
+    """The label that the words of an option mean to this generator.
+
+    Raises:
+        InputError: It takes attributes, and these are none.
+    """
     if given is None or not sampler.attributes:
         return given
     try:

@@ -5,11 +5,13 @@
     config.json      everything needed to build the run again
     metrics.jsonl    one object a log point: a function of the configuration and the seed alone
     timing.jsonl     one object a log point: what the clock said, and how much memory was used
+    histograms.jsonl one object a log point: how scores and weights are distributed, each over 32 equal bins
     data.json        what the data are like, looked at when the run started
     checkpoints/     the last few states, each whole
     samples/         pictures of the fixed latents, by step
     report.html      all of this as a page to look at
     evaluation.json  numbers that say how good the samples are, each with its step and provenance
+    directions.npz   ways in the space of latents, once they were looked for
 """
 
 import json
@@ -52,6 +54,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def directions_file(self) -> Path:
+        """``directions.npz``."""
+        return self.path / "directions.npz"
+
+    @property
     def samples(self) -> Path:
         """``samples/``."""
         return self.path / "samples"
@@ -69,7 +76,10 @@ class RunFolder:
                 version reads.
         """
         if not self.exists:
-            raise InputError(f"{self.path} is not a run folder: it has no config.json.")
+            missing = "it has no config.json" if self.path.exists() else "there is no such folder"
+            raise InputError(
+                f"{self.path} is not a run folder: {missing}. Give the folder that `wgan train` wrote."
+            )
         try:
             config: dict[str, Any] = json.loads(self.config_file.read_text())
             version = config["format"]
@@ -139,6 +149,27 @@ class RunFolder:
         lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
         text = f'{{"numbers": [\n{lines}\n]}}\n'.encode()
         write_atomically(self.path / "evaluation.json", lambda file: file.write(text))
+
+    @contextmanager
+    def changing_numbers(self) -> Iterator[None]:
+        """Keep other processes from changing ``evaluation.json`` inside the block; waits for them to end.
+
+        Raises:
+            StorageError: The file system refuses.
+        """
+        if os.name != "posix":
+            yield
+            return
+        import fcntl
+
+        with storing(self.path):
+            handle = os.open(self.path, os.O_RDONLY)  # the folder itself: no file is left behind
+        try:
+            with storing(self.path):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def check_free(self) -> None:
         """Make sure that a run can start here, touching nothing.
@@ -218,7 +249,7 @@ class RunFolder:
 
     def rewind(self, step: int) -> None:
         """Forget everything after ``step``, which a resumed run will write again, identically."""
-        for name in ("metrics", "timing"):
+        for name in ("metrics", "timing", "histograms"):
             path = self.path / f"{name}.jsonl"
             if path.is_file():
                 kept = [json.dumps(row) + "\n" for row in self.history(name) if row["step"] <= step]
