@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from wgan.lipschitz import GroupSort, SpectralNormalisation, certify
+from wgan.lipschitz import GroupSort, Orthogonal, SpectralNormalisation, certify
 from wgan.lipschitz import operators as operators_module
 from wgan.lipschitz.operators import (
     Convolution,
@@ -260,6 +260,28 @@ def test_no_slope_of_a_network_of_pictures_is_above_its_certificate(seed: int):
     shape = (draw.randint(1, 3), *(draw.randint(4, 7) for _ in range(draw.randint(1, 2))))
     network = picture_network(draw, shape, draw.randint(1, 4)).double().eval()
     assert steepest(network, shape, seed, points=12) <= bound_of(network, shape) * SLACK
+
+
+@settings(max_examples=50)
+@given(seed=seeds)
+def test_no_slope_of_an_orthogonal_critic_of_pictures_is_above_its_certificate(seed: int):
+    draw, _ = random.Random(seed), torch.manual_seed(seed)
+    kernel, head = draw.choice((4, 5)), draw.choice(("dense", "max-pool"))
+    shape = (draw.choice((1, 3)), 8, 8)
+    critic = DCGANCritic(shape, width=draw.choice((2, 3, 6)), kernel=kernel, head=head)
+    Orthogonal(sort=draw.choice(("full", "pairs", "absolute"))).wrap(critic)
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.add_(draw.choice((0.0, 0.1, 1.0)) * torch.randn(parameter.shape))
+    bound = bound_of(critic)
+    assert 0 < steepest(critic.double(), shape, seed) <= bound * SLACK <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("side", [64, 65])
+def test_orthogonal_convolutions_are_sharp_on_large_pictures(side: int):
+    torch.manual_seed(0)
+    layer = Orthogonal().wrap(nn.Sequential(nn.Conv2d(16, 24, 4, stride=2, padding=1)))
+    assert 1 - 5e-6 <= bound_of(layer, (16, side, side)) <= 1 + 1e-6
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")

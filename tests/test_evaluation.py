@@ -3,7 +3,10 @@
 import json
 import math
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,21 @@ from small_runs import DIGITS, trainer, tree
 
 import wgan
 from wgan import data
+from wgan.auditing import LINEAR, Fit, audit
 from wgan.errors import InputError
-from wgan.evaluation import NAMES, Evaluation, columns, evaluate, find_sets, last_numbers, store
+from wgan.evaluation import (
+    NAMES,
+    Evaluation,
+    columns,
+    evaluate,
+    find_sets,
+    last_numbers,
+    measuring,
+    store,
+)
 from wgan.evaluation.measuring import REFERENCE, SEARCHED
 from wgan.evaluation.sets import spread
-from wgan.metrics import METRICS, Classifier, load_extractor, train_classifier
+from wgan.metrics import METRICS, Classifier, from_callable, load_extractor, train_classifier
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 
@@ -88,6 +101,23 @@ def test_the_bracket_holds_the_length_of_a_shift():
     assert (row["label"], row["lower"]) == ("W1", found.w1.lower)
 
 
+def test_w1_is_of_the_features_and_says_so(monkeypatch):
+    """A feature that is the sample thrice as long has thrice the distance."""
+    monkeypatch.setattr(measuring, "audit", partial(audit, fit=Fit(forms=(LINEAR,), steps=50)))
+    longer = from_callable(lambda x: 3 * x.flatten(1), name="thrice")
+    source, fakes = data.load(vectors(1000, 0)), vectors(100, 1, shift=2.0)
+    own, longer_ = (
+        evaluate(fakes, source, metrics=["w1"], extractor=extractor) for extractor in (None, longer)
+    )
+    assert longer_.w1.upper == pytest.approx(3 * own.w1.upper, rel=1e-5)
+    assert longer_.w1.lower <= 6 <= longer_.w1.upper
+    assert own.w1.upper < 6 < 3 * own.w1.upper
+    assert own.w1_provenance.extractor == "pixels"
+    assert longer_.w1_provenance.extractor_hash == longer.hash
+    assert longer_.w1_provenance.split.endswith("held out")
+    assert longer_.w1_provenance.differences(own.w1_provenance).keys() == {"extractor", "extractor_hash"}
+
+
 # ---------------------------------------------------------------------------------- splits
 
 
@@ -100,7 +130,7 @@ def test_every_number_says_its_split_and_count(run):
         assert origin.split == f"digits {DIGITS.fingerprint[:12]}, train", name
         assert (origin.n_real, origin.n_fake) == (len(DIGITS.train), len(DIGITS.held_out)), name
         assert origin.extractor == "pixels"
-        assert (estimate.floor is None) == (name == "memorisation")
+        assert estimate.floor is not None
 
 
 def test_copies_of_training_samples_are_memorised_and_held_out_ones_are_not():
@@ -174,6 +204,20 @@ def test_what_applies_depends_on_the_data():
     assert found["high_quality"].value > 0.95
 
 
+def test_neighbours_are_left_out_where_there_are_none(recwarn):
+    kept = [evaluate(vectors(9, 1), vectors(400, 0), count=count).estimates.keys() for count in (5, 3)]
+    assert kept == [{"fd", "kid", "precision", "recall"}, {"fd", "kid"}]
+
+
+def test_who_watches_is_told_how_far_it_is():
+    told = []
+    evaluate(vectors(300, 1), vectors(2000, 0), metrics=["fd", "pr"], watch=lambda *what: told.append(what))
+    assert [doing for doing, _ in told] == ["samples", *["features"] * 4, "fd", "pr"]
+    shares = [done for doing, done in told if doing == "features"]
+    assert shares == sorted(shares)
+    assert all(0 <= done <= 1 for _, done in told)
+
+
 def test_a_classifier_counts_the_labels_that_samples_reach(judge, tmp_path):
     threes = DIGITS.train.batch(torch.where(DIGITS.train.labels[DIGITS.train.rows] == 3)[0][:100])
     judge.save(tmp_path / "judge.safetensors")
@@ -231,7 +275,10 @@ def test_the_package_offers_it():
         ({"extractor": "resnet"}, "no extractor 'resnet'"),
         ({"extractor": "pixels", "weights": "x.pth"}, "has no weights"),
         ({"extractor": "efficientnet-lite0", "metrics": ["fd"]}, "no pictures"),
-        ({"metrics": ["pr"], "count": 3}, "no neighbour number 3"),
+        (
+            {"metrics": ["pr"], "count": 3},
+            "Each of 3 fake samples has 2 others and no neighbour number 3; .* at least 4",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(arguments, message):
@@ -307,6 +354,24 @@ def test_an_evaluated_run_is_as_it_was_but_for_one_file_and_goes_on_to_the_same_
     store(folder, evaluate(longer, metrics=["kid"], count=70))
     assert [(row["name"], row["step"]) for row in folder.read_numbers()] == [("fd", 20), ("kid", 30)]
     assert [row["name"] for row in last_numbers(folder)] == ["kid"]
+
+
+def test_two_evaluations_at_once_keep_all_their_numbers(folder, monkeypatch):
+    """Each reads before the other has written, unless one of them waits."""
+    read = RunFolder.read_numbers
+
+    def slowly(self):
+        rows = read(self)
+        time.sleep(0.05)
+        return rows
+
+    monkeypatch.setattr(RunFolder, "read_numbers", slowly)
+    found = [evaluate(folder.path, metrics=["kid"], count=count) for count in (70, 71, 72)]
+    before = {path.name for path in folder.path.iterdir()}
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one: store(folder, one), found))
+    assert sorted(row["provenance"]["n_fake"] for row in read(folder)) == [70, 71, 72]
+    assert {path.name for path in folder.path.iterdir()} == before | {"evaluation.json"}
 
 
 def test_numbers_of_another_provenance_stay_and_the_same_are_replaced(folder):

@@ -1,7 +1,7 @@
 """What can go wrong for reasons outside this code, said in one sentence each.
 
-Every one of them ends the command line with its message alone and exit code 2, or 1 for a run that diverged;
-anything else that escapes is a defect of ours and shows its trace.
+Every one of them ends the command line with its message alone and exit code 2, or 1 for a run that diverged and
+for an artifact that is not good enough; anything else that escapes is a defect of ours and shows its trace.
 """
 
 import difflib
@@ -26,6 +26,14 @@ class MissingExtraError(WganError, ImportError):
 
 class DivergenceError(WganError, ArithmeticError):
     """Training produced numbers that are not finite; the run's last healthy checkpoint is kept."""
+
+
+class ProcessError(WganError):
+    """One of several processes that train together is gone or astray; the last checkpoint is whole."""
+
+
+class GateError(WganError):
+    """An exported generator is not good enough to be shipped; the message gives the numbers."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

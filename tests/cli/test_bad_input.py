@@ -374,7 +374,7 @@ COMMANDS = {
     "evaluate run --metrics modes": "without labels cannot be counted",
     "evaluate run --metrics memorisation --against good.npy": "good.npy is something else",
     "evaluate run --metrics w1 --count 63": "W1 needs at least 64 fakes",
-    "evaluate run --metrics pr --count 3": "3 samples have no neighbour number 3",
+    "evaluate run --metrics pr --count 3": "has 2 others and no neighbour number 3; give at least 4",
     "evaluate run --count 0": "count must be from 2 to 100,000, not 0",
     "evaluate run --count -1": "count must be from 2 to 100,000, not -1",
     "evaluate run --count 1.5": "--count: '1.5' is not a whole number",

@@ -1,15 +1,19 @@
 """`wgan evaluate`, `compare` and `classifier` do what they say."""
 
+import dataclasses
+import io
 import json
 import re
 import shlex
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wgan.bracket import Bracket
 from wgan.cli import main
 from wgan.data import digits
 from wgan.metrics import Classifier
@@ -46,7 +50,7 @@ def test_a_run_is_measured_by_all_that_applies_and_told_with_its_provenance(wgan
     assert out.startswith("a after 4 steps\n")
     for label in ("FD", "KID", "precision", "recall", "density", "coverage"):
         assert re.search(rf"^  {label} +-?[\d.]+(e-\d+)?( ± \S+)? +floor -?\d", out, re.MULTILINE), label
-    assert re.search(r"^  memorisation .* floor unknown$", out, re.MULTILINE)
+    assert re.search(r"^  memorisation .* floor 0\.06624 ± 0\.035$", out, re.MULTILINE)
     assert re.search(r"^  [\d.]+ <= W1 <= [\d.]+ \(99 %\)$", out, re.MULTILINE)
     mark = digits().fingerprint[:12]
     assert re.search(
@@ -73,6 +77,41 @@ def test_json_is_one_object_and_nothing_else(wgan):
     assert found["numbers"]["fd"]["floor"].keys() == {"value", "standard_error"}
     assert found["numbers"]["precision"]["standard_error"] is None
     assert found["numbers"]["memorisation"]["floor"]["value"] >= 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_notes_do_not_reach_the_json(wgan):
+    for command in ("evaluate a --metrics fd,pr --count 15 --json", "compare a --json"):
+        out, err = wgan(command)
+        assert isinstance(json.loads(out), dict)
+        assert out.count("\n") == 1
+        assert ("balls about them tell little" in err) == command.startswith("evaluate")
+
+
+def test_an_audit_is_one_object_too(wgan):
+    rng = np.random.default_rng(0)
+    for name, shift in (("p", 0), ("q", 3)):
+        np.save(f"{name}.npy", rng.normal((shift, 0), size=(200, 2)))
+    out, err = wgan("audit p.npy q.npy --minutes 0.001 --json")
+    assert (err, out.count("\n")) == ("", 1)
+    found = json.loads(out)
+    assert found.keys() == {field.name for field in dataclasses.fields(Bracket)}
+    assert 0 <= found["lower"] <= 3 <= found["upper"]
+    assert (found["confidence"], found["n_p"], found["n_q"]) == (0.99, 200, 200)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_one_sees_how_far_it_is_and_the_output_is_the_same(wgan, monkeypatch):
+    command = "evaluate a --metrics fd,kid --count 70"
+    quiet, _ = wgan(command)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    shown, _ = wgan(command)
+    assert shown == quiet
+    assert "kid" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("out", ["x.npz", "pictures"])
@@ -117,7 +156,7 @@ def test_a_classifier_is_trained_and_judges(wgan):
     assert "classifier " in out
     assert re.search(r"^  modes +\d+ ± ", out, re.MULTILINE)
     assert [row["name"] for row in json.loads(Path("a/evaluation.json").read_text())["numbers"]] == (
-        ["fd", "modes", "reverse_kl", "kl"]
+        ["fd", "modes", "effective_modes", "reverse_kl", "kl"]
     )
 
 

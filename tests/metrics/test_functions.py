@@ -14,11 +14,13 @@ from wgan.errors import InputError
 from wgan.metrics import (
     Modes,
     density_coverage,
+    effective,
     frechet_distance,
     high_quality,
     kernel_distance,
     label_divergence,
     memorisation,
+    memorisation_floor,
     precision_recall,
     reached,
 )
@@ -160,6 +162,7 @@ def brute_force(x, y, k):
     }
 
 
+@pytest.mark.filterwarnings("ignore:The neighbours of")
 @settings(max_examples=30)
 @given(seed=seeds, n=st.integers(6, 40), m=st.integers(6, 40), k=st.integers(1, 5))
 def test_neighbours_agree_with_brute_force(seed, n, m, k):
@@ -196,8 +199,23 @@ def test_copies_of_equal_samples_are_within_their_ball_of_radius_zero():
 
 
 def test_too_few_for_the_neighbours_is_said():
-    with pytest.raises(InputError, match="3 samples have no neighbour number 3"):
+    with pytest.raises(
+        InputError, match="3 real samples has 2 others and no neighbour number 3; give at least 4"
+    ):
         precision_recall(normal(0, 3, 2), normal(1, 50, 2))
+    with pytest.raises(
+        InputError, match="5 real samples has 4 others and no neighbour number 5; give at least 6"
+    ):
+        density_coverage(normal(0, 5, 2), normal(1, 50, 2))
+    with pytest.raises(InputError, match="not to number 0"):
+        precision_recall(normal(0, 30, 2), normal(1, 50, 2), neighbours=0)
+
+
+@pytest.mark.parametrize("metric", [precision_recall, density_coverage])
+def test_so_few_that_neighbours_tell_little_is_warned_of(metric):
+    with pytest.warns(UserWarning, match="40 real and 19 fake samples lie so far off"):
+        metric(normal(0, 40, 2), normal(1, 19, 2))
+    metric(normal(0, 20, 2), normal(1, 20, 2))
 
 
 def test_memorisation_finds_copies_even_beside_far_samples():
@@ -215,6 +233,20 @@ def test_memorisation_by_hand():
     """Distances: fakes {0, 3}, held out {1, 2}: half of the fakes are nearer than any held-out sample."""
     training, fakes, held_out = np.array([[0.0], [100.0]]), np.array([[0.0], [3.0]]), np.array([[1.0], [2.0]])
     assert memorisation(training, fakes, held_out) == (0.5, pytest.approx((0.25 / 2) ** 0.5))
+
+
+def test_the_floor_of_memorisation_is_that_of_fresh_samples_of_any_law():
+    fakes, held_out = 150, 60
+    floor = memorisation_floor(fakes, held_out)
+    found = [
+        memorisation(
+            normal(3 * s, 50, 3) ** 3, normal(3 * s + 1, fakes, 3) ** 3, normal(3 * s + 2, held_out, 3) ** 3
+        )
+        for s in range(200)
+    ]
+    values = [one.value for one in found]
+    assert np.mean(values) == pytest.approx(floor.value, rel=0.15)
+    assert np.std(values) == pytest.approx(floor.standard_error, rel=0.2)
 
 
 # ---------------------------------------------------------------------------- modes and labels
@@ -238,7 +270,26 @@ def test_the_law_itself_is_of_high_quality():
 
 
 def test_nothing_reaches_no_mode():
-    assert reached(torch.zeros(0, dtype=torch.int64)) == (0, 0)
+    for count in (reached, effective):
+        assert count(torch.zeros(0, dtype=torch.int64)) == (0, 0)
+
+
+@given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any))
+def test_effective_modes_lie_between_one_and_those_that_are_reached(counts):
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    number = effective(labels).value
+    assert 1 - 1e-9 <= number <= reached(labels).value + 1e-9
+    assert effective(labels.repeat(3)).value == pytest.approx(number)
+    doubled = torch.cat([labels, labels + len(counts)])  # each mode in two: twice as many
+    assert effective(doubled).value == pytest.approx(2 * number)
+
+
+def test_what_a_classifier_takes_for_another_class_hardly_counts():
+    even = torch.arange(4).repeat(1000)
+    assert effective(even).value == pytest.approx(4)
+    mistaken = torch.cat([even, torch.tensor([7, 8, 9])])
+    assert reached(mistaken).value == 7
+    assert effective(mistaken).value == pytest.approx(4, abs=0.03)
 
 
 def test_modes_refuse_what_is_no_law_of_modes():
@@ -304,6 +355,7 @@ CALIBRATION = {
     "high quality": (high_quality, lambda s: (0.7 * normal(s, 300, 2), SQUARE), 60),
     "divergence": (label_divergence, labelled, 100),
     "reached": (reached, zipf, 100),
+    "effective": (effective, lambda s: labelled(s)[:1], 100),
 }
 
 

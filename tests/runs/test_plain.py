@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from wgan.errors import InputError
 from wgan.lipschitz import CONSTRAINTS, R1, R2, Chain, GradientPenalty, SpectralNormalisation, WeightClipping
+from wgan.losses import AuxiliaryWeights
 from wgan.networks import DCGAN, MLP
 from wgan.runs import differences, flatten, from_plain, to_plain
 from wgan.training import RECIPES, Adam, Cadence, Recipe, RMSprop, recipe
 
 TYPES: dict[str, type] = {
     **CONSTRAINTS,
-    **{kind.__name__: kind for kind in (Adam, RMSprop, Cadence, MLP, DCGAN, Recipe)},
+    **{kind.__name__: kind for kind in (Adam, RMSprop, AuxiliaryWeights, Cadence, MLP, DCGAN, Recipe)},
 }
 SHAPES = [(1, 28, 28), (3, 32, 32), (2,)]
 

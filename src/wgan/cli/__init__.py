@@ -8,17 +8,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
-from wgan.errors import DivergenceError, WganError
+from wgan.errors import DivergenceError, GateError, ProcessError, WganError
 
 COMMANDS = {
     "train": "Train a generator; the same command again goes on where it was.",
     "sample": "Draw samples from a trained generator.",
     "animate": "Make a GIF of a run's pictures over its steps.",
+    "interpolate": "Walk from one sample to another.",
+    "directions": "Find the ways to change samples most, and show each.",
+    "invert": "Find the latents whose samples are nearest to given pictures.",
     "diagnose": "Say what is wrong with a run, and what to do.",
     "report": "Write a run's report: one page with its verdict, pictures, curves and numbers.",
     "evaluate": "Measure how good a run's samples are, or any sample set.",
     "compare": "Put the numbers of runs beside each other.",
     "classifier": "Train a classifier that judges pictures of its own kind.",
+    "distil": "Train a smaller generator on what a run's generator makes.",
+    "export": "Write a run's generator as an artifact for ONNX Runtime, OpenVINO, web, Triton or Lambda.",
+    "verify": "Measure an artifact again, on this machine, and say whether it still passes.",
+    "bench": "Time artifacts and runs beside each other.",
+    "serve": "Serve an exported generator over HTTP, with a page to look at.",
     "audit": "Bracket the Wasserstein distance of two sample sets.",
     "recipes": "List the recipes, or print one whole.",
 }
@@ -32,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Those after the program's name; ``sys.argv`` by default.
 
     Returns:
-        The exit code: 0, 1 for a run that diverged, 2 for bad input, 130 after SIGINT, 143 after SIGTERM.
+        The exit code: 0, 1 for a run that diverged or an artifact that is not good enough, 2 for bad input,
+        130 after SIGINT, 143 after SIGTERM.
     """
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
@@ -48,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _note
             import_module(f"wgan.cli.{name}").run(rest)
-    except DivergenceError as error:
+    except ProcessError as error:  # which each process sees in its own way
+        sys.stderr.write(f"wgan: {error}\n")
+        return 1
+    except (DivergenceError, GateError) as error:
         return _fail(str(error), code=1)
     except WganError as error:
         return _fail(str(error))
@@ -86,7 +98,8 @@ def _version() -> int:
 
 
 def _fail(message: str, *, code: int = 2) -> int:
-    sys.stderr.write(f"wgan: {message}\n")
+    if os.environ.get("RANK", "0") == "0":  # of several processes that fail alike, one says so
+        sys.stderr.write(f"wgan: {message}\n")
     return code
 
 

@@ -26,7 +26,7 @@ class Audit:
     confidence: float = 0.99
     """That both bounds hold."""
     minutes: float | None = None
-    """How long the auditing critic may be fitted; by default 400 steps."""
+    """How long the auditing critic may be fitted; by default 300 steps."""
     seed: int = 0
     """Of the fit and of the split into samples to fit on and to measure on."""
     json: bool = False

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wgan.cli.parse import parse
+from wgan.cli.parse import names, parse
 from wgan.errors import InputError
 from wgan.evaluation import Column, columns, last_numbers
 from wgan.metrics import Value
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError("Name the folders of the runs to compare, as in `wgan compare runs/a runs/b`.")
     runs = {path: last_numbers(RunFolder(path)) for path in dict.fromkeys(command.dir)}
     steps = {path: rows[0]["step"] for path, rows in runs.items()}
-    found = columns(runs, None if command.metrics is None else command.metrics.split(","))
+    found = columns(runs, names(command.metrics))
     if command.json:
         sys.stdout.write(json.dumps({"numbers": [_plain(column) for column in found]}) + "\n")
         return

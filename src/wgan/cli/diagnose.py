@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from wgan.cli.parse import parse
 from wgan.diagnosis import Finding, History, diagnose, spelled
+from wgan.probing import Probe, probe, trainer_of
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
 
@@ -26,6 +27,11 @@ class Diagnose:
 
     dir: tyro.conf.Positional[Path]
     """The run's folder."""
+    probe: bool = False
+    """Take the critic of the last checkpoint 200 steps further while its generator stays, and say how far it
+    was from there. The run is left as it is."""
+    device: str = "auto"
+    """Where to probe."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -34,15 +40,30 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Diagnose, arguments)
     history = History.load(command.dir)
-    found = diagnose(history)
+    probed = probe(trainer_of(command.dir, device=command.device), command.dir) if command.probe else None
+    found = diagnose(replace(history, probe=probed.plain() if probed else {}))
     if command.json:
-        sys.stdout.write(json.dumps({"findings": [asdict(finding) for finding in found]}) + "\n")
+        plain = {"findings": [asdict(finding) for finding in found]}
+        sys.stdout.write(json.dumps(plain | ({"probe": asdict(probed)} if probed else {})) + "\n")
         return
     terminal = Console(highlight=False)
+    if probed:
+        terminal.print(_probed(probed), soft_wrap=True)
     for finding in found:
         _print(terminal, finding)
     if not found:
         terminal.print(_nothing(history), soft_wrap=True)
+
+
+def _probed(probe: Probe) -> str:
+    more = f"{probe.steps} more steps on the generator of step {probe.step:,}"
+    if probe.share is None or probe.low is None or probe.high is None:
+        return f"The critic sees no difference between data and fakes any more, nor does it after {more}."
+    low, high = (f"{100 * share:.0f}" for share in (probe.low, probe.high))
+    return (
+        f"The critic has {100 * probe.share:.0f} % of the gap that {more} reach "
+        f"(with 99 % confidence {low} to {high} %)."
+    )
 
 
 def _nothing(history: History) -> str:

@@ -2,17 +2,19 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from wgan.cli.parse import parse
+from wgan.cli.parse import names, parse
 from wgan.data import Source, load
 from wgan.errors import InputError
-from wgan.evaluation import Evaluation, evaluate, store
+from wgan.evaluation import Evaluation, Watch, evaluate, store, unwatched
 from wgan.metrics import Estimate, Value
 from wgan.runs import RunFolder
 
@@ -34,8 +36,9 @@ class Evaluate:
     """Some of w1,fd,kid,pr,dc,memorisation,modes; by default all that apply."""
     extractor: str | None = None
     """pixels, efficientnet-lite0, inception, or the file of a classifier; by default pixels for vectors and
-    for pictures of up to 1,024 numbers, else efficientnet-lite0. Only inception
-    downloads anything, and only its Frechet distance is the FID of papers."""
+    for pictures of up to 1,024 numbers, else efficientnet-lite0. Every number is of its features, W1
+    too: with pixels, of the samples themselves. Only inception downloads anything, and only its Frechet
+    distance is the FID of papers."""
     weights: Path | None = None
     """The file of the extractor's weights, where it is not to be found by itself."""
     count: int | None = None
@@ -60,21 +63,36 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Evaluate, arguments)
     folder = RunFolder(command.fake)
     folder.read_numbers()  # what cannot be added to is better known now
-    found = evaluate(
-        command.fake,
-        _against(command),
-        metrics=None if command.metrics is None else command.metrics.split(","),
-        extractor=command.extractor,
-        weights=command.weights,
-        count=command.count,
-        seed=command.seed,
-        device=command.device,
-    )
+    against = _against(command)
+    with _progress() as watch:
+        found = evaluate(
+            command.fake,
+            against,
+            metrics=names(command.metrics),
+            extractor=command.extractor,
+            weights=command.weights,
+            count=command.count,
+            seed=command.seed,
+            device=command.device,
+            watch=watch,
+        )
     try:
         if folder.exists:
             store(folder, found)
     finally:  # a full disk is no reason to keep the numbers back
         _tell(command, found)
+
+
+@contextmanager
+def _progress() -> Iterator[Watch]:
+    """Somewhere to say how far it is: a line on the terminal that goes when it is done, or nowhere."""
+    if not sys.stderr.isatty():
+        yield unwatched
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as line:
+        task = line.add_task("", total=1.0)
+        yield lambda doing, done: line.update(task, description=doing, completed=done)
 
 
 def _against(command: Evaluate) -> Source | None:

@@ -59,6 +59,13 @@ def parse_known(command: type[Command], arguments: Sequence[str], *, name: str) 
     return known
 
 
+def names(listed: str | None) -> list[str] | None:
+    """The names in a list such as ``fd,kid``, each once; None for no list."""
+    if listed is None:
+        return None
+    return list(dict.fromkeys(name.strip() for name in listed.split(",")))
+
+
 @contextmanager
 def _in_one_sentence(name: str) -> Iterator[None]:
     """Turn the boxed text that tyro writes before it exits into the message of an InputError."""

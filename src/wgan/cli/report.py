@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from wgan.cli.parse import parse
+from wgan.devices import processes
 from wgan.errors import DivergenceError
 from wgan.report import write_report
 from wgan.runs import RunFolder
@@ -46,7 +47,7 @@ def reporting(folder: Path) -> Iterator[None]:
 
 
 def _attempt(folder: Path) -> None:
-    if not RunFolder(folder).exists:
+    if processes()[0] > 0 or not RunFolder(folder).exists:
         return  # interrupted before it began
     try:
         report = write_report(folder)

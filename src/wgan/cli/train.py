@@ -15,6 +15,7 @@ from wgan.cli.dry_run import dry_run
 from wgan.cli.parse import parse, parse_known
 from wgan.cli.report import reporting
 from wgan.data import Source, load
+from wgan.devices import processes
 from wgan.diagnosis import spelled
 from wgan.errors import InputError, unknown
 from wgan.healing import Intervention, attempt, heal
@@ -34,7 +35,7 @@ class Train:
     """
 
     source: tyro.conf.Positional[str]
-    """digits, mnist, fashion-mnist, ring8, grid25, swiss-roll, two-gaussians; or a folder or zip of
+    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder or zip of
     pictures; or a .npy or .npz file."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")]
     recipe: str = "default"
@@ -48,7 +49,7 @@ class Train:
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
     data_dir: Path | None = None
-    """Where the files of mnist and fashion-mnist lie."""
+    """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None
     """Resize and crop pictures to squares of this side."""
     channels: int | None = None
@@ -87,6 +88,8 @@ def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
         source: The data.
         arguments: Noted with the run, so that they can be given again.
     """
+    if command.heal and processes()[1] > 1:
+        raise InputError("--heal treats a run of one process; leave it out, or start one process.")
     if command.heal and command.fork:
         raise InputError("Give --heal or --fork, not both: a healed run has attempts beside it already.")
     folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
@@ -138,7 +141,9 @@ def _tell(intervention: Intervention) -> None:
 
 
 def print_status(text: str) -> None:
-    """Say something to the person at the terminal, on standard error."""
+    """Say something to the person at the terminal, on standard error: once, of several processes."""
+    if processes()[0] > 0:
+        return
     from rich.console import Console as Terminal
 
     Terminal(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -1,7 +1,7 @@
 """How good a run's samples are, or any set of samples; kept with the run, and put beside those of others."""
 
 from wgan.evaluation.kept import Column, columns, last_numbers, store
-from wgan.evaluation.measuring import NAMES, Evaluation, evaluate
+from wgan.evaluation.measuring import NAMES, Evaluation, Watch, evaluate, unwatched
 from wgan.evaluation.sets import Sets, find_sets
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "Column",
     "Evaluation",
     "Sets",
+    "Watch",
     "columns",
     "evaluate",
     "find_sets",
     "last_numbers",
     "store",
+    "unwatched",
 ]

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _SEVERAL = {
     "pr": ("precision", "recall"),
     "dc": ("density", "coverage"),
-    "modes": ("modes", "high_quality", "reverse_kl", "kl"),
+    "modes": ("modes", "effective_modes", "high_quality", "reverse_kl", "kl"),
 }
 """Metrics that give more than one number."""
 
@@ -41,7 +41,7 @@ class Column:
 
 
 def store(folder: RunFolder, evaluation: Evaluation) -> None:
-    """Add numbers to a run's ``evaluation.json``.
+    """Add numbers to a run's ``evaluation.json``, whatever other processes add to it meanwhile.
 
     Each takes the place only of one of the same name, step and provenance.
 
@@ -49,8 +49,9 @@ def store(folder: RunFolder, evaluation: Evaluation) -> None:
         InputError: The file that is there is broken.
         StorageError: The file system refuses; the old file is untouched.
     """
-    kept = {_key(row): row for row in [*folder.read_numbers(), *evaluation.rows()]}
-    folder.write_numbers(list(kept.values()))
+    with folder.changing_numbers():
+        kept = {_key(row): row for row in [*folder.read_numbers(), *evaluation.rows()]}
+        folder.write_numbers(list(kept.values()))
 
 
 def last_numbers(folder: RunFolder) -> list[Row]:

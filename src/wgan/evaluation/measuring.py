@@ -3,13 +3,14 @@
 Two splits of the real data play two parts. Those to train on are the reference of the quality metrics, as is
 the custom for FID, and what copies are looked for in; samples held out take the fakes' place for the floors.
 The bracket of W1 is held against held-out samples only: it needs samples that are independent of the fakes,
-and those that the generator learned from are not.
+and those that the generator learned from are not. It is of the features, as every number is: with the pixels
+for features, of the samples themselves.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
@@ -25,6 +26,7 @@ from wgan.evaluation.sets import Given, Sets, find_sets, shuffled
 from wgan.metrics import (
     EXTRACTORS,
     METRICS,
+    NEIGHBOURS,
     PIXELS,
     Classifier,
     Comparison,
@@ -51,8 +53,15 @@ SEARCHED = 10 * REFERENCE
 SMALL = 1_024
 """Numbers of a picture up to which its pixels are its features where nobody says."""
 
+Watch = Callable[[str, float], None]
+"""Told what is being done, and how much of it is done, from 0 to 1."""
+
 _QUALITY = ("fd", "kid", "pr", "dc", "modes")
 _BATCH = 1_024
+
+
+def unwatched(doing: str, done: float) -> None:
+    """Nobody is told."""
 
 
 @final
@@ -62,8 +71,8 @@ class Evaluation:
 
     Attributes:
         estimates: By name, those that were measured of 'fd', 'kid', 'precision', 'recall', 'density',
-            'coverage', 'memorisation', 'modes', 'high_quality', 'reverse_kl' and 'kl'.
-        w1: The bracket of W1 between fakes and held-out samples, flattened, if it was measured.
+            'coverage', 'memorisation', 'modes', 'effective_modes', 'high_quality', 'reverse_kl' and 'kl'.
+        w1: The bracket of W1 between the features of fakes and of held-out samples, if it was measured.
         w1_provenance: Of the bracket.
         step: After how many steps of its run the fakes were drawn; None for fakes without a run.
     """
@@ -103,12 +112,14 @@ def evaluate(
     count: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    watch: Watch = unwatched,
 ) -> Evaluation:
     """Measure how good the samples of a run are, or those of any set.
 
     The metrics are held against at most 10,000 samples of the source's training split, evenly spread;
-    memorisation against at most 100,000, and against all held-out ones. W1 is bracketed between at most 4,096
-    held-out samples and as many fakes. What :mod:`wgan.data` loads, it splits: a tenth is held out.
+    memorisation against at most 100,000, and against all held-out ones. W1 is bracketed between the features
+    of at most 4,096 held-out samples and of as many fakes. What :mod:`wgan.data` loads, it splits: a tenth is
+    held out.
 
     Args:
         fake: A run's folder, of which `count` samples are drawn from the averaged generator; a sampler; or
@@ -116,8 +127,9 @@ def evaluate(
             whatever :func:`wgan.data.load` takes.
         against: The real data: a source, or what can be loaded as one. None: what the run learned from.
         metrics: Names in NAMES. None: all that apply. 'memorisation' is among these only for a run held
-            against its own data, 'w1' only with 64 fakes and 64 held-out samples, 'modes' only with a
-            classifier or, of pixels, for a toy with known modes.
+            against its own data, 'w1' only with 64 fakes and 64 held-out samples, 'pr' and 'dc' only with
+            enough samples to have neighbours, 'modes' only with a classifier or, of pixels, for a toy with
+            known modes.
         extractor: What makes features: a name in `wgan.metrics.EXTRACTORS`, the file of a classifier, or the
             thing itself. None: 'pixels' for vectors and pictures of at most 1,024 numbers,
             'efficientnet-lite0' for larger ones.
@@ -127,6 +139,7 @@ def evaluate(
             as many as a set holds.
         seed: Of the fakes of a run and of the auditing critic, in [0, 2^63).
         device: Where samples are drawn and features made; 'auto' is a GPU if there is one.
+        watch: Told how far it is.
 
     Returns:
         The numbers. Nothing is written: see :func:`~wgan.evaluation.store`.
@@ -141,13 +154,12 @@ def evaluate(
         raise InputError(f"Name a metric: {', '.join(NAMES)}.")
     check_seed(seed)
     chosen = None if extractor is None else _find(extractor, weights, device)
+    watch("samples", 0.0)
     sets = find_sets(fake, against, count=count, seed=seed, device=device)
     judge = chosen or _find(_usual(sets), weights, device)
     names = _applying(sets, judge) if asked is None else asked
     _check_fit(names, sets)
-    features = [name for name in names if name != "w1"]
-    found = Evaluation(_estimates(sets, judge, features) if features else {}, step=sets.step)
-    return _bracketed(found, sets, seed) if "w1" in names else found
+    return _measured(sets, judge, names, seed, watch)
 
 
 def _known(name: str) -> str:
@@ -177,8 +189,11 @@ def _usual(sets: Sets) -> str:
 
 
 def _applying(sets: Sets, judge: Judge) -> list[str]:
+    real, fakes = len(sets.source.train), len(sets.fake)
     applies = {
-        "w1": min(len(sets.fake), len(sets.source.held_out)) >= FEWEST,
+        "w1": min(fakes, len(sets.source.held_out)) >= FEWEST,
+        "pr": min(real, fakes) > NEIGHBOURS["pr"],
+        "dc": min(real, fakes) > NEIGHBOURS["dc"],
         "memorisation": sets.trained_on is True,
         "modes": isinstance(judge, Classifier) or (judge is PIXELS and _modes(sets) is not None),
     }
@@ -205,51 +220,76 @@ def _check_fit(names: Sequence[str], sets: Sets) -> None:
         )
 
 
-def _bracketed(found: Evaluation, sets: Sets, seed: int) -> Evaluation:
-    held_out = sets.source.held_out
-    count = min(len(sets.fake), len(held_out), LARGEST_COUPLING)
-    real = held_out.batch(shuffled(len(held_out))[:count]).flatten(1)
-    fake = sets.fake[spread(len(sets.fake), count)].flatten(1)
-    given = Comparison(Features(real), Features(fake), split=sets.split("held out"))
-    return replace(
-        found,
-        w1=audit(real, fake, confidence=CONFIDENCE, seed=seed),
-        w1_provenance=provenance("w1", given),
-    )
-
-
-def _estimates(sets: Sets, judge: Judge, names: Sequence[str]) -> dict[str, Estimate]:
+def _measured(sets: Sets, judge: Judge, names: Sequence[str], seed: int, watch: Watch) -> Evaluation:
     """Each sample goes through the extractor once, whatever is asked for."""
-    source, searching = sets.source, "memorisation" in names
-    extractor = judge.extractor if isinstance(judge, Classifier) else judge
-    known = None if isinstance(judge, Classifier) else _modes(sets)
-    rows = spread(len(source.train), SEARCHED if searching else REFERENCE)
-    whole = Comparison(
-        real=_features(source.train, rows, judge),
-        fake=_of(sets.fake, judge),
-        held_out=_features(source.held_out, shuffled(len(source.held_out)), judge),
-        modes=known,
-        extractor=extractor,
-        split=sets.split("train"),
-    )
+    others = [name for name in names if name != "w1"]
+    source, looked_at = sets.source, SEARCHED if "memorisation" in names else REFERENCE
+    rows = spread(len(source.train), looked_at) if others else torch.arange(0)
+    held_out = shuffled(len(source.held_out))[: None if others else LARGEST_COUPLING]
+    eye = _Eye(judge, len(sets.fake) + len(held_out) + len(rows), watch)
+    fake, beside = eye.see(sets.fake), eye.look_at(source.held_out, held_out)
+    found = Evaluation(step=sets.step)
+    if others:
+        whole = Comparison(
+            real=eye.look_at(source.train, rows),
+            fake=fake,
+            held_out=beside,
+            modes=None if isinstance(judge, Classifier) else _modes(sets),
+            extractor=eye.extractor,
+            split=sets.split("train"),
+        )
+        found = replace(found, estimates=_estimates(whole, others, watch))
+    if "w1" in names:
+        watch("w1", 0.0)
+        given = Comparison(beside, fake, extractor=eye.extractor, split=sets.split("held out"))
+        found = _bracketed(found, given, seed)
+    return found
+
+
+def _bracketed(found: Evaluation, given: Comparison, seed: int) -> Evaluation:
+    count = min(len(given.real), len(given.fake), LARGEST_COUPLING)
+    even = replace(given, real=given.real[:count], fake=_chosen(given.fake, spread(len(given.fake), count)))
+    bracket = audit(even.real.values, even.fake.values, confidence=CONFIDENCE, seed=seed)
+    return replace(found, w1=bracket, w1_provenance=provenance("w1", even))
+
+
+def _estimates(whole: Comparison, names: Sequence[str], watch: Watch) -> dict[str, Estimate]:
     # REFERENCE divides SEARCHED: these are the same samples whether or not copies are looked for.
-    some = replace(whole, real=_chosen(whole.real, spread(len(rows), REFERENCE)))
-    found = measure(some, [name for name in names if name in _QUALITY])
-    copies = measure(whole, ["memorisation"]) if searching else {}
-    return found | copies
+    some = replace(whole, real=_chosen(whole.real, spread(len(whole.real), REFERENCE)))
+    found: dict[str, Estimate] = {}
+    for done, name in enumerate(names):
+        watch(name, done / len(names))
+        found |= measure(some if name in _QUALITY else whole, [name])
+    return found
 
 
-def _features(split: Split, rows: Tensor, judge: Judge) -> Features:
-    """A split's features, so that only a few samples at a time are numbers rather than bytes."""
-    parts = [_of(split.batch(some), judge) for some in torch.split(rows, _BATCH)]
-    labels = [part.labels for part in parts if part.labels is not None]
-    return Features(torch.cat([part.values for part in parts]), torch.cat(labels) if labels else None)
+@final
+class _Eye:
+    """Sees the features of samples, a few samples at a time, and says how far it is."""
 
+    def __init__(self, judge: Judge, total: int, watch: Watch) -> None:
+        self.extractor = judge.extractor if isinstance(judge, Classifier) else judge
+        self._judge, self._total, self._watch = judge, total, watch
+        self._seen = 0
 
-def _of(samples: Tensor, judge: Judge) -> Features:
-    if isinstance(judge, Classifier):
-        return Features(judge.extractor(samples), judge(samples))
-    return Features(judge(samples))
+    def see(self, samples: Tensor) -> Features:
+        """Of samples."""
+        return self._joined(torch.split(samples, _BATCH))
+
+    def look_at(self, split: Split, rows: Tensor) -> Features:
+        """Of a split's rows, so that only a few samples at a time are numbers rather than bytes."""
+        return self._joined(split.batch(some) for some in torch.split(rows, _BATCH))
+
+    def _joined(self, batches: Iterable[Tensor]) -> Features:
+        parts = [self._part(batch) for batch in batches]
+        labels = [part.labels for part in parts if part.labels is not None]
+        return Features(torch.cat([part.values for part in parts]), torch.cat(labels) if labels else None)
+
+    def _part(self, batch: Tensor) -> Features:
+        self._watch("features", self._seen / self._total)
+        self._seen += len(batch)
+        labels = self._judge(batch) if isinstance(self._judge, Classifier) else None
+        return Features(self.extractor(batch), labels)
 
 
 def _chosen(features: Features, rows: Tensor) -> Features:

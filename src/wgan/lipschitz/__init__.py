@@ -5,9 +5,19 @@ from wgan.lipschitz.clipping import WeightClipping
 from wgan.lipschitz.constraint import Chain, Constraint
 from wgan.lipschitz.extremal import Extremal
 from wgan.lipschitz.orthogonal import GroupSort, Orthogonal, orthonormalise
-from wgan.lipschitz.penalties import DRAGAN, R1, R2, GradientPenalty, LipschitzPenalty, MaxGradientPenalty
+from wgan.lipschitz.penalties import (
+    DRAGAN,
+    R1,
+    R1R2,
+    R2,
+    GradientPenalty,
+    LipschitzPenalty,
+    MaxGradientPenalty,
+)
 from wgan.lipschitz.scores import mixes_samples, score, score_pair
+from wgan.lipschitz.shard import Shard, own_rows
 from wgan.lipschitz.spectral import SpectralNormalisation
+from wgan.lipschitz.steepest import Steepest
 
 CONSTRAINTS: dict[str, type[Constraint]] = {
     constraint.__name__: constraint
@@ -19,6 +29,7 @@ CONSTRAINTS: dict[str, type[Constraint]] = {
         DRAGAN,
         R1,
         R2,
+        R1R2,
         SpectralNormalisation,
         Orthogonal,
         Chain,
@@ -29,6 +40,7 @@ __all__ = [
     "CONSTRAINTS",
     "DRAGAN",
     "R1",
+    "R1R2",
     "R2",
     "Certificate",
     "Chain",
@@ -40,11 +52,14 @@ __all__ = [
     "LipschitzPenalty",
     "MaxGradientPenalty",
     "Orthogonal",
+    "Shard",
     "SpectralNormalisation",
+    "Steepest",
     "WeightClipping",
     "certify",
     "mixes_samples",
     "orthonormalise",
+    "own_rows",
     "score",
     "score_pair",
 ]

@@ -132,11 +132,13 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 
 @final
 class _Tracer(fx.Tracer):
-    """Stops at layers that have a rule, and at torch's own; goes through the forward pass of all others."""
+    """Stops at layers with a rule, at torch's own, at what mixes samples; goes through all others' passes."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         kind = parametrize.type_before_parametrizations(m)
-        return kind in RULES or (kind.__module__.startswith("torch.") and not isinstance(m, nn.Sequential))
+        if kind in RULES or getattr(m, "mixes_samples", False) is True:
+            return True
+        return kind.__module__.startswith("torch.") and not isinstance(m, nn.Sequential)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)

@@ -31,6 +31,11 @@ class Constraint(ABC):  # noqa: B024 - no hook is abstract: doing nothing is the
         """Whether critics can be certified at every step, by construction: such runs log a bracket of W1."""
         return False
 
+    @property
+    def of_whole_batches(self) -> bool:
+        """Whether the penalty is no mean over samples, so that processes cannot share a batch."""
+        return False
+
     def wrap(self, critic: nn.Module) -> nn.Module:
         """Re-parametrise the critic, in place or anew, once before training; return the one to train.
 
@@ -82,6 +87,11 @@ class Chain(Constraint):
     def certified(self) -> bool:
         """Whether one of them is."""
         return any(constraint.certified for constraint in self.of)
+
+    @property
+    def of_whole_batches(self) -> bool:
+        """Whether one of them is."""
+        return any(constraint.of_whole_batches for constraint in self.of)
 
     def wrap(self, critic: nn.Module) -> nn.Module:
         """Wrap by each in turn."""

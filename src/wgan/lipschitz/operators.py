@@ -141,23 +141,35 @@ def symbol_norm(convolution: Convolution, torus: tuple[int, ...] | None) -> floa
 
         S <= max over the grid of ||A|| / prod_j cos(pi D_j / (2 M_j)).
 
+    Likewise for the polynomial A*A - c I, or AA* - c I for the smaller matrices, of degree D in both
+    directions: with c in the middle of the eigenvalues that A*A has on the grid, of which the least is l and
+    the largest L,
+
+        S^2 <= (L + l) / 2 + (L - l) / 2 / prod_j cos(pi D_j / M_j),
+
+    which is sharp where L = l, as for orthogonal convolutions. The smaller of both is taken.
+
     Args:
         convolution: Its weights, strides, dilations and groups; the padding plays no part.
         torus: Frequencies by dimension, M >= 1, or None for the bound on every torus.
     """
-    grid, slack = _grid(convolution), 1.0
+    grid, once, twice = _grid(convolution), 1.0, 1.0
     if torus is not None and not _is_finer(torus, convolution):
         grid = torus
     else:
         for degree, points in zip(_degrees(convolution), grid, strict=True):
-            slack /= math.cos(math.pi * degree / (2 * points))
+            once /= math.cos(math.pi * degree / (2 * points))
+            twice /= math.cos(math.pi * degree / points)
     weight = torch.unflatten(convolution.weight, 0, (convolution.groups, -1)).flatten(3)
     taps, phases = _taps(convolution)
     together = max(1, _CHUNK // (weight[..., 0].numel() * phases.shape[1]))
     parts: tuple[Tensor, ...] = torch.split(_frequencies(grid), together)
-    largest = max(_block_norm(weight, taps, phases, part) for part in parts)
     rounding = 4 * len(taps) * EPSILON * float(weight.norm())
-    return slack * (largest + rounding)
+    squares = [_block_squares(weight, taps, phases, part) for part in parts]
+    largest = math.sqrt(max(square for _, square in squares)) + rounding
+    least = max(0.0, math.sqrt(min(square for square, _ in squares)) - rounding)
+    centre, reach = (largest**2 + least**2) / 2, (largest**2 - least**2) / 2
+    return min(once * largest, math.sqrt(centre + twice * reach) * (1 + 4 * EPSILON))
 
 
 def correlation_norm(convolution: Convolution) -> float:
@@ -316,8 +328,11 @@ def _taps(convolution: Convolution) -> tuple[Tensor, Tensor]:
     return (positions // stride).double(), F.one_hot(phase, math.prod(convolution.stride)).double()
 
 
-def _block_norm(weight: Tensor, taps: Tensor, phases: Tensor, frequencies: Tensor) -> float:
-    """The largest ||A(w)|| over these frequencies, for a weight (groups, out, in, T)."""
+def _block_squares(weight: Tensor, taps: Tensor, phases: Tensor, frequencies: Tensor) -> tuple[float, float]:
+    """The least and the largest eigenvalue of A*A or AA* over these frequencies, from below and from above.
+
+    For a weight (groups, out, in, T); of the smaller of both matrices.
+    """
     waves = torch.polar(torch.ones(()).double(), frequencies @ taps.T)
     blocks = torch.einsum("ft,ts,goit->fgois", waves, phases.to(waves.dtype), weight.to(waves.dtype)).flatten(
         3
@@ -325,6 +340,8 @@ def _block_norm(weight: Tensor, taps: Tensor, phases: Tensor, frequencies: Tenso
     if blocks.shape[-2] > blocks.shape[-1]:
         blocks = blocks.mH
     rank, inner = blocks.shape[-2:]
+    squares = torch.linalg.eigvalsh(blocks @ blocks.mH)
+    least, largest = squares[..., 0].min().item(), squares[..., -1].max().item()
     # The Gram matrix is wrong by inner eps ||A||_F^2 <= inner rank eps ||A||^2, its eigenvalues by rank eps.
-    squares = torch.linalg.eigvalsh(blocks @ blocks.mH)[..., -1].max().item()
-    return math.sqrt(max(squares, 0.0) * (1 + 2 * rank * (inner + 10) * EPSILON))
+    error = 2 * rank * (inner + 10) * EPSILON * max(largest, 0.0)
+    return max(least - error, 0.0), max(largest, 0.0) + error

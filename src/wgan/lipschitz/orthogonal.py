@@ -1,4 +1,4 @@
-r"""1-Lipschitz networks by construction: orthonormal dense layers, rescaled convolutions, sorting.
+r"""1-Lipschitz networks by construction: orthonormal dense layers, orthogonal convolutions, sorting.
 
 A dense layer with orthonormal rows or columns neither grows nor - in the larger of its two spaces - shrinks
 a gradient, and sorting permutes it: such a network can have slope one almost everywhere, as the optimal
@@ -9,8 +9,9 @@ Approximation", section 3).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ from torch.nn.utils import parametrize
 
 from wgan.errors import InputError
 from wgan.lipschitz.constraint import Constraint
-from wgan.lipschitz.operators import Convolution, correlations, polyphase
+from wgan.lipschitz.kernels import Blocks
 from wgan.lipschitz.spectral import LINEAR_MAPS
 
-Sort = Literal["full", "pairs", "none"]
+Sort = Literal["full", "pairs", "absolute", "none"]
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU),
@@ -76,6 +77,28 @@ class GroupSort(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for printing."""
         return f"group={self.group}, dim={self.dim}"
+
+
+@final
+class Absolute(nn.Module):
+    """The absolute value of each feature: as steep as the identity, at a tenth of the price of a sort.
+
+    Sorting two features is an absolute value of their difference between two rotations, so that orthonormal
+    layers around it express what they express around MaxMin (Anil, Lucas, Grosse 2019, appendix A).
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features of any shape to features of the same shape."""
+        return features.abs()
+
+
+SORTS: dict[Sort, Callable[[], nn.Module] | None] = {
+    "full": GroupSort,
+    "pairs": lambda: GroupSort(2),
+    "absolute": Absolute,
+    "none": None,
+}
+"""What each sort puts in the place of an elementwise activation."""
 
 
 def _sorted(features: Tensor, dim: int) -> Tensor:
@@ -134,58 +157,28 @@ def orthonormalise(weight: Tensor, iterations: int) -> Tensor:
     return matrix if wide else matrix.mT
 
 
-def rescale(convolution: Convolution) -> Tensor:
-    r"""The weight of a convolution, divided so that the operator's norm is at most 1.
-
-    Almost orthogonal layers: with d_i = (sum_j |P'P|_ij)^(-1/2) the norm of P diag(d) is at most 1 (Prach,
-    Lampert 2022, "Almost-Orthogonal Layers for Efficient General-Purpose Lipschitz Networks", theorem 1),
-    and P diag(d) = P if P is orthogonal. For a convolution the sums run over the kernel's correlations with
-    itself and d has one value a channel; here it is applied to the strided convolution as one of the phases
-    of its input, and to its adjoint where there are fewer outputs than inputs, since only the smaller side
-    can be orthogonal.
-
-    Returns:
-        The new weight, in the shape of the given one; differentiable, with finite derivatives. Its operator
-        norm is at most 1 with zero padding of any size, and with circular padding.
-    """
-    size = convolution.weight.detach().abs().max().clamp_min(_FLOOR)
-    weight = convolution.weight / size
-    kernel = polyphase(convolution, weight)
-    outputs, inputs = kernel.shape[1:3]
-    sums = correlations(kernel if outputs >= inputs else kernel.transpose(1, 2)).sum(-1)
-    factors = sums.clamp_min(_FLOOR).rsqrt()
-    grouped = torch.unflatten(weight, 0, (convolution.groups, -1))
-    if outputs < inputs:
-        factors = factors.reshape(*factors.shape, *(1,) * (grouped.dim() - 2))
-        return (grouped * factors).flatten(0, 1)
-    factors = factors.reshape(convolution.groups, 1, -1, *convolution.stride)
-    for dim, (stride, dilation) in enumerate(zip(convolution.stride, convolution.dilation, strict=True)):
-        taps = torch.arange(weight.shape[2 + dim], device=weight.device)
-        factors = factors.index_select(3 + dim, taps * dilation % stride)
-    return (grouped * factors).flatten(0, 1)
-
-
 @final
 @dataclass(frozen=True)
 class Orthogonal(Constraint):
     """A critic that is 1-Lipschitz by construction: ``certify`` proves it, at every step of its training.
 
-    Dense layers are orthonormal (:func:`orthonormalise`), convolutions almost (:func:`rescale`), activations
-    become sorts. The network must be a chain: residual sums and concatenations of 1-Lipschitz branches are
-    not 1-Lipschitz, and overlapping maxima are not either; certify the critic to be sure.
+    Dense layers are orthonormal (:func:`orthonormalise`), convolutions orthogonal
+    (:mod:`~wgan.lipschitz.kernels`), activations become sorts. The network must be a chain: residual sums and
+    concatenations of 1-Lipschitz branches are not 1-Lipschitz, and overlapping maxima are not either; certify
+    the critic to be sure.
 
-    ``wrap`` starts from the orthonormal matrix nearest to each weight, convolutions from one that touches
-    each input once, so that they are orthogonal at first. ``project`` brings the weights behind dense layers
-    back to orthonormal ones after each step, which changes no score, keeps every singular value at one
-    through training, and makes one iteration a pass enough; without it the critic stays 1-Lipschitz, but
-    flatter where the iteration has not converged.
+    ``wrap`` starts from the orthonormal matrices nearest to each weight, or to each block of a kernel.
+    ``project`` brings what is behind the weights back to orthonormal matrices after each step, which changes
+    no score, keeps every singular value at one through training, and makes one iteration a pass enough;
+    without it the critic stays 1-Lipschitz, but flatter where the iteration has not converged.
 
-    Source: Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation"; Prach, Lampert 2022.
+    Source: Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation"; Li et al. 2019,
+    "Preventing Gradient Attenuation in Lipschitz Constrained Convolutional Networks".
 
     Attributes:
         iterations: Steps of Bjorck's iteration a pass, >= 1.
         sort: What replaces elementwise activations: ``full`` sorts all features, ``pairs`` neighbours
-            (MaxMin), ``none`` leaves them.
+            (MaxMin), ``absolute`` takes absolute values, ``none`` leaves them.
     """
 
     iterations: int = 2
@@ -194,8 +187,8 @@ class Orthogonal(Constraint):
     def __post_init__(self) -> None:
         if not isinstance(self.iterations, int) or self.iterations < 1:
             raise InputError(f"Orthogonal needs a whole number of iterations >= 1, not {self.iterations!r}.")
-        if self.sort not in ("full", "pairs", "none"):
-            raise InputError(f"Orthogonal sorts full, pairs or none, not {self.sort!r}.")
+        if self.sort not in SORTS:
+            raise InputError(f"Orthogonal sorts {', '.join(SORTS)}, not {self.sort!r}.")
 
     @property
     def certified(self) -> bool:
@@ -215,18 +208,18 @@ class Orthogonal(Constraint):
         for layer in layers.values():
             if _ours(layer) is None:
                 _parametrise(layer, self.iterations)
-        if self.sort != "none":
-            _replace_activations(critic, None if self.sort == "full" else 2)
+        if substitute := SORTS[self.sort]:
+            _replace_activations(critic, substitute)
         return critic
 
     @torch.no_grad()
     def project(self, critic: nn.Module) -> None:
-        """Bring the weights behind dense layers back to orthonormal ones; the scores stay."""
+        """Bring what is behind the weights back to orthonormal matrices; the scores stay."""
         for layer in critic.modules():
-            if isinstance(_ours(layer), _Orthonormal):
-                original: Tensor = layer.parametrizations["weight"].original  # type: ignore[index,union-attr]
-                with torch.autocast(original.device.type, enabled=False):
-                    original.copy_(orthonormalise(original, _RETRACTIONS))
+            if _ours(layer) is not None:
+                for original in layer.parametrizations["weight"].parameters():  # type: ignore[index,union-attr]
+                    with torch.autocast(original.device.type, enabled=False):
+                        original.copy_(orthonormalise(original, _RETRACTIONS))
 
 
 @final
@@ -244,20 +237,27 @@ class _Orthonormal(nn.Module):
 
 
 @final
-class _Rescaled(nn.Module):
-    """The weight of a convolution, transposed or not."""
+class _OrthogonalKernel(nn.Module):
+    """The kernel of a convolution, transposed or not: its matrix, and half of its features for each move."""
 
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401 - any of six classes
+    def __init__(self, blocks: Blocks, iterations: int) -> None:
         super().__init__()
-        self.stride = tuple(layer.stride)
-        self.dilation = tuple(layer.dilation)
-        self.groups = layer.groups
+        self.blocks = blocks
+        self.iterations = iterations
 
-    def forward(self, original: Tensor) -> Tensor:
-        padding = ((0, 0),) * len(self.stride)
-        with torch.autocast(original.device.type, enabled=False):
-            described = Convolution(original, self.stride, padding, self.dilation, self.groups)
-            return (1 - _MARGIN) * rescale(described)
+    def forward(self, matrix: Tensor, halves: Tensor | None = None) -> Tensor:
+        with torch.autocast(matrix.device.type, enabled=False):
+            near = orthonormalise(matrix, self.iterations)
+            half = None if halves is None else orthonormalise(halves, self.iterations)
+            return (1 - 2 * _MARGIN) * self.blocks.kernel_of(near, half)  # products round, too
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """A matrix and halves to start from: the nearest ones to the blocks of any kernel."""
+        first, *others = map(_nearest, self.blocks.blocks_of(weight))
+        moves = sum(count - 1 for count in self.blocks.count)
+        small = self.blocks.small
+        halves = [_nearest(block[:, :small, : small // 2]) for block in others[:moves]]
+        return (first, torch.stack(halves)) if halves else (first,)
 
 
 def orthonormal_weight(layer: nn.Module, iterations: int = 2) -> None:
@@ -270,7 +270,7 @@ def _ours(layer: nn.Module) -> nn.Module | None:
     if not parametrize.is_parametrized(layer, "weight"):
         return None
     steps = layer.parametrizations["weight"]  # type: ignore[index]
-    return next((step for step in steps if isinstance(step, _Orthonormal | _Rescaled)), None)
+    return next((step for step in steps if isinstance(step, _Orthonormal | _OrthogonalKernel)), None)
 
 
 @torch.no_grad()
@@ -279,9 +279,7 @@ def _parametrise(layer: nn.Module, iterations: int) -> None:
         layer.weight.copy_(_nearest(layer.weight))
         orthonormal_weight(layer, iterations)
     else:
-        assert isinstance(layer.weight, Tensor)
-        layer.weight.copy_(_touching_once(layer))
-        parametrize.register_parametrization(layer, "weight", _Rescaled(layer))
+        parametrize.register_parametrization(layer, "weight", _OrthogonalKernel(Blocks.of(layer), iterations))
 
 
 def _nearest(matrix: Tensor) -> Tensor:
@@ -291,26 +289,17 @@ def _nearest(matrix: Tensor) -> Tensor:
     return nearest
 
 
-def _touching_once(layer: Any) -> Tensor:  # noqa: ANN401 - any of six classes
-    """Weights with no more taps than the stride: no input is read twice, so that P is orthogonal."""
-    weight: Tensor = layer.weight
-    kernel = weight.shape[2:]
-    dilated = any(d > 1 for d in layer.dilation)
-    taken = [1 if dilated else min(k, s) for k, s in zip(kernel, layer.stride, strict=True)]
-    middle = [slice((k - t) // 2, (k - t) // 2 + t) for k, t in zip(kernel, taken, strict=True)]
-    result = torch.zeros_like(weight)
-    where: tuple[Any, ...] = (..., *middle)
-    blocks = torch.unflatten(weight[where].flatten(1), 0, (layer.groups, -1))
-    result[where] = _nearest(blocks).reshape(result[where].shape)
-    return result
-
-
 def _refuse_others(critic: nn.Module) -> None:
     for path, module in critic.named_modules():
         name = f"{type(module).__name__} at `{path or 'the root'}`"
         if isinstance(module, LINEAR_MAPS) and parametrize.is_parametrized(module) and _ours(module) is None:
             raise InputError(
                 f"Orthogonal cannot take {name}: it is re-parametrised already. Use one of the two alone."
+            )
+        if getattr(module, "padding_mode", "zeros") not in ("zeros", "circular"):
+            raise InputError(
+                f"Orthogonal cannot take {name}: padding_mode={module.padding_mode!r} reads inputs at "
+                "the edge more than once, so that no kernel keeps lengths; pad with zeros."
             )
         own = any(True for _ in module.parameters(recurse=False))
         taken = isinstance(module, (*LINEAR_MAPS, *ACTIVATIONS, parametrize.ParametrizationList))
@@ -321,9 +310,9 @@ def _refuse_others(critic: nn.Module) -> None:
             )
 
 
-def _replace_activations(module: nn.Module, group: int | None) -> None:
+def _replace_activations(module: nn.Module, substitute: Callable[[], nn.Module]) -> None:
     for name, child in module.named_children():
         if type(child) in ACTIVATIONS:
-            setattr(module, name, GroupSort(group))
+            setattr(module, name, substitute())
         else:
-            _replace_activations(child, group)
+            _replace_activations(child, substitute)

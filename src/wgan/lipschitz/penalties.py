@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from wgan.errors import InputError
 from wgan.lipschitz.constraint import Constraint, refuse_negative, refuse_unless_positive
 from wgan.lipschitz.scores import mixing_module, score
+from wgan.lipschitz.shard import own_rows
 
 
 class InputGradientPenalty(Constraint):
@@ -22,7 +23,7 @@ class InputGradientPenalty(Constraint):
 
     @abstractmethod
     def points(self, real: Tensor, fake: Tensor, rng: torch.Generator | None) -> Tensor:
-        r"""Where the gradient is taken: samples (N, \*shape), drawn with ``rng``."""
+        r"""Where the gradient is taken: samples (k N, \*shape), k batches of N, drawn with ``rng``."""
 
     @abstractmethod
     def charge(self, gradients: Tensor) -> Tensor:
@@ -49,7 +50,10 @@ class InputGradientPenalty(Constraint):
     ) -> Tensor:
         """Charge the critic's input gradients at the points. See :meth:`Constraint.penalty`."""
         refuse_mixing(critic, self)
-        return self.charge(input_gradients(critic, self.points(real, fake, rng), labels))
+        points = self.points(real, fake, rng)
+        if labels is not None and len(points) > len(labels):
+            labels = torch.cat([labels] * (len(points) // len(labels)))
+        return self.charge(input_gradients(critic, points, labels))
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,11 @@ class MaxGradientPenalty(InputGradientPenalty):
     def __post_init__(self) -> None:
         refuse_unless_positive(self, "weight")
 
+    @property
+    def of_whole_batches(self) -> bool:
+        """The maximum is."""
+        return True
+
     def points(self, real: Tensor, fake: Tensor, rng: torch.Generator | None) -> Tensor:
         """Between real and fake."""
         return interpolate(real, fake, rng)
@@ -155,6 +164,11 @@ class DRAGAN(InputGradientPenalty):
         refuse_unless_positive(self, "weight")
         refuse_negative(self, "target")
         refuse_unless_positive(self, "noise")
+
+    @property
+    def of_whole_batches(self) -> bool:
+        """The standard deviation is."""
+        return True
 
     def points(self, real: Tensor, fake: Tensor, rng: torch.Generator | None) -> Tensor:
         """Around real."""
@@ -214,6 +228,36 @@ class R2(InputGradientPenalty):
         return self.gamma / 2 * gradients.square().sum(1).mean()
 
 
+@dataclass(frozen=True)
+class R1R2(InputGradientPenalty):
+    """R1 and R2 at once, in one pass: gamma/2 (E ||grad f(x)||_2^2 + E ||grad f(G(z))||_2^2).
+
+    Source: Huang, Gokaslan, Kuleshov, Tompkin 2024, "The GAN is dead; long live the GAN!", section 2.3; each
+    of them Mescheder, Geiger, Nowozin 2018, eqs. 9 and 10.
+
+    Attributes:
+        gamma: > 0.
+    """
+
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        refuse_unless_positive(self, "gamma")
+
+    def points(self, real: Tensor, fake: Tensor, rng: torch.Generator | None) -> Tensor:
+        """At real and at fake, as many of both."""
+        if real.shape != fake.shape:
+            raise InputError(
+                f"R1R2 weighs real and fake alike, and {tuple(real.shape)} and {tuple(fake.shape)} differ; "
+                "pass as many fakes as reals, of the same shape."
+            )
+        return torch.cat([real, fake])
+
+    def charge(self, gradients: Tensor) -> Tensor:
+        """Return gamma/2 times the sum of both means of slope^2."""
+        return self.gamma * gradients.square().sum(1).mean()
+
+
 def interpolate(real: Tensor, fake: Tensor, rng: torch.Generator | None = None) -> Tensor:
     """Points between real and fake: e x + (1 - e) G(z), one e ~ U(0, 1) a sample.
 
@@ -225,8 +269,12 @@ def interpolate(real: Tensor, fake: Tensor, rng: torch.Generator | None = None) 
             f"Real samples of shape {tuple(real.shape)} and fake ones of {tuple(fake.shape)} have no points "
             "between them; pass as many fakes as reals, of the same shape."
         )
-    one_each = (len(real),) + (1,) * (real.dim() - 1)
-    epsilon = torch.rand(one_each, generator=rng, device=real.device, dtype=real.dtype)
+    one_each = (1,) * (real.dim() - 1)
+    epsilon = own_rows(
+        lambda count: torch.rand((count, *one_each), generator=rng, device=real.device, dtype=real.dtype),
+        len(real),
+        rng,
+    )
     return epsilon * real + (1 - epsilon) * fake
 
 

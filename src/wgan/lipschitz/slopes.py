@@ -22,7 +22,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 
 from wgan.lipschitz.extremal import Extremal, Members
 from wgan.lipschitz.operators import Convolution, Pair, convolution_norm, matrix_norm
-from wgan.lipschitz.orthogonal import GroupSort
+from wgan.lipschitz.orthogonal import Absolute, GroupSort
 
 Slope = tuple[float, str]
 
@@ -323,7 +323,7 @@ _ATTENTION = refuse(
 def extremal(layer: Extremal, sizes: Sizes) -> Slope:
     """The steepest member: the soft maximum's gradient is a convex combination of theirs.
 
-    A member is a chain of dense layers and absolute values; of each layer the largest norm among members
+    A member is a chain of dense layers and sorts; of each layer the largest norm among members
     counts.
     """
     norms = [matrix_norm(weight_of(part)) for part in layer.layers if isinstance(part, Members)]
@@ -382,6 +382,7 @@ RULES: dict[type[nn.Module], Rule] = {
             nn.Softshrink,
             nn.LogSigmoid,
             GroupSort,
+            Absolute,
         ),
         constant(1.0),
     ),

@@ -17,12 +17,19 @@ from wgan.metrics.extractors import (
 )
 from wgan.metrics.frechet import frechet_distance
 from wgan.metrics.kernel import kernel_distance
-from wgan.metrics.modes import Modes, high_quality, label_divergence, reached
-from wgan.metrics.neighbours import density_coverage, memorisation, precision_recall
+from wgan.metrics.modes import Modes, effective, high_quality, label_divergence, reached
+from wgan.metrics.neighbours import (
+    NEIGHBOURS,
+    density_coverage,
+    memorisation,
+    memorisation_floor,
+    precision_recall,
+)
 
 __all__ = [
     "EXTRACTORS",
     "METRICS",
+    "NEIGHBOURS",
     "PIXELS",
     "Classifier",
     "Comparison",
@@ -34,6 +41,7 @@ __all__ = [
     "Provenance",
     "Value",
     "density_coverage",
+    "effective",
     "frechet_distance",
     "from_callable",
     "high_quality",
@@ -42,6 +50,7 @@ __all__ = [
     "load_extractor",
     "measure",
     "memorisation",
+    "memorisation_floor",
     "precision_recall",
     "provenance",
     "reached",

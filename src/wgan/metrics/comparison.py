@@ -16,8 +16,13 @@ from wgan.metrics.estimates import Estimate, Provenance, Value
 from wgan.metrics.extractors.extractor import PIXELS, Extractor
 from wgan.metrics.frechet import frechet_distance
 from wgan.metrics.kernel import kernel_distance
-from wgan.metrics.modes import Modes, high_quality, label_divergence, reached
-from wgan.metrics.neighbours import density_coverage, memorisation, precision_recall
+from wgan.metrics.modes import Modes, effective, high_quality, label_divergence, reached
+from wgan.metrics.neighbours import (
+    density_coverage,
+    memorisation,
+    memorisation_floor,
+    precision_recall,
+)
 
 
 @final
@@ -53,7 +58,7 @@ class Comparison:
         real: What the generator was to learn. Memorisation looks for copies of these, and of no others.
         fake: What it made.
         held_out: More real samples, with none of `real` among them. The first len(fake) of them take the
-            fakes' place to give the floor; memorisation compares the fakes with all of them.
+            fakes' place to give the floor; memorisation, whose floor is known, compares the fakes with all.
         modes: The known modes of a toy, which then stand for its labels.
         extractor: What made the features.
         split: What `real` is, for the provenance.
@@ -106,11 +111,12 @@ def _memorisation(given: Comparison) -> dict[str, Value]:
 def _modes(given: Comparison) -> dict[str, Value]:
     if given.modes is None:
         real, fake = _labels("real", given.real), _labels("fake", given.fake)
-        return {"modes": reached(fake), **_divergences(real, fake)}
+        return {"modes": reached(fake), "effective_modes": effective(fake), **_divergences(real, fake)}
     real, _ = given.modes.nearest(given.real.values)
     fake, good = given.modes.nearest(given.fake.values)
     quality = high_quality(given.fake.values, given.modes)
-    return {"modes": reached(fake[good]), "high_quality": quality, **_divergences(real, fake)}
+    counts = {"modes": reached(fake[good]), "effective_modes": effective(fake[good])}
+    return {**counts, "high_quality": quality, **_divergences(real, fake)}
 
 
 def _divergences(real: Tensor, fake: Tensor) -> dict[str, Value]:
@@ -134,7 +140,7 @@ METRICS: dict[str, Metric] = {
     "memorisation": _memorisation,
     "modes": _modes,
 }
-"""Every metric by name; each gives one or two numbers (modes up to four) by their names."""
+"""Every metric by name; each gives one or two numbers (modes up to five) by their names."""
 
 
 def measure(
@@ -148,7 +154,7 @@ def measure(
 
     Returns:
         By the number's name: 'fd', 'kid', 'precision', 'recall', 'density', 'coverage', 'memorisation',
-        'modes', 'high_quality', 'reverse_kl', 'kl'.
+        'modes', 'effective_modes', 'high_quality', 'reverse_kl', 'kl'.
 
     Raises:
         InputError: There is no metric of that name, or the samples are unfit for it: see each function.
@@ -169,6 +175,8 @@ def _find(name: str) -> Metric:
 
 
 def _floors(function: Metric, comparison: Comparison) -> dict[str, Value]:
+    if function is _memorisation and comparison.held_out is not None:
+        return {"memorisation": memorisation_floor(len(comparison.fake), len(comparison.held_out))}
     floor = comparison.real_against_real()
     if floor is None:
         return {}

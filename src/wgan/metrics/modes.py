@@ -75,6 +75,26 @@ def reached(labels: Tensor) -> Value:
     return Value(float((counts > 0).sum()), spread)
 
 
+def effective(labels: Tensor) -> Value:
+    """How many modes or labels there would be if all were as frequent: exp of the entropy of their law.
+
+    Without a threshold: a label that only the mistakes of a classifier reach counts for little, one that is
+    rare for less than one that is not. The standard error is the delta method's.
+
+    Source: Hill 1973, "Diversity and Evenness: A Unifying Notation and Its Consequences", the number of order
+    1.
+
+    Args:
+        labels: int64 (N,) in [0, k); no label is no mode.
+    """
+    if not len(labels):
+        return Value(0.0, 0.0)
+    law = torch.bincount(labels).double() / len(labels)
+    logs = torch.where(law > 0, law, 1.0).log()
+    number = (-(law @ logs)).exp().item()
+    return Value(number, number * (_variance(logs, law) / len(labels)).sqrt().item())
+
+
 def label_divergence(labels: Tensor, reference: Tensor) -> Value:
     """KL(p || q) = sum_k p_k log(p_k / q_k), in nats, of two label laws as counted.
 

@@ -3,6 +3,8 @@
 Distances are Euclidean and made a block at a time, so that 10,000 against 10,000 needs about 150 MiB.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -12,18 +14,23 @@ from wgan.errors import InputError
 from wgan.metrics.checked import Samples, matrices, row_blocks
 from wgan.metrics.estimates import Value
 
+NEIGHBOURS = {"pr": 3, "dc": 5}
+"""Which neighbour a ball reaches to, by the metric: what both papers take."""
+
 BLOCKS = 10
 """Disjoint parts whose spread gives the standard error of a metric of neighbours."""
 
 SMALLEST_BLOCK = 20
-"""Samples in such a part under which its neighbours tell nothing; there is no standard error then."""
+"""Samples under which neighbours tell nothing: fewer in a part give no standard error, in a set a warning."""
 
 _ROUND_OFF = 1e-13
 # Round-off decides nothing on the rim of a ball: it belongs to a closed one and not to an open one.
 _CLOSED, _OPEN = 1 + 1e-9, 1 - 1e-9
 
 
-def precision_recall(real: Samples, fake: Samples, *, neighbours: int = 3) -> tuple[Value, Value]:
+def precision_recall(
+    real: Samples, fake: Samples, *, neighbours: int = NEIGHBOURS["pr"]
+) -> tuple[Value, Value]:
     """Precision: the share of fakes within the real manifold; recall: the share of reals within the fake one.
 
     A set's manifold is the union of closed balls, one about each sample, that reach its k-th neighbour.
@@ -41,7 +48,9 @@ def precision_recall(real: Samples, fake: Samples, *, neighbours: int = 3) -> tu
     """
 
     def shares(x: Tensor, y: Tensor) -> Tensor:
-        reach_x, reach_y = (_CLOSED * _reach(points, neighbours) for points in (x, y))
+        reach_x, reach_y = (
+            _CLOSED * _reach(name, points, neighbours) for name, points in (("real", x), ("fake", y))
+        )
         precise, recalled = 0.0, torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for rows, distance in _blocks(y, x):
             precise += (distance <= reach_x).any(1).sum().item()
@@ -51,7 +60,9 @@ def precision_recall(real: Samples, fake: Samples, *, neighbours: int = 3) -> tu
     return _with_errors(shares, *matrices(real=real, fake=fake))
 
 
-def density_coverage(real: Samples, fake: Samples, *, neighbours: int = 5) -> tuple[Value, Value]:
+def density_coverage(
+    real: Samples, fake: Samples, *, neighbours: int = NEIGHBOURS["dc"]
+) -> tuple[Value, Value]:
     """Density: how many real balls hold a fake, over k; coverage: the share of real balls that hold any fake.
 
     A ball about each real reaches to, and excludes, its k-th neighbour. For equal laws the mean of the
@@ -70,7 +81,7 @@ def density_coverage(real: Samples, fake: Samples, *, neighbours: int = 5) -> tu
     """
 
     def shares(x: Tensor, y: Tensor) -> Tensor:
-        reach = _OPEN * _reach(x, neighbours)
+        reach = _OPEN * _reach("real", x, neighbours)
         hits, covered = 0.0, torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for _, distance in _blocks(y, x):
             inside = distance < reach
@@ -90,8 +101,8 @@ def memorisation(training: Samples, fake: Samples, held_out: Samples) -> Value:
     F and G are the laws of the distance to the nearest training sample, of fakes and of held-out samples. If
     a share a of the fakes are copies, the value is about a or more, wherever the others lie: this is why it
     is the largest difference (the one-sided statistic of Kolmogorov and Smirnov) and not the mean rank of
-    Meehan et al., in which far samples hide copies. Fresh samples have 0 for infinite sets, and on average
-    0.63 sqrt(1/M + 1/H) for finite ones; a generator that is merely too smooth also counts as near. The
+    Meehan et al., in which far samples hide copies. Fresh samples have 0 for infinite sets, and for finite
+    ones what :func:`memorisation_floor` says; a generator that is merely too smooth also counts as near. The
     standard error takes the best t as given.
 
     Source: Meehan, Chaudhuri and Dasgupta 2020, "A Non-Parametric Test to Detect Data-Copying in Generative
@@ -114,6 +125,23 @@ def memorisation(training: Samples, fake: Samples, held_out: Samples) -> Value:
     return Value(max(0.0, (f - g)[best].item()), error[best].item())
 
 
+def memorisation_floor(fakes: int, held_out: int) -> Value:
+    r"""What memorisation is on average for fresh samples, and how far it scatters.
+
+    Both laws being one, whatever it is, their largest difference is for large counts distributed as
+    s = sqrt(1/M + 1/H) times the maximum of a Brownian bridge, P(maximum > x) = exp(-2 x^2), with the mean
+    sqrt(pi / 8) and the variance 1/2 - pi/8.
+
+    Source: Smirnov 1939; Billingsley 1968, "Convergence of Probability Measures", equation 11.40.
+
+    Args:
+        fakes: M, >= 1.
+        held_out: H, >= 1.
+    """
+    scale = math.sqrt(1 / fakes + 1 / held_out)
+    return Value(math.sqrt(math.pi / 8) * scale, math.sqrt(1 / 2 - math.pi / 8) * scale)
+
+
 def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Rows of x and their squared distances to all of y, a block at a time."""
     # About the mean, lest the squares of a far-off cloud swallow its small distances.
@@ -127,10 +155,15 @@ def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield rows, squared.masked_fill_(squared < _ROUND_OFF * size, 0.0)
 
 
-def _reach(x: Tensor, neighbours: int) -> Tensor:
+def _reach(name: str, x: Tensor, neighbours: int) -> Tensor:
     """The squared distance of each sample to its k-th neighbour in the same set."""
-    if not 1 <= neighbours < len(x):
-        raise InputError(f"{len(x)} samples have no neighbour number {neighbours}; give more samples.")
+    if neighbours < 1:
+        raise InputError(f"A ball reaches to a neighbour from number 1 on, not to number {neighbours!r}.")
+    if neighbours >= len(x):
+        raise InputError(
+            f"Each of {len(x)} {name} samples has {len(x) - 1} others and no neighbour number {neighbours}; "
+            f"give at least {neighbours + 1}."
+        )
     found = []
     for rows, distance in _blocks(x, x):
         distance[:, rows].fill_diagonal_(float("inf"))
@@ -150,6 +183,13 @@ def _with_errors(shares: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tenso
     that of the whole times the number of parts, which is all that is used of them.
     """
     first, second = shares(x, y).tolist()
+    if min(len(x), len(y)) < SMALLEST_BLOCK:
+        warnings.warn(
+            f"The neighbours of {len(x)} real and {len(y)} fake samples lie so far off that balls about them "
+            f"tell little; take at least {SMALLEST_BLOCK} of each.",
+            UserWarning,
+            stacklevel=3,
+        )
     if min(len(x), len(y)) < BLOCKS * SMALLEST_BLOCK:
         return Value(first, None), Value(second, None)
     # Every tenth sample, so that a set that is sorted by class has all its classes in each part.

@@ -1,5 +1,6 @@
 """The engine: the step, the state, the loop, and the recipes."""
 
+from wgan.training.augment import Augment
 from wgan.training.optimisers import Adam, RMSprop
 from wgan.training.recipes import RECIPES, Recipe, recipe
 from wgan.training.record import Cadence
@@ -9,6 +10,7 @@ from wgan.training.trainer import Trainer
 __all__ = [
     "RECIPES",
     "Adam",
+    "Augment",
     "Cadence",
     "ChangedSettingsError",
     "RMSprop",

@@ -8,6 +8,7 @@ from wgan.errors import InputError
 from wgan.lipschitz import Chain, Constraint, score
 from wgan.losses import LOSSES, Loss
 from wgan.networks import generate
+from wgan.training.augment import Augment
 from wgan.training.optimisers import DECAYS, Optimiser, is_share
 
 
@@ -39,6 +40,18 @@ def find_constraint(constraint: Constraint | None) -> Constraint:
     if not isinstance(constraint, Constraint):
         raise InputError(f"The constraint must be one, as in GradientPenalty(10.0), not {constraint!r}.")
     return constraint
+
+
+def check_augment(augment: Augment) -> None:
+    """Raise InputError for what is no augmentation."""
+    if not isinstance(augment, Augment):
+        raise InputError(f"augment must be wgan.training's Augment(...), not {augment!r}.")
+
+
+def check_pictures(augment: Augment, source: Source) -> None:
+    """Raise InputError for an augmentation of samples that are no pictures."""
+    if augment.active and not source.picture:
+        raise InputError(f"Augmentation is for pictures; the samples of {source.name} are vectors.")
 
 
 def check_optimisers(**optimisers: Optimiser) -> None:

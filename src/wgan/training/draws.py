@@ -7,6 +7,7 @@ from torch import Tensor
 
 from wgan.data import Source, Split
 from wgan.errors import InputError
+from wgan.lipschitz import own_rows
 from wgan.networks import Condition
 
 
@@ -47,7 +48,7 @@ class Draws:
 
     def draw(self, count: int, rng: torch.Generator) -> Batch:
         """Draw ``count`` samples."""
-        index = self._index(count, rng)
+        index = own_rows(lambda whole: self._index(whole, rng), count, rng)
         labels = self._split.batch_labels(index) if self._labelled else None
         return Batch(self._split.batch(index), labels)
 

@@ -4,7 +4,7 @@ A recipe adapts to the source's shape and nothing else; :data:`RECIPES` is the t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -14,6 +14,7 @@ from wgan.errors import InputError, check_seed
 from wgan.lipschitz import (
     DRAGAN,
     R1,
+    R1R2,
     R2,
     GradientPenalty,
     LipschitzPenalty,
@@ -24,15 +25,16 @@ from wgan.lipschitz import (
 )
 from wgan.losses import AuxiliaryWeights
 from wgan.monitors import Monitor
-from wgan.networks import DCGAN, MLP
+from wgan.networks import DCGAN, MLP, NormFree, ResNet
 from wgan.runs import to_plain
+from wgan.training.augment import Augment
 from wgan.training.draws import condition_of
 from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
 from wgan.training.randomness import INITIALISATION, derive
 from wgan.training.record import Cadence
 from wgan.training.trainer import Trainer
 
-Networks = DCGAN | MLP
+Networks = DCGAN | MLP | ResNet | NormFree
 AnyConstraint = (
     GradientPenalty
     | LipschitzPenalty
@@ -40,6 +42,7 @@ AnyConstraint = (
     | DRAGAN
     | R1
     | R2
+    | R1R2
     | WeightClipping
     | SpectralNormalisation
     | Orthogonal
@@ -81,6 +84,8 @@ class Recipe:
     """Draw every class equally often, however rare it is."""
     auxiliary: AuxiliaryWeights = AuxiliaryWeights()
     """Weights of a conditional critic's auxiliary classifier, if it has one."""
+    augment: Augment = Augment()
+    """Random transforms of all pictures before the critic, for small sets; off without strength or target."""
     steps: int = 10_000
     """Generator steps."""
     cadence: Cadence = Cadence()
@@ -122,6 +127,7 @@ class Recipe:
             conditional=self.conditional,
             balanced=self.balanced,
             auxiliary=self.auxiliary,
+            augment=self.augment,
             seed=seed,
             device=device,
             cadence=self.cadence,
@@ -346,6 +352,100 @@ def _dcgan_orthogonal(shape: tuple[int, ...]) -> Recipe:
     )
 
 
+def _wgan_gp_resnet(shape: tuple[int, ...]) -> Recipe:
+    width, widest = _resnet_width(shape)
+    return Recipe(
+        networks=ResNet(generator_width=width, critic_width=width, widest=widest, critic_labels="auxiliary"),
+        constraint=GradientPenalty(10.0),
+        generator_optimiser=Adam(2e-4, (0.0, 0.9)),
+        critic_optimiser=Adam(2e-4, (0.0, 0.9)),
+        n_critic=5,
+        batch_size=64,
+        decay="linear",
+        steps=100_000,
+    )
+
+
+def _sngan(shape: tuple[int, ...]) -> Recipe:
+    width, widest = _resnet_width(shape)
+    return Recipe(
+        networks=ResNet(
+            generator_width=2 * width if widest == 1 else width,
+            critic_width=width,
+            widest=widest,
+            pooling="sum",
+        ),
+        constraint=SpectralNormalisation(),
+        generator_optimiser=Adam(2e-4, (0.0, 0.9)),
+        critic_optimiser=Adam(2e-4, (0.0, 0.9)),
+        loss="hinge",
+        n_critic=5,
+        batch_size=64,
+        decay="linear",
+        steps=50_000,
+    )
+
+
+def _sagan(shape: tuple[int, ...]) -> Recipe:
+    width, widest = _resnet_width(shape)
+    return Recipe(
+        networks=ResNet(
+            generator_width=width,
+            critic_width=width,
+            widest=widest,
+            pooling="sum",
+            attention=True,
+            generator_spectral=True,
+        ),
+        constraint=SpectralNormalisation(),
+        generator_optimiser=Adam(1e-4, (0.0, 0.9)),
+        critic_optimiser=Adam(4e-4, (0.0, 0.9)),
+        loss="hinge",
+        n_critic=1,
+        batch_size=256,
+        steps=100_000,
+    )
+
+
+def _quality(shape: tuple[int, ...]) -> Recipe:
+    return Recipe(
+        networks=NormFree(generator_width=16, critic_width=16, widest=8),
+        constraint=R1R2(0.3),
+        generator_optimiser=Adam(1e-3, (0.0, 0.99)),
+        critic_optimiser=Adam(1e-3, (0.0, 0.99)),
+        loss="relativistic",
+        n_critic=1,
+        batch_size=64,
+        decay="linear",
+        ema=0.998,
+        penalty_every=4,
+        steps=20_000,
+        cadence=Cadence(log=100),
+    )
+
+
+def _conditional_gp(shape: tuple[int, ...]) -> Recipe:
+    return replace(_wgan_gp_resnet(shape), conditional=True, auxiliary=AuxiliaryWeights(1.0, 0.1))
+
+
+def _conditional_projection(shape: tuple[int, ...]) -> Recipe:
+    return replace(_sngan(shape), conditional=True)
+
+
+def _resnet_width(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Channels at the full size, and how many times wider the smallest size may be.
+
+    Those of Gulrajani et al. for 32x32 and for 64x64, and of Zhang et al. for 128x128; smaller pictures than
+    CIFAR's have narrower networks.
+    """
+    side = max(shape[1:], default=0)
+    if side <= SMALL:
+        return 32, 1
+    if side <= 32:
+        return 128, 1
+    return 64, 8 if side <= 64 else 16
+
+
 def _toy_networks() -> MLP:
     # With PyTorch's initialisation: with He's, which the paper's code has, the modes come later.
     return MLP(latent_dim=2, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu")
@@ -369,6 +469,16 @@ RECIPES: dict[str, Published] = {
     ),
     "dcgan-orthogonal": Published(
         _dcgan_orthogonal, "Li et al. 2019: a certified critic of pictures; W1's bracket is logged"
+    ),
+    "wgan-gp-resnet": Published(_wgan_gp_resnet, "Gulrajani et al. 2017, CIFAR-10 network, appendix F"),
+    "sngan": Published(_sngan, "Miyato et al. 2018, CIFAR-10 network, table 4, and its code"),
+    "sagan": Published(_sagan, "Zhang et al. 2019, with two learning rates; --conditional is the paper's"),
+    "quality": Published(_quality, "After R3GAN, Huang et al. 2024: norm-free, relativistic, R1 + R2"),
+    "conditional-gp": Published(
+        _conditional_gp, "Gulrajani et al. 2017, CIFAR-10 with an auxiliary classifier (Odena et al. 2017)"
+    ),
+    "conditional-projection": Published(
+        _conditional_projection, "Miyato, Koyama 2018, projection critic, on the network of sngan"
     ),
 }
 

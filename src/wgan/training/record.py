@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from wgan.errors import DivergenceError, InputError
 from wgan.monitors import Audience, Monitor
 from wgan.pictures import write_png
 from wgan.runs import RunFolder, generator_files, save
+from wgan.training.observe import histograms
+from wgan.training.observe.histograms import Histograms
 from wgan.training.state import State
 
 
@@ -52,6 +54,7 @@ class Recorder:
         cadence: How often.
         monitors: Who else wants to know.
         images_per_step: Real samples that the critic sees in a step, for the speed.
+        writes: Whether anything is written or told: of several processes, the first one does.
         stopped: Whether the run was ended by whoever watches it.
     """
 
@@ -59,6 +62,7 @@ class Recorder:
     cadence: Cadence
     monitors: Sequence[Monitor]
     images_per_step: int
+    writes: bool = True
     stopped: bool = field(default=False, init=False)
     _audience: Audience = field(init=False)
     _seconds: float = 0.0
@@ -68,7 +72,7 @@ class Recorder:
     _last_checkpoint: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self._audience = Audience(self.monitors)
+        self._audience = Audience(self.monitors if self.writes else ())
 
     def start(self, config: Mapping[str, object], step: int) -> None:
         """Begin after ``step`` steps; the clock goes on where the history left it."""
@@ -82,6 +86,7 @@ class Recorder:
         step: int,
         vital: Mapping[str, Tensor],
         others: Mapping[str, Tensor] | None = None,
+        shapes: Histograms | None = None,
         *,
         fetching: float = 0.0,
     ) -> None:
@@ -91,6 +96,7 @@ class Recorder:
             step: How many steps are done.
             vital: Numbers that are finite as long as the run is healthy.
             others: Numbers that a run can go on without.
+            shapes: Distributions, likewise.
             fetching: Seconds in which the networks waited for samples, since the block began.
 
         Raises:
@@ -107,16 +113,31 @@ class Recorder:
         }
         self._seconds, self._fetched = self._seconds + passed, fetching
         self._since, self._last_log = now, step
-        self.folder.append("metrics", {"step": step, **row})
-        self.folder.append("timing", {"step": step, **timing})
-        self._audience.log(step, {**row, **timing})
+        if self.writes:
+            self._write(step, row, timing, shapes or {})
         if lost := [name for name in vital if row[name] is None]:
             raise _diverged(step, ", ".join(lost))
 
+    def _write(
+        self,
+        step: int,
+        row: Mapping[str, float | None],
+        timing: Mapping[str, float],
+        shapes: Histograms,
+    ) -> None:
+        self.folder.append("metrics", {"step": step, **row})
+        self.folder.append("timing", {"step": step, **timing})
+        self._audience.log(step, {**row, **timing})
+        if known := histograms.plain(shapes):
+            parts = {name: asdict(shape) for name, shape in known.items()}
+            self.folder.append("histograms", {"step": step, **parts})
+            self._audience.histograms(step, known)
+
     def pictures(self, step: int, image: Image) -> None:
         """Write what the generator makes of the fixed latents."""
-        write_png(self.folder.samples / f"{step:08d}.png", image)
-        self._audience.pictures(step, image)
+        if self.writes:
+            write_png(self.folder.samples / f"{step:08d}.png", image)
+            self._audience.pictures(step, image)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint."""
@@ -131,8 +152,9 @@ class Recorder:
         """
         if not state.finite():
             raise _diverged(state.step, "a weight")
-        self.folder.sync()
-        save(self.folder.checkpoints, state.step, state.groups(), self.cadence.keep)
+        if self.writes:
+            self.folder.sync()
+            save(self.folder.checkpoints, state.step, state.groups(), self.cadence.keep)
         self._last_checkpoint = time.perf_counter()
 
     @contextmanager
@@ -145,7 +167,7 @@ class Recorder:
         try:
             yield
             outcome = "stopped" if self.stopped else "finished"
-            if not self.stopped:
+            if not self.stopped and self.writes:
                 self._audience.artifact(self._artifact())
         except (KeyboardInterrupt, SystemExit):
             outcome = "interrupted"

@@ -54,13 +54,14 @@ def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
         folder.write_config({**old, "steps": config["steps"]})
 
 
-def resume(state: State, folder: RunFolder) -> None:
+def resume(state: State, folder: RunFolder, *, rewind: bool = True) -> None:
     """Bring the state to the folder's last whole checkpoint, and the folder back to the same step."""
     checkpoint = load_latest(folder.checkpoints)
     if checkpoint is not None:
         _warn_of_broken(checkpoint)
         state.restore(checkpoint.step, checkpoint.tensors)
-    folder.rewind(state.step)
+    if rewind:
+        folder.rewind(state.step)
 
 
 def branch(state: State, parent: RunFolder, before: int | None = None) -> None:

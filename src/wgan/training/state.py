@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wgan.errors import InputError
+from wgan.training.augment import Augmenter
+from wgan.training.step import Through, here
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -26,6 +28,8 @@ class State:
         step: How many steps are done; one step is n_critic critic steps and a generator step.
         sums: Sums of the numbers that steps returned since the last log point.
         counts: How many were added up in each sum.
+        through: How the critic's objective is evaluated, and how the generator's.
+        augmenter: Of what the critic sees, whose strength may adapt; None: nothing is transformed.
         averaging: The tensors of the average and those of the generator that they follow.
     """
 
@@ -37,6 +41,8 @@ class State:
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    augmenter: Augmenter | None = None
+    through: tuple[Through, Through] = (here, here)
 
     def __post_init__(self) -> None:
         self.averaging = averageable(self.average), averageable(self.generator)
@@ -63,6 +69,7 @@ class State:
             "critic_optimiser": _optimiser_tensors(self.critic_optimiser),
             "window": {f"{name}.sum": total for name, total in self.sums.items()}
             | {f"{name}.count": torch.tensor(count) for name, count in self.counts.items()},
+            **({} if self.augmenter is None else {"augmenter": dict(self.augmenter.state_dict())}),
         }
 
     def restore(self, step: int, groups: Groups) -> None:
@@ -78,6 +85,8 @@ class State:
         self.average.load_state_dict(groups["average"])
         _restore_optimiser(self.generator_optimiser, groups["generator_optimiser"])
         _restore_optimiser(self.critic_optimiser, groups["critic_optimiser"])
+        if self.augmenter is not None:
+            self.augmenter.load_state_dict(groups["augmenter"])
         window = groups["window"]
         device = next(self.generator.parameters()).device
         self.sums = {k[:-4]: v.to(device) for k, v in window.items() if k.endswith(".sum")}

@@ -5,6 +5,9 @@ Source: Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", algorithm 1, with th
 data; what is returned is detached and stays on the device.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -13,8 +16,23 @@ from torch.optim import Optimizer
 from wgan.lipschitz import Constraint, score, score_pair
 from wgan.losses import AuxiliaryWeights, Loss
 from wgan.networks import generate
+from wgan.training.augment import Augmenter
+from wgan.training.guide import Guide
 
 Numbers = dict[str, Tensor]
+Objective = Callable[..., tuple[Numbers, Tensor, Tensor]]
+"""``objective(network, **given)``: terms of what a network minimises, scores of real and of fake samples."""
+Through = Callable[..., tuple[Numbers, Tensor, Tensor]]
+"""How an objective is evaluated: ``through(objective, network, **given)``."""
+
+
+def here(
+    objective: Objective,
+    network: nn.Module,
+    **given: Any,  # noqa: ANN401 - whatever the objective takes
+) -> tuple[Numbers, Tensor, Tensor]:
+    """Evaluate an objective as it is: by one process, eagerly."""
+    return objective(network, **given)
 
 
 def critic_step(
@@ -29,7 +47,9 @@ def critic_step(
     rng: torch.Generator,
     labels: Tensor | None = None,
     auxiliary: AuxiliaryWeights | None = None,
+    augmenter: Augmenter | None = None,
     penalty_scale: float = 1.0,
+    through: Through = here,
 ) -> Numbers:
     """Bring the critic nearer to its optimum for the generator as it is.
 
@@ -44,25 +64,61 @@ def critic_step(
         rng: For the penalty.
         labels: Of the real samples, and asked of the fakes: int64 (N,), float (N, k), or None.
         auxiliary: For a critic with an auxiliary classifier.
+        augmenter: Transforms real and fake before all else: the critic, and its penalty, know no others.
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
+        through: How the objective is evaluated.
 
     Returns:
-        Scalars: ``critic_loss`` without what follows, ``penalty``, ``critic_auxiliary`` with a classifier.
+        Scalars: ``critic_loss`` without what follows, ``penalty``, ``critic_auxiliary`` with a classifier,
+        the augmenter's ``augmentation`` strength.
     """
     with torch.no_grad():
         fake = generate(generator, latents, labels)
+        if augmenter is not None:
+            real, fake = augmenter(real, rng), augmenter(fake, rng)
+    terms, real_scores, fake_scores = through(
+        critic_objective,
+        critic,
+        real=real,
+        fake=fake,
+        loss=loss,
+        constraint=constraint,
+        rng=rng,
+        labels=labels,
+        auxiliary=auxiliary,
+        penalty_scale=penalty_scale,
+    )
+    optimiser.zero_grad(set_to_none=True)
+    total(terms).backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    constraint.project(critic)
+    if augmenter is not None:
+        terms["augmentation"] = augmenter.strength.clone()
+        augmenter.adapt(real_scores, fake_scores)
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def critic_objective(
+    critic: nn.Module,
+    *,
+    real: Tensor,
+    fake: Tensor,
+    loss: Loss,
+    constraint: Constraint,
+    rng: torch.Generator,
+    labels: Tensor | None,
+    auxiliary: AuxiliaryWeights | None,
+    penalty_scale: float,
+) -> tuple[Numbers, Tensor, Tensor]:
+    """All that the critic minimises, its penalty included: see :func:`critic_step`."""
     real_scores, fake_scores = score_pair(critic, real, fake, labels)
     objective = loss.critic(real_scores, fake_scores)
-    terms = {"penalty": objective.new_zeros(())}
+    terms = {"critic_loss": objective, "penalty": objective.new_zeros(())}
     if penalty_scale > 0:
         terms["penalty"] = penalty_scale * constraint.penalty(critic, real, fake, labels, rng)
     if auxiliary is not None:
         terms["critic_auxiliary"] = auxiliary.critic * misguess(critic, real, labels)
-    optimiser.zero_grad(set_to_none=True)
-    sum(terms.values(), objective).backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    constraint.project(critic)
-    return {"critic_loss": objective.detach()} | {name: term.detach() for name, term in terms.items()}
+    return terms, real_scores, fake_scores
 
 
 def generator_step(
@@ -75,6 +131,10 @@ def generator_step(
     real: Tensor | None = None,
     labels: Tensor | None = None,
     auxiliary: AuxiliaryWeights | None = None,
+    augmenter: Augmenter | None = None,
+    guide: Guide | None = None,
+    rng: torch.Generator | None = None,
+    through: Through = here,
 ) -> Numbers:
     """Bring the generator nearer to the data as the critic sees it.
 
@@ -87,25 +147,70 @@ def generator_step(
         real: (N, *shape), for a paired loss.
         labels: Asked of the fakes, and those of the real samples: int64 (N,), float (N, k), or None.
         auxiliary: For a critic with an auxiliary classifier.
+        augmenter: Transforms real and fake before the critic, as in its own step.
+        guide: What else the generator aims at.
+        rng: For the augmenter.
+        through: How the objective is evaluated.
 
     Returns:
-        Scalars: ``generator_loss`` without what follows, and ``generator_auxiliary`` with a classifier.
+        Scalars: ``generator_loss`` without what follows, ``generator_auxiliary`` with a classifier, and
+        ``guide`` with a guide.
     """
+    terms, _, _ = through(
+        generator_objective,
+        generator,
+        critic=critic,
+        loss=loss,
+        latents=latents,
+        real=real,
+        labels=labels,
+        auxiliary=auxiliary,
+        augmenter=augmenter,
+        guide=guide,
+        rng=rng,
+    )
+    optimiser.zero_grad(set_to_none=True)
+    # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
+    total(terms).backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def generator_objective(
+    generator: nn.Module,
+    *,
+    critic: nn.Module,
+    loss: Loss,
+    latents: Tensor,
+    real: Tensor | None,
+    labels: Tensor | None,
+    auxiliary: AuxiliaryWeights | None,
+    augmenter: Augmenter | None,
+    guide: Guide | None,
+    rng: torch.Generator | None,
+) -> tuple[Numbers, Tensor, Tensor]:
+    """All that the generator minimises: see :func:`generator_step`."""
     fake = generate(generator, latents, labels)
+    guided = None if guide is None else guide(latents, labels, fake)
+    if augmenter is not None:
+        fake = augmenter(fake, rng)
+        real = None if real is None else augmenter(real, rng)
     if loss.paired and real is not None:
         real_scores, fake_scores = score_pair(critic, real, fake, labels)
     else:
         real_scores = fake_scores = score(critic, fake, labels)
-    objective = loss.generator(real_scores, fake_scores)
-    terms: Numbers = {}
+    terms = {"generator_loss": loss.generator(real_scores, fake_scores)}
     if auxiliary is not None:
         terms["generator_auxiliary"] = auxiliary.generator * misguess(critic, fake, labels)
-    optimiser.zero_grad(set_to_none=True)
-    # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
-    total = sum(terms.values(), objective)
-    total.backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return {"generator_loss": objective.detach()} | {name: term.detach() for name, term in terms.items()}
+    if guided is not None:
+        terms["guide"] = guided
+    return terms, real_scores, fake_scores
+
+
+def total(terms: Numbers) -> Tensor:
+    """The sum of the terms, a scalar."""
+    first, *others = terms.values()
+    return sum(others, first)
 
 
 def misguess(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> Tensor:

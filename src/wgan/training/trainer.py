@@ -20,14 +20,17 @@ from wgan.data import Source, load
 from wgan.devices import find_device
 from wgan.errors import check_seed, check_whole
 from wgan.latents import latents
-from wgan.lipschitz import Constraint, GradientPenalty
+from wgan.lipschitz import Constraint, GradientPenalty, own_rows
 from wgan.losses import AuxiliaryWeights, Loss
 from wgan.monitors import Monitor
 from wgan.networks import describe, generate
 from wgan.pictures import show
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
+from wgan.training.augment import Augment, Augmenter
+from wgan.training.distributed import World
 from wgan.training.draws import Batch, Draws, condition_of, refuse_unbalanced
+from wgan.training.guide import Guide
 from wgan.training.observe import Observer, facts, spread, spread_labels
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
 from wgan.training.randomness import (
@@ -79,6 +82,8 @@ class Trainer:
         balanced: Whether every class is drawn equally often, however rare it is.
         auxiliary: Weights of the classifier in a critic that has one: it says ``classifies = True`` and has a
             method ``logits(samples) -> (N, classes)``.
+        augment: Transforms of all pictures before the critic, for small sets; off by default.
+        guide: What else the generator aims at, as a student of another generator does.
         latent_dim: Of the generator; None: its own attribute of that name.
         seed: In [0, 2^63).
         device: Where to train; ``auto`` is a GPU if there is one.
@@ -106,6 +111,8 @@ class Trainer:
     conditional: bool = False
     balanced: bool = False
     auxiliary: AuxiliaryWeights = AuxiliaryWeights()
+    augment: Augment = Augment()
+    guide: Guide | None = None
     latent_dim: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -123,6 +130,7 @@ class Trainer:
         checks.check_share("ema", self.ema)
         check_seed(self.seed)
         checks.check_decay(self.decay)
+        checks.check_augment(self.augment)
         checks.check_optimisers(
             generator_optimiser=self.generator_optimiser, critic_optimiser=self.critic_optimiser
         )
@@ -131,7 +139,12 @@ class Trainer:
         self._loss = checks.find_loss(self.loss)
         self._constraint = checks.find_constraint(self.constraint)
         self._device = find_device(self.device)
+        self._world = World(self._device)
+        self._world.refuse(
+            self.batch_size, self._constraint, self.generator, self.critic, augmented=self.augment.active
+        )
         source = self.data if isinstance(self.data, Source) else load(self.data)
+        checks.check_pictures(self.augment, source)
         self._condition = condition_of(source) if self.conditional else None
         if self.balanced:
             refuse_unbalanced(source)
@@ -139,8 +152,11 @@ class Trainer:
         self._described = {"generator": describe(self.generator), "critic": describe(self.critic)}
         with own_global(self._device):
             seed_global(derive(self.seed, INITIALISATION, 1), self._device)  # for what the constraint adds
-            self.critic = self._constraint.wrap(self.critic)
+            self.critic = self._world.synchronise(self._constraint.wrap(self.critic))
+            self.generator = self._world.synchronise(self.generator)
         self.source = source.to(self._device)
+        if self.guide is not None:
+            self.guide.to(self._device)
         classifies = self.conditional and getattr(self.critic, "classifies", False) is True
         self._auxiliary = self.auxiliary if classifies else None
         self._draws = Draws(
@@ -184,23 +200,33 @@ class Trainer:
         config = self.config(steps)
         if start is not None:
             config["origin"]["start"] = str(start)
-        check(folder, config)
+        self._world.led(lambda: check(folder, config))
         state = self.state()
         if start is not None and not saved_steps(folder.checkpoints):
             branch(state, RunFolder(Path(start)), before)
-        with folder.locked():
-            check(folder, config)  # another process may have been faster
-            resume(state, folder)
-            claim(folder, config)
-            if not folder.data_file.exists():
-                folder.write_data(facts(self.source))
-            recorder = Recorder(folder, self.cadence, self.monitors, self.n_critic * self.batch_size)
+        with folder.locked() if self._world.first else nullcontext():
+            self._world.led(lambda: check(folder, config))  # another run may have been faster
+            resume(state, folder, rewind=self._world.first)
+            self._world.wrap(state)  # from here on all processes have read what they need
+            self._world.led(lambda: self._claim(folder, config))
+            recorder = Recorder(
+                folder,
+                self.cadence,
+                self.monitors,
+                self.n_critic * self.batch_size,
+                writes=self._world.first,
+            )
             recorder.start(config, state.step)
-            with recorder.telling_outcome(), Signals() as signals:
+            with recorder.telling_outcome(), Signals() as signals, self._world.telling_of_lost():
                 self._play(state, steps, recorder, signals, stop)
-                if state.step < steps:
+                if state.step < steps and not recorder.stopped:
                     signals.raise_received()
         return folder
+
+    def _claim(self, folder: RunFolder, config: dict[str, Any]) -> None:
+        claim(folder, config)
+        if not folder.data_file.exists():
+            folder.write_data(facts(self.source))
 
     def config(self, steps: int) -> dict[str, Any]:
         """The run as plain data: what ``config.json`` holds."""
@@ -215,6 +241,8 @@ class Trainer:
                     "labels": self._labels(),
                     "balanced": self.balanced,
                     "auxiliary": to_plain(self._auxiliary) if self._auxiliary else None,
+                    "augment": to_plain(self.augment) if self.augment.active else None,
+                    "guide": self.guide.plain() if self.guide else None,
                     **self._described,
                     "latent_dim": self.latent_dim,
                     "loss": self._loss.name,
@@ -247,6 +275,7 @@ class Trainer:
             averaged(self.generator),
             self.generator_optimiser.build(self.generator.parameters()),
             self.critic_optimiser.build(self.critic.parameters()),
+            augmenter=Augmenter(self.augment).to(self._device) if self.augment.active else None,
         )
 
     def advance(self, state: State, steps: int) -> None:
@@ -255,7 +284,7 @@ class Trainer:
         All randomness is a function of (seed, step). Batches are drawn with replacement: independent draws
         from the empirical law, which need no memory of the epoch.
         """
-        rng = seed_global(derive(self.seed, TRAINING, state.step), self._device)
+        rng = self._world.rng(derive(self.seed, TRAINING, state.step))
         factor = DECAYS[self.decay](state.step / steps)
         set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
         set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)
@@ -273,7 +302,9 @@ class Trainer:
                 rng=rng,
                 labels=real.labels,
                 auxiliary=self._auxiliary,
+                augmenter=state.augmenter,
                 penalty_scale=0 if lazy else self.penalty_every,
+                through=state.through[0],
             )
             state.add(numbers)
         noise = self._noise(rng)
@@ -287,6 +318,10 @@ class Trainer:
             real=other.samples if other is not None and self._loss.paired else None,
             labels=other.labels if other is not None else None,
             auxiliary=self._auxiliary,
+            augmenter=state.augmenter,
+            guide=self.guide,
+            rng=rng,
+            through=state.through[1],
         )
         state.add(numbers)
         state.step += 1
@@ -296,6 +331,7 @@ class Trainer:
     def seconds_per_step(self, *, at_most: float = 3.0) -> float:
         """How long a step takes here and now, measured for about ``at_most`` seconds on a copy."""
         trial = deepcopy(self.state())
+        self._world.wrap(trial)
         trial.step = WARM_UP_STEPS  # the steps that are like most others
         with own_global(self._device):
             self.advance(trial, WARM_UP_EVERY)
@@ -304,8 +340,8 @@ class Trainer:
                 self.advance(trial, WARM_UP_EVERY)
                 next(trial.average.parameters()).flatten()[0].item()  # waits for the device
                 elapsed = time.perf_counter() - start
-                if elapsed > at_most or trial.step == WARM_UP_EVERY:
-                    return elapsed / (trial.step - WARM_UP_STEPS - 1)
+                if self._world.any(elapsed > at_most) or trial.step == WARM_UP_EVERY:
+                    return self._world.of_first(elapsed / (trial.step - WARM_UP_STEPS - 1))
 
     def _play(
         self, state: State, steps: int, recorder: Recorder, signals: Signals, stop: Stop | None
@@ -317,30 +353,39 @@ class Trainer:
             recorder.pictures(state.step, self._picture(state, fixed))
             recorder.checkpoint(state)
         with own_global(self._device):
-            while state.step < steps and not signals.received:
+            ending = self._world.any(signals.received is not None)
+            while state.step < steps and not ending:
                 due = (state.step + 1) % self.cadence.log == 0
                 with observer.following() if due else nullcontext():
                     self.advance(state, steps)
+                ending = self._world.any(signals.received is not None)
                 if due:
+                    self._world.check_agreement(state.step, state.critic, state.generator)
                     vital, others, shapes = observer.look()
-                    recorder.log(state.step, vital | state.means(), others, shapes, fetching=self._fetching)
-                    if stop is not None and stop(recorder.folder):
+                    means = self._world.mean(state.means())
+                    recorder.log(state.step, vital | means, others, shapes, fetching=self._fetching)
+                    if stop is not None and self._world.any(self._world.first and stop(recorder.folder)):
                         recorder.stopped = True
                         return
                 if state.step % self.cadence.pictures == 0 or state.step == steps:
                     recorder.pictures(state.step, self._picture(state, fixed))
-                if recorder.checkpoint_due(state.step) or state.step == steps or signals.received:
+                if recorder.checkpoint_due(state.step) or state.step == steps or ending:
                     recorder.checkpoint(state)
 
     def _real(self, rng: torch.Generator) -> Batch:
         start = time.perf_counter()
-        batch = self._draws.draw(self.batch_size, rng)
+        batch = self._draws.draw(self._world.share(self.batch_size), rng)
         self._fetching += time.perf_counter() - start
         return batch
 
     def _noise(self, rng: torch.Generator) -> Tensor:
         assert self.latent_dim is not None
-        return torch.randn(self.batch_size, self.latent_dim, generator=rng, device=self._device)
+        length = self.latent_dim
+        return own_rows(
+            lambda count: torch.randn(count, length, generator=rng, device=self._device),
+            self._world.share(self.batch_size),
+            rng,
+        )
 
     @torch.no_grad()
     def _picture(self, state: State, fixed: Tensor) -> Image:

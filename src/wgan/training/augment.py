@@ -1,0 +1,161 @@
+"""Differentiable augmentation of what the critic sees, for small sets of pictures.
+
+A critic that sees few pictures learns them by heart. With random transforms T of real and fake alike, which
+the generator's gradient goes through, it compares the laws T#P and T#Q instead, of which each picture is a
+new one; where T loses nothing of a law, they are equal only if P and Q are.
+
+Sources: Zhao, Liu, Lin, Zhu, Han 2020, "Differentiable Augmentation for Data-Efficient GAN Training", section
+3 (the transforms); Karras, Aittala, Hellsten, Laine, Lehtinen, Aila 2020, "Training Generative Adversarial
+Networks with Limited Data", sections 2.2 and 3 (their probability, and its adaptation).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from wgan.errors import InputError
+
+Transform = Literal["translation", "cutout", "colour", "flip"]
+
+MOST = 0.8
+"""The strength that adaptation does not exceed: nearer to 1, transforms leak into the samples (Karras et al.
+2020, section 2.2)."""
+SHIFT = 1 / 8
+"""How far translation goes, as a share of the side."""
+CUT = 1 / 2
+"""The side of what cut-out blanks, as a share of the picture's."""
+
+
+@final
+@dataclass(frozen=True)
+class Augment:
+    """Random transforms of all pictures before the critic; off unless there is a strength or a target.
+
+    Attributes:
+        transforms: Which of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
+            right; not for pictures that are never mirrored, such as letters).
+        strength: In [0, 1]: the probability of each transform for each picture, from the start.
+        target: In (0, 1): adapt the strength so that the share of real pictures on their side of the critic's
+            scores, minus that of the others, stays there (0.6 in the paper); 0: the strength stays.
+        span: How many real pictures it takes to adapt the strength from 0 to 1, >= 1; 500,000 in the paper.
+    """
+
+    transforms: tuple[Transform, ...] = ("translation", "cutout", "colour")
+    strength: float = 0.0
+    target: float = 0.0
+    span: int = 100_000
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.transforms if name not in TRANSFORMS]:
+            raise InputError(f"There is no transform {unknown[0]!r}; known are {', '.join(TRANSFORMS)}.")
+        for name, value, top in (("strength", self.strength, 1.0), ("target", self.target, 1.0)):
+            if not isfinite(value) or not 0 <= value <= top:
+                raise InputError(f"The augmentation's {name} must be in [0, 1], not {value!r}.")
+        if not isinstance(self.span, int) or self.span < 1:
+            raise InputError(f"The augmentation's span must be a whole number >= 1, not {self.span!r}.")
+        if self.active and not self.transforms:
+            raise InputError("An augmentation needs a transform: " + ", ".join(TRANSFORMS) + ".")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is transformed."""
+        return self.strength > 0 or self.target > 0
+
+
+@final
+class Augmenter(nn.Module):
+    """Applies the settings, and keeps their strength.
+
+    Args:
+        settings: Which are active.
+    """
+
+    strength: Tensor
+
+    def __init__(self, settings: Augment) -> None:
+        super().__init__()
+        self.settings = settings
+        self.register_buffer("strength", torch.tensor(settings.strength))
+
+    def forward(self, pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Pictures (N, C, H, W), each with its own transforms, drawn with ``rng``; differentiable."""
+        for name in self.settings.transforms:
+            chance = torch.rand(len(pictures), 1, 1, 1, generator=rng, device=pictures.device)
+            changed = TRANSFORMS[name](pictures, rng)
+            pictures = torch.where(chance < self.strength, changed, pictures)
+        return pictures
+
+    @torch.no_grad()
+    def adapt(self, real: Tensor, fake: Tensor) -> None:
+        """Follow the target, given the critic's scores of transformed real (N,) and fake samples (M,).
+
+        The paper's r = E sign(f(x)) takes zero for the border between real and fake. A Wasserstein critic is
+        determined up to a constant only, so here the border is midway between the two mean scores.
+        """
+        if self.settings.target == 0:
+            return
+        border = (real.mean() + fake.mean()) / 2
+        sure = (real - border).sign().mean()
+        step = (sure - self.settings.target).sign() * len(real) / self.settings.span
+        self.strength.add_(step).clamp_(0, max(MOST, self.settings.strength))
+
+
+def translate(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Shift by up to an eighth of the sides, whole pixels; what comes in is zero, mid-grey."""
+    shifted = pictures
+    for axis in (2, 3):
+        side = pictures.shape[axis]
+        most = round(side * SHIFT)
+        shift = torch.randint(-most, most + 1, (len(pictures), 1), generator=rng, device=pictures.device)
+        source = torch.arange(side, device=pictures.device) + shift
+        inside = (source >= 0) & (source < side)
+        shape = (len(pictures), 1, side, 1) if axis == 2 else (len(pictures), 1, 1, side)
+        index = source.clamp(0, side - 1).reshape(shape).expand_as(pictures)
+        shifted = shifted.gather(axis, index) * inside.reshape(shape)
+    return shifted
+
+
+def cut_out(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Blank a rectangle of half the sides around a pixel anywhere, as far as it is within."""
+    count, _, height, breadth = pictures.shape
+    rows = _covered(count, height, rng, pictures.device)
+    columns = _covered(count, breadth, rng, pictures.device)
+    return pictures.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)
+
+
+def _covered(count: int, side: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
+    """Which of ``side`` positions the rectangle covers, (count, side)."""
+    centre = torch.randint(0, side, (count, 1), generator=rng, device=device)
+    distance = torch.arange(side, device=device) - centre
+    length = round(side * CUT)
+    return (distance >= -(length // 2)) & (distance < length - length // 2)
+
+
+def recolour(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Change brightness by up to a quarter of its range, saturation to 0-2 and contrast to 0.5-1.5 times."""
+    brightness, saturation, contrast = torch.rand(
+        3, len(pictures), 1, 1, 1, generator=rng, device=pictures.device, dtype=pictures.dtype
+    )
+    pictures = pictures + (brightness - 0.5)
+    grey = pictures.mean(1, keepdim=True)
+    pictures = grey + (pictures - grey) * 2 * saturation
+    middle = pictures.mean((1, 2, 3), keepdim=True)
+    return middle + (pictures - middle) * (contrast + 0.5)
+
+
+def mirror(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Mirror half of the pictures, left to right."""
+    mirrored = torch.rand(len(pictures), 1, 1, 1, generator=rng, device=pictures.device) < 0.5
+    return torch.where(mirrored, pictures.flip(3), pictures)
+
+
+TRANSFORMS: dict[str, Callable[[Tensor, torch.Generator | None], Tensor]] = {
+    "translation": translate,
+    "cutout": cut_out,
+    "colour": recolour,
+    "flip": mirror,
+}

@@ -1,0 +1,86 @@
+"""Batch normalisation over the whole batch that processes share."""
+
+from typing import Any, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed import all_reduce, get_world_size
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@final
+class SharedBatchNorm(_BatchNorm):
+    """Batch normalisation with the statistics of all processes' samples; torch's own works on GPUs only.
+
+    Source: Ioffe, Szegedy 2015, "Batch Normalization", algorithm 1, the mini-batch being all processes'.
+    """
+
+    @classmethod
+    def of(cls, norm: _BatchNorm) -> "SharedBatchNorm":
+        """One that shares the weights and the running statistics of another."""
+        made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        made._parameters, made._buffers = norm._parameters, norm._buffers
+        return made.train(norm.training)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, C, ...), equally many in every process, normalised."""
+        if not self.training:
+            return F.batch_norm(
+                features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        others = [side for side in range(features.dim()) if side != 1]
+        shape = [1, -1] + [1] * (features.dim() - 2)
+        count = features.numel() // features.shape[1] * get_world_size()
+        mean = summed(features.sum(others)) / count
+        centred = features - mean.reshape(shape)
+        variance = summed(centred.square().sum(others)) / count
+        self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))
+        normal: Tensor = centred * torch.rsqrt(variance + self.eps).reshape(shape)
+        if self.weight is None:
+            return normal
+        return normal * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
+        """Any number of dimensions will do."""
+
+
+class _Sum(torch.autograd.Function):
+    """Every process's sum over processes: what one tensor adds to all sums, all their gradients tell it."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor) -> Tensor:  # noqa: ANN401 - torch has no public type for it
+        whole = part.clone()
+        all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+        (gradient,) = gradients
+        whole = gradient.clone()
+        all_reduce(whole)
+        return whole
+
+
+def summed(part: Tensor) -> Tensor:
+    """The sum of all processes' tensors, differentiable."""
+    whole: Tensor = _Sum.apply(part)  # type: ignore[no-untyped-call]
+    return whole
+
+
+def synchronised(network: nn.Module) -> nn.Module:
+    """The network with each batch norm replaced by one over the whole batch, of the same weights."""
+    if isinstance(network, _BatchNorm):
+        return network if isinstance(network, SharedBatchNorm) else SharedBatchNorm.of(network)
+    for name, child in network.named_children():
+        setattr(network, name, synchronised(child))
+    return network

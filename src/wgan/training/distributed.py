@@ -1,0 +1,196 @@
+"""Several processes that train one run together, by PyTorch's own engine.
+
+Each step's batch is a function of (seed, step) alone; every process draws the whole of it and keeps its own
+rows, so that one, two or four processes are the same run, to rounding. A network's whole objective, its
+penalty's inner gradient included, is the forward pass of one module under ``DistributedDataParallel``, with
+one backward pass: two of them, or a penalty in a pass of its own, leave processes with different weights and
+no error.
+"""
+
+import atexit
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from inspect import signature
+from typing import Any, final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from wgan.devices import processes
+from wgan.errors import InputError, ProcessError, WganError
+from wgan.lipschitz import Constraint, Shard
+from wgan.training.batchnorm import synchronised
+from wgan.training.randomness import seed_global
+from wgan.training.state import State
+from wgan.training.step import Numbers, Objective, Through
+
+_KNOWN = signature(DistributedDataParallel.__init__).parameters
+_BUFFERS_AS_THEY_ARE: dict[str, Any] = {
+    # Buffers are functions of the same whole batches everywhere; torch renamed the option in 2.13.
+    "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers": False
+}
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for another one before it calls it lost."""
+LOST = re.compile("gloo|nccl|ucc|process group|connection|socket|timed? ?out", re.IGNORECASE)
+"""What a backend says when another process is gone."""
+
+
+@final
+class World:
+    """The processes of a run; a single one unless ``torchrun`` started several.
+
+    Attributes:
+        rank: Of this process, in [0, size).
+        size: How many there are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.size = processes()
+        self._device = device
+        if self.size > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+            atexit.register(dist.destroy_process_group)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def refuse(
+        self, batch_size: int, constraint: Constraint, *networks: nn.Module, augmented: bool = False
+    ) -> None:
+        """Raise InputError for what several processes cannot share."""
+        if self.size == 1:
+            return
+        if augmented:
+            raise InputError("Augmentation draws for one process alone; use one, or leave it out.")
+        if batch_size % self.size or batch_size // self.size < 2:
+            raise InputError(
+                f"A batch of {batch_size} cannot be shared by {self.size} processes in equal parts of at "
+                "least 2 samples."
+            )
+        if constraint.of_whole_batches:
+            raise InputError(
+                f"{constraint} looks at a batch as a whole, which {self.size} processes cannot share; use "
+                "one process."
+            )
+        for module in (module for network in networks for module in network.modules()):
+            if getattr(module, "mixes_samples", False) is True:
+                raise InputError(
+                    f"{type(module).__name__} mixes the samples of a batch, which processes share."
+                )
+
+    def led(self, act: Callable[[], None]) -> None:
+        """Have the first process do something while the others wait; where it fails, all end."""
+        if self.size == 1:
+            act()
+            return
+        failure: Exception | None = None
+        if self.first:
+            try:
+                act()
+            except WganError as error:
+                failure = error
+        if self.any(failure is not None):
+            raise failure or SystemExit(2)
+
+    def rng(self, seed: int) -> torch.Generator:
+        """The generator of a step; modules that draw for themselves draw from the device's own."""
+        own = seed_global(seed, self._device)
+        if self.size == 1:
+            return own
+        return Shard(self._device, rank=self.rank, size=self.size).manual_seed(seed)
+
+    def share(self, batch_size: int) -> int:
+        """How many samples of a batch are this process's."""
+        return batch_size // self.size
+
+    def synchronise(self, network: nn.Module) -> nn.Module:
+        """The network with statistics of whole batches in its batch norms."""
+        return network if self.size == 1 else synchronised(network)
+
+    def wrap(self, state: State) -> None:
+        """Have both networks' objectives evaluated so that gradients become those of the whole batch."""
+        if self.size > 1:
+            state.through = self._through(state.critic), self._through(state.generator)
+
+    def _through(self, network: nn.Module) -> Through:
+        whole = DistributedDataParallel(
+            _Whole(network),
+            device_ids=[self._device.index] if self._device.type == "cuda" else None,
+            **_BUFFERS_AS_THEY_ARE,
+        )
+        return lambda objective, _, **given: whole(objective, given)
+
+    def mean(self, numbers: Numbers) -> Numbers:
+        """Each process's means as those of all."""
+        if self.size == 1 or not numbers:
+            return numbers
+        together = torch.stack([number.double() for number in numbers.values()]) / self.size
+        dist.all_reduce(together)
+        return dict(zip(numbers, together.to(torch.float32).unbind(), strict=True))
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        return here if self.size == 1 else self._reduced(float(here), dist.ReduceOp.MAX) > 0
+
+    def of_first(self, number: float) -> float:
+        """What the first process has found."""
+        return number if self.size == 1 else self._reduced(self.first * number, dist.ReduceOp.SUM)
+
+    def check_agreement(self, step: int, *networks: nn.Module) -> None:
+        """Make sure that all processes have the same weights, to the last bit.
+
+        Raises:
+            ProcessError: They have not.
+        """
+        if self.size == 1:
+            return
+        sums = [p.detach().double().sum() for network in networks for p in network.parameters()]
+        mine = torch.stack(sums)
+        low, high = mine.clone(), mine.clone()
+        dist.all_reduce(low, dist.ReduceOp.MIN)
+        dist.all_reduce(high, dist.ReduceOp.MAX)
+        if not torch.equal(low.nan_to_num(), high.nan_to_num()):
+            raise ProcessError(
+                f"The {self.size} processes have different weights at step {step:,}. The last checkpoint is "
+                "from before; the same command goes on from there. Please report this."
+            )
+
+    @contextmanager
+    def telling_of_lost(self) -> Iterator[None]:
+        """Say in one sentence that another process is gone.
+
+        Raises:
+            ProcessError: One is.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not LOST.search(str(error)):
+                raise
+            raise ProcessError(
+                f"Another of the run's {self.size} processes is gone, so process {self.rank} ends too. The "
+                "last checkpoint is whole; the same command goes on from there, with any number of processes."
+            ) from error
+
+    def _reduced(self, number: float, by: Any) -> float:  # noqa: ANN401 - torch has no public type for it
+        told = torch.tensor(number, dtype=torch.float64, device=self._device)
+        dist.all_reduce(told, by)
+        return told.item()
+
+
+@final
+class _Whole(nn.Module):
+    """An objective of a network as the forward pass of one module."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, objective: Objective, given: dict[str, Any]) -> tuple[Numbers, Tensor, Tensor]:
+        return objective(self.network, **given)
