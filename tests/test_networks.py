@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from wgan.errors import InputError
-from wgan.lipschitz import SpectralNormalisation
+from wgan.lipschitz import SpectralNormalisation, certify
 from wgan.networks import (
     DCGAN,
     MLP,
@@ -22,20 +23,28 @@ from wgan.networks import (
     DCGANGenerator,
     MLPCritic,
     MLPGenerator,
+    NormFree,
+    NormFreeCritic,
+    NormFreeGenerator,
+    ResNet,
+    ResNetCritic,
+    ResNetGenerator,
     build,
     describe,
     layers,
 )
 from wgan.networks.dcgan import halvings
-from wgan.networks.parts import initialise
+from wgan.networks.parts import fan_in, initialise
 
 VECTORS = [(1,), (2,), (7,)]
 PICTURES = [(1, 4, 4), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (4, 12, 20), (2, 36, 36), (1, 4, 40)]
+RESIDUAL_PICTURES = [shape for shape in PICTURES if min(shape[1:]) >= 8]
 NORMS = ["none", "batch", "layer", "group"]
-ACTIVATIONS = ["relu", "leaky-relu"]
-INITS = ["default", "normal"]
+ACTIVATIONS = ["relu", "leaky-relu", "softplus", "tanh"]
+INITS = ["default", "normal", "he", "orthogonal"]
 
 Shape = tuple[int, ...]
+Family = MLP | DCGAN | ResNet | NormFree
 
 
 hidden = st.lists(st.sampled_from([1, 3, 8, 16]), max_size=3).map(tuple)
@@ -68,7 +77,47 @@ dcgans = st.tuples(
     ),
     st.sampled_from(PICTURES),
 )
-families = mlps | dcgans
+resnets = st.tuples(
+    st.builds(
+        ResNet,
+        latent_dim=st.integers(1, 9),
+        generator_width=st.sampled_from([1, 2, 8]),
+        critic_width=st.sampled_from([1, 3, 8]),
+        widest=st.sampled_from([1, 2, 16]),
+        generator_norm=st.sampled_from(NORMS),
+        critic_norm=st.sampled_from(NORMS),
+        pooling=st.sampled_from(["mean", "sum"]),
+        attention=st.booleans(),
+        generator_spectral=st.booleans(),
+        minibatch_std=st.booleans(),
+        packing=st.integers(1, 3),
+        init=st.sampled_from(INITS),
+    ),
+    st.sampled_from(RESIDUAL_PICTURES),
+)
+normfrees = st.tuples(
+    st.builds(
+        NormFree,
+        latent_dim=st.integers(1, 9),
+        generator_width=st.sampled_from([2, 8]),
+        critic_width=st.sampled_from([2, 6]),
+        widest=st.sampled_from([1, 2, 16]),
+        blocks=st.integers(1, 2),
+        group=st.sampled_from([1, 4]),
+        minibatch_std=st.booleans(),
+        packing=st.integers(1, 3),
+    ),
+    st.sampled_from(RESIDUAL_PICTURES),
+)
+families = mlps | dcgans | resnets | normfrees
+
+
+SMALL = [
+    MLP(generator_hidden=(8,)),
+    DCGAN(generator_width=2, critic_width=2),
+    ResNet(latent_dim=8, generator_width=2, critic_width=2, attention=True),
+    NormFree(latent_dim=8, generator_width=2, critic_width=2, group=4),
+]
 
 
 def samples(shape: Shape, n: int = 2) -> Tensor:
@@ -84,7 +133,7 @@ def plan(network: nn.Module) -> dict[str, Shape]:
 
 @given(case=families)
 @settings(max_examples=60)
-def test_a_family_makes_a_pair_that_fits_its_shape(case: tuple[MLP | DCGAN, Shape]):
+def test_a_family_makes_a_pair_that_fits_its_shape(case: tuple[Family, Shape]):
     family, shape = case
     generator, critic = family.build(shape)
     for mode in (True, False):
@@ -99,9 +148,9 @@ def test_a_family_makes_a_pair_that_fits_its_shape(case: tuple[MLP | DCGAN, Shap
             assert fake.abs().max() <= 1
 
 
-@pytest.mark.parametrize("shape", PICTURES, ids=str)
-@pytest.mark.parametrize("family", [MLP(generator_hidden=(8,)), DCGAN(generator_width=2)], ids=str)
-def test_pictures_stay_in_range_however_large_the_weights(family: MLP | DCGAN, shape: Shape):
+@pytest.mark.parametrize("shape", RESIDUAL_PICTURES, ids=str)
+@pytest.mark.parametrize("family", SMALL, ids=lambda family: type(family).__name__)
+def test_pictures_stay_in_range_however_large_the_weights(family: Family, shape: Shape):
     generator, _ = family.build(shape)
     with torch.no_grad():
         for parameter in generator.parameters():
@@ -117,17 +166,18 @@ def test_vectors_are_not_squashed():
     assert generator(samples((64,))).min() > 10
 
 
-@pytest.mark.parametrize("family", [MLP(), DCGAN(generator_width=8, critic_width=8)], ids=str)
-def test_one_latent_in_evaluation_and_none_at_all(family: MLP | DCGAN):
+@pytest.mark.parametrize("family", SMALL, ids=lambda family: type(family).__name__)
+def test_one_latent_in_evaluation_and_none_at_all(family: Family):
     generator, critic = (network.eval() for network in family.build((1, 8, 8)))
-    batch = generator(samples((64,), 3))
-    assert torch.allclose(generator(samples((64,), 3)[:1]), batch[:1], atol=1e-6)
+    latents = samples((generator.latent_dim,), 3)
+    batch = generator(latents)
+    assert torch.allclose(generator(latents[:1]), batch[:1], atol=1e-6)
     assert critic(batch[:1]).shape == (1,)
-    assert critic(generator(torch.empty(0, 64))).shape == (0,)
+    assert critic(generator(latents[:0])).shape == (0,)
 
 
 def test_families_are_frozen_values():
-    for family in (MLP(), DCGAN()):
+    for family in (MLP(), DCGAN(), ResNet(), NormFree()):
         assert copy.deepcopy(family) == family
         assert hash(copy.deepcopy(family)) == hash(family)
         with pytest.raises(FrozenInstanceError):
@@ -197,13 +247,14 @@ def test_channels_double_with_each_halving_up_to_eight_times():
 
 
 def test_the_families_above_build_every_network():
-    built = {type(network).__name__ for family in (MLP(), DCGAN()) for network in family.build((1, 8, 8))}
+    families = (MLP(), DCGAN(), ResNet(), NormFree())
+    built = {type(network).__name__ for family in families for network in family.build((1, 8, 8))}
     assert built == set(NETWORKS)
 
 
 @given(case=families)
 @settings(max_examples=60)
-def test_a_description_survives_json_and_builds_the_same_architecture(case: tuple[MLP | DCGAN, Shape]):
+def test_a_description_survives_json_and_builds_the_same_architecture(case: tuple[Family, Shape]):
     family, shape = case
     for network, example in zip(
         family.build(shape), (samples((family.latent_dim,)), samples(shape)), strict=True
@@ -282,16 +333,39 @@ def test_a_broken_description_is_refused(description: dict[str, Any], told: str)
 # ---------------------------------------------------------------------------------- refusals
 
 PICTURE = (1, 8, 8)
-GENERATORS = [MLPGenerator, DCGANGenerator]
+GENERATORS = [MLPGenerator, DCGANGenerator, ResNetGenerator, NormFreeGenerator]
 CRITICS = [MLPCritic, DCGANCritic]
 CONVOLUTIONAL = [DCGANGenerator, DCGANCritic]
+RESIDUAL = [ResNetGenerator, ResNetCritic, NormFreeGenerator, NormFreeCritic]
+NORMALISED = [*GENERATORS[:3], *CRITICS, ResNetCritic]
+ACTIVE = [*GENERATORS[:2], *CRITICS]
 
 NO_SHAPES = [(), (0,), (-2,), (2.5,), (1, 2), (0, 8, 8), (1, 0, 8), (1, 8, -8), (1, 8, 8.0), (1, 8, 8, 8)]
 NO_SIZES = [0, -1, 2.0, "8", None]
 
 REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
     *[(network, shape, {}, "shape|pictures") for network in NETWORKS.values() for shape in NO_SHAPES],
-    *[(network, (5,), {}, "use an MLP") for network in CONVOLUTIONAL],
+    *[(network, (5,), {}, "use an MLP") for network in (*CONVOLUTIONAL, *RESIDUAL)],
+    *[
+        (network, (1, *sides), {}, f"multiples of 4 and at least 8, not {sides[0]}x{sides[1]}; {to}")
+        for network in RESIDUAL
+        for sides, to in (((30, 30), "resize with resolution=32"), ((4, 40), "resize with resolution=8"))
+    ],
+    *[
+        (network, PICTURE, {name: size}, name)
+        for network in RESIDUAL
+        for name in ("width", "widest")
+        for size in NO_SIZES
+    ],
+    *[
+        (network, PICTURE, {name: size}, name)
+        for network in RESIDUAL[2:]
+        for name in ("blocks", "group")
+        for size in NO_SIZES
+    ],
+    *[(network, PICTURE, {"packing": size}, "packing") for network in RESIDUAL[1::2] for size in NO_SIZES],
+    *[(network, PICTURE, {"width": 6, "group": 8}, "Groups of 8.*12") for network in RESIDUAL[2:]],
+    (ResNetCritic, PICTURE, {"pooling": "max"}, "mean, sum"),
     *[
         (network, (1, 30, 30), {}, "multiples of 4, not 30x30; resize with resolution=32")
         for network in CONVOLUTIONAL
@@ -325,9 +399,9 @@ REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
         for stages in (4, 10**9)
         for kernel in (4, 5)
     ],
-    *[(network, PICTURE, {"norm": "instance"}, "none, batch, layer, group") for network in NETWORKS.values()],
-    *[(network, PICTURE, {"activation": "swish"}, "relu, leaky-relu") for network in NETWORKS.values()],
-    *[(network, PICTURE, {"init": "orthogonal"}, "default, normal, he") for network in NETWORKS.values()],
+    *[(network, PICTURE, {"norm": "instance"}, "none, batch, layer, group") for network in NORMALISED],
+    *[(network, PICTURE, {"activation": "swish"}, "relu, leaky-relu, softplus, tanh") for network in ACTIVE],
+    *[(network, PICTURE, {"init": "xavier"}, "default, normal, he, orthogonal") for network in NORMALISED],
     (DCGANCritic, PICTURE, {"head": "mean"}, "dense, max-pool"),
     # ... also where the network is too shallow to use the name.
     (MLPCritic, PICTURE, {"norm": "instance", "hidden": ()}, "none, batch, layer, group"),
@@ -392,6 +466,60 @@ def test_he_initialisation_keeps_the_scale_of_what_goes_through(make: Callable[[
     assert 0.4 < ratio < 2.5  # by PyTorch's default it falls by a factor of 3 or more with every layer
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_orthogonal_initialisation_keeps_gradients_and_differences_however_deep(activation: str):
+    torch.manual_seed(0)
+    critic = MLPCritic((64,), hidden=(64,) * 20, activation=activation, init="orthogonal")
+    entering = torch.randn(256, 64, requires_grad=True)
+    scores = critic(entering)
+    (gradients,) = torch.autograd.grad(scores.sum(), entering)
+    assert 0.1 < gradients.norm(dim=1).mean().item() < 5  # by PyTorch's default it is below 1e-6
+    assert 0.1 < scores.std().item() < 5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(8, 24, 3),
+        lambda: nn.Conv2d(24, 8, 4, stride=2),
+        lambda: nn.ConvTranspose2d(24, 8, 4, stride=2),
+        lambda: nn.Linear(40, 8),
+        lambda: nn.Linear(8, 40),
+    ],
+    ids=lambda make: str(make()),
+)
+@pytest.mark.parametrize("before", [nn.ReLU(), nn.LeakyReLU(0.2), nn.Softplus(), nn.Tanh()], ids=str)
+def test_orthogonal_initialisation_is_orthogonal_and_makes_up_for_the_activation(
+    make: Callable[[], nn.Module], before: nn.Module
+):
+    """The slopes are those of standard normal inputs, by quadrature; of small ones for tanh."""
+    torch.manual_seed(0)
+    layer = make()
+    initialise(nn.Sequential(before, layer), "orthogonal")
+    size = 1e-3 if isinstance(before, nn.Tanh) else 1
+    z = torch.linspace(-9, 9, 20_001, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(before(size * z).sum() / size, z)
+    square = torch.trapezoid(slope**2 * torch.exp(-(z**2) / 2) / (2 * torch.pi) ** 0.5, z).item()
+    assert layer.weight.square().mean().item() * fan_in(layer) * square == pytest.approx(1, abs=1e-3)
+    assert not layer.bias.any()
+    if isinstance(before, nn.Softplus):
+        assert layer.weight.mean(0 if isinstance(layer, nn.ConvTranspose2d) else 1).abs().max() < 1e-6
+    else:
+        values = torch.linalg.svdvals(layer.weight.flatten(1))
+        assert (values.max() / values.min()).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["softplus", "tanh"])
+def test_smooth_activations_have_a_certificate(activation: str):
+    critic = MLPCritic((3,), hidden=(8, 8), activation=activation)
+    bounds = [
+        torch.linalg.matrix_norm(layer.weight, 2).item()
+        for layer in critic.layers
+        if hasattr(layer, "weight")
+    ]
+    assert certify(critic).bound == pytest.approx(math.prod(bounds), rel=1e-4)
+
+
 def test_default_initialisation_leaves_the_weights_alone():
     torch.manual_seed(0)
     expected = nn.Linear(64, 8).weight
@@ -410,18 +538,22 @@ def test_initialising_again_draws_anew():
 # ---------------------------------------------------------------------------------- layers
 
 
+def leaves(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(path, module) for path, module in network.named_modules() if not [*module.children()]]
+
+
 @given(case=families)
 @settings(max_examples=30)
-def test_the_layers_account_for_every_parameter(case: tuple[MLP | DCGAN, Shape]):
+def test_the_layers_account_for_every_parameter(case: tuple[Family, Shape]):
     family, shape = case
     for network, example in zip(
         family.build(shape), (samples((family.latent_dim,)), samples(shape)), strict=True
     ):
         found = layers(network, example)
         assert sum(layer.parameters for layer in found) == sum(p.numel() for p in network.parameters())
-        assert [layer.path for layer in found] == [
-            path for path, m in network.named_modules() if not [*m.children()]
-        ]
+        # A module with a re-parametrised weight is a layer, what is within it is none.
+        paths = [path.partition(".parametrizations")[0] for path, _ in leaves(network)]
+        assert [layer.path for layer in found] == list(dict.fromkeys(paths))
 
 
 def test_the_layers_of_a_small_critic():

@@ -1,0 +1,186 @@
+"""How many modes a generator reaches, and how evenly: 25 Gaussians, and the 1,000 of stacked pictures.
+
+    python -m benchmarks.modes                         # 25 Gaussians, ten seeds; goes on where it was
+    python -m benchmarks.modes --sets stacked          # the thousand; a run that is cut short goes on, too
+    python -m benchmarks.modes --table                 # prints what has been measured
+
+A mode of the 25 is reached if a sample is within 3 standard deviations of its centre. A mode of the
+thousand is three kinds of pictures, one in each colour channel; it is reached if the classifier that `wgan
+classifier` trains labels a sample's channels so. Reverse KL: of the modes of all samples, each at its
+nearest, against those of as many of the data. Each run is a line of benchmarks/modes.jsonl.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from torch import Tensor
+
+from wgan.data import MNIST, Source, Split, find, load
+from wgan.metrics import Classifier, Modes, high_quality, label_divergence, reached, train_classifier
+from wgan.sampling import Sampler
+from wgan.training import Recipe, recipe
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+RUNS = Path("runs/modes")
+GRID_SAMPLES = 10_000
+STACKED_SAMPLES = 26_000
+"""As Lin et al. 2018 (PacGAN) count the thousand."""
+STACKS = 60_000
+KINDS, CHANNELS = 10, 3
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Train and count modes."""
+
+    sets: tuple[str, ...] = ("grid25",)
+    """grid25, stacked."""
+    seeds: tuple[int, ...] = tuple(range(10))
+    """Of the runs; of the thousand only the first."""
+    steps: int | None = None
+    """Generator steps; None: the default recipe's."""
+    table: bool = False
+    """Only print what was measured."""
+    results: Path = RESULTS
+    """Where the rows are kept."""
+    runs: Path = RUNS
+    """Where the long runs and the classifier stay."""
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    command = tyro.cli(Count, config=(tyro.conf.OmitArgPrefixes,))
+    torch.set_num_threads(1)
+    if not command.table:
+        measure(command)
+    for line in lines(read(command.results)):
+        print(line)
+
+
+def measure(command: Count) -> None:
+    """Run the cases of which there is no row."""
+    there = {(row["set"], row["seed"], row["steps"]) for row in read(command.results)}
+    terminal = Console(stderr=True, highlight=False)
+    for name, seed in product(command.sets, command.seeds):
+        if name == "stacked" and seed != command.seeds[0]:
+            continue
+        source = SOURCES[name]()
+        made = recipe("default", source.shape)
+        made = replace(made, steps=command.steps or made.steps)
+        if (name, seed, made.steps) in there:
+            continue
+        row = {"set": name, "source": source.name, "seed": seed, "steps": made.steps}
+        row |= COUNTS[name](source, made, seed, command.runs)
+        with command.results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        terminal.print(row)
+
+
+def read(path: Path) -> list[Row]:
+    """What has been measured."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def count_grid(source: Source, made: Recipe, seed: int, runs: Path) -> Row:
+    """One run on the 25 Gaussians."""
+    start = time.process_time()
+    fake = train(source, made, seed, runs, GRID_SAMPLES)
+    assert source.law is not None
+    assert source.law.modes is not None
+    law = Modes(source.law.modes, source.law.std)
+    real = source.law.sample(GRID_SAMPLES, torch.Generator().manual_seed(seed))
+    nearest, good = law.nearest(fake)
+    return {
+        "modes": int(reached(nearest[good]).value),
+        "of": len(law.centres),
+        "reverse_kl": round(label_divergence(nearest, law.nearest(real)[0]).value, 4),
+        "high_quality": round(high_quality(fake, law).value, 3),
+        "cpu_s": round(time.process_time() - start, 1),
+    }
+
+
+def count_stacked(source: Source, made: Recipe, seed: int, runs: Path) -> Row:
+    """One run on the stacks; a run in the folder goes on."""
+    start = time.process_time()
+    judge = judge_of(source.name.removeprefix("stacked "), runs)
+    fake = label(judge, train(source, made, seed, runs, STACKED_SAMPLES))
+    real = label(judge, source.train.batch(torch.arange(STACKED_SAMPLES)))
+    return {
+        "modes": int(reached(fake).value),
+        "of": KINDS**CHANNELS,
+        "reverse_kl": round(label_divergence(fake, real).value, 4),
+        "accuracy": round(judge.accuracy, 4),
+        "cpu_s": round(time.process_time() - start, 1),
+    }
+
+
+def train(source: Source, made: Recipe, seed: int, runs: Path, count: int) -> Tensor:
+    """So many samples of a trained generator."""
+    folder = runs / f"{source.name}-{seed}-{made.steps}".replace(" ", "-")
+    made.trainer(source, seed=seed, device="cpu").fit(made.steps, folder)
+    return Sampler.load(folder, device="cpu")(count, seed=seed)
+
+
+def stacked() -> Source:
+    """Three pictures of MNIST, where it can be had, else of Fashion-MNIST, as the channels of each sample."""
+    name = "mnist" if find(MNIST) is not None else "fashion-mnist"
+    split = load(name).train
+    rows = split.rows[torch.from_numpy(np.random.RandomState(0).randint(len(split), size=(STACKS, CHANNELS)))]
+    pictures = split.storage[rows.flatten()]
+    return load(pictures.reshape(STACKS, CHANNELS, *pictures.shape[2:]), name=f"stacked {name}")
+
+
+def judge_of(name: str, runs: Path) -> Classifier:
+    """The classifier of single pictures, trained once and kept."""
+    path = runs / f"{name}.safetensors"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = load(name)
+        train_classifier(*labelled(source.train), held_out=labelled(source.held_out)).save(path)
+    return Classifier.load(path, device="cpu")
+
+
+def labelled(split: Split) -> tuple[Tensor, Tensor]:
+    """Pictures as they are stored, with their labels."""
+    assert split.labels is not None
+    return split.storage[split.rows], split.labels[split.rows]
+
+
+def label(judge: Classifier, stacks: Tensor) -> Tensor:
+    """Which of the thousand each stack (N, 3, H, W) is."""
+    kinds = judge(stacks.flatten(0, 1).unsqueeze(1)).reshape(-1, CHANNELS)
+    return kinds @ torch.tensor([KINDS**2, KINDS, 1])
+
+
+SOURCES: dict[str, Callable[[], Source]] = {"grid25": lambda: load("grid25"), "stacked": stacked}
+COUNTS: dict[str, Callable[[Source, Recipe, int, Path], Row]] = {
+    "grid25": count_grid,
+    "stacked": count_stacked,
+}
+
+
+def lines(rows: Sequence[Row]) -> Iterator[str]:
+    """The table."""
+    yield "| source | seed | steps | modes | reverse KL | within 3 std | cpu s |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in rows:
+        quality = f"{100 * row['high_quality']:.1f} %" if "high_quality" in row else ""
+        yield (
+            f"| {row['source']} | {row['seed']} | {row['steps']:,} | {row['modes']} of {row['of']} "
+            f"| {row['reverse_kl']:.4f} | {quality} | {row['cpu_s']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

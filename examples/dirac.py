@@ -1,0 +1,79 @@
+"""The smallest game there is: which constraints let it come to rest.
+
+    python examples/dirac.py [dirac.png]
+
+The Dirac-GAN of Mescheder, Geiger, Nowozin 2018, "Which Training Methods for GANs do actually Converge?",
+section 2, played by the project's own steps: the data is the point 0, the generator the point theta, the
+critic psi x. Both ought to end at 0.
+"""
+
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wgan.lipschitz import R1, R2, Chain, Constraint, GradientPenalty, WeightClipping
+from wgan.losses import LOSSES
+from wgan.training.step import critic_step, generator_step
+
+GAMES: dict[str, Constraint] = {
+    "no constraint": Chain(),
+    "clipping at 0.5": WeightClipping(0.5),
+    "GP, weight 0.3": GradientPenalty(0.3),
+    "GP, weight 1": GradientPenalty(1.0),
+    "R1": R1(1.0),
+    "R2": R2(1.0),
+}
+RATE, TURNS = 0.1, 300
+
+
+class Point(nn.Module):
+    """Every latent to the same point theta."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor([[1.0]]))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, d) to samples (N, 1)."""
+        return self.theta.expand(len(latents), 1)
+
+
+def play(constraint: Constraint) -> np.ndarray:
+    """The path of (theta, psi), (turns + 1, 2)."""
+    generator, critic = Point(), nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(critic.weight)
+    optimisers = [torch.optim.SGD(player.parameters(), RATE) for player in (generator, critic)]
+    loss, data, rng = LOSSES["wasserstein"], torch.zeros(2, 1), torch.Generator()
+    path = [(1.0, 0.0)]
+    for _ in range(TURNS):
+        critic_step(critic, generator, optimisers[1], loss, constraint, real=data, latents=data, rng=rng)
+        generator_step(critic, generator, optimisers[0], loss, latents=data)
+        path.append((generator.theta.item(), critic.weight.item()))
+    return np.array(path)
+
+
+def draw(path: str) -> None:
+    """Save the figure."""
+    figure, panels = plt.subplots(2, 3, figsize=(9, 6.2), layout="constrained", sharex=True, sharey=True)
+    for panel, (name, constraint) in zip(panels.flat, GAMES.items(), strict=True):
+        theta, psi = play(constraint).T
+        panel.axhline(0, color="0.85", linewidth=0.8)
+        panel.axvline(0, color="0.85", linewidth=0.8)
+        panel.plot(theta, psi, linewidth=1)
+        panel.plot(theta[-1], psi[-1], "o", markersize=5, color="C3")
+        panel.set(title=name)
+    for panel in panels[1]:
+        panel.set(xlabel="generator: theta")
+    for panel in panels[:, 0]:
+        panel.set(ylabel="critic: psi")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    print(f"Saved {path}.")
+
+
+if __name__ == "__main__":
+    plt.switch_backend("agg")
+    draw(sys.argv[1] if len(sys.argv) > 1 else "dirac.png")
