@@ -24,7 +24,7 @@ LEVELS = {
 OTHERS = 3  # whatever a user does with a run: evaluation, report, healing, edge, serving, ...
 
 # What ends up in a serving image: no training, no metrics, no data.
-LEAN = {"sampling", "artifact", "networks", "runs"}
+LEAN = {"sampling", "artifact", "networks", "runs", "drawing", "gallery", "serving"}
 NOT_LEAN = {"training", "metrics", "data"}
 
 FORBIDDEN = {"torchvision", "pickle"}

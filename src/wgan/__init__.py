@@ -34,8 +34,21 @@ _HOMES = {
     "evaluate": "wgan.evaluation",
 }
 _MODULES = (
-    *("auditing", "bracket", "data", "diagnosis", "evaluation", "healing", "lipschitz", "losses", "metrics"),
-    *("monitors", "networks", "pictures", "report", "runs", "sampling", "training", "transport"),
+    *("artifact", "auditing", "bracket", "data", "diagnosis", "drawing", "edge", "evaluation", "exploring"),
+    *(
+        "gallery",
+        "healing",
+        "latents",
+        "lipschitz",
+        "losses",
+        "metrics",
+        "monitors",
+        "networks",
+        "pictures",
+        "probing",
+        "report",
+    ),
+    *("runs", "sampling", "serving", "training", "transport"),
 )
 
 __all__ = [

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -140,7 +141,7 @@ class Artifact:
                 _tuple(said.pop("classes")),
                 _tuple(said.pop("range")),
                 said,
-                said.pop("files"),
+                dict(said.pop("files")),
             )
             check_whole(latent_dim=(artifact.latent_dim, 1))
         except (KeyError, TypeError, ValueError) as error:
@@ -171,8 +172,8 @@ class Artifact:
                 f"{self.path} is an artifact of kind {self.kind!r}, this wgan runs {', '.join(RUNTIMES)}; "
                 "upgrade wgan."
             )
-        if self.model.name not in self.files:
-            raise InputError(f"{self.path} has no checksum of {self.model.name}; export it again.")
+        if self.model.parent != self.path or self.model.name not in self.files:
+            raise InputError(f"{self.path} has no checksum of its model {self.model.name}; export it again.")
         for name, expected in self.files.items():
             if Path(name).name != name:
                 raise InputError(f"{self.path / SPECIFICATION} names a file outside its folder: {name!r}.")
@@ -250,22 +251,29 @@ def _open_onnx(model: Path, threads: int | None) -> Callable[[Feed], Samples]:
 
 
 def _open_openvino(model: Path, threads: int | None) -> Callable[[Feed], Samples]:
-    try:
-        import openvino
-    except ImportError:
-        raise MissingExtraError("This artifact runs in OpenVINO: pip install 'wgan[openvino]'.") from None
+    core = _openvino()
     # Without the first hint, a CPU with bfloat16 computes in it, and the samples are others than elsewhere.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = str(threads)
     try:
-        network = openvino.Core().read_model(model)
-        many = openvino.compile_model(network, "CPU", settings)
+        network = core.read_model(model)
+        many = core.compile_model(network, "CPU", settings)
         network.reshape({port.any_name: [1, *list(port.partial_shape)[1:]] for port in network.inputs})
-        one = openvino.compile_model(network, "CPU", settings)
+        one = core.compile_model(network, "CPU", settings)
     except Exception as error:  # its errors share no other class
         raise _unreadable(model, error) from error
     return _OpenVINO(many.create_infer_request(), one.create_infer_request())
+
+
+@cache
+def _openvino() -> Any:  # noqa: ANN401 - openvino has no types
+    """The one core of this process: where several come and go, its plugin breaks the handling of Ctrl-C."""
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtraError("This artifact runs in OpenVINO: pip install 'wgan[openvino]'.") from None
+    return openvino.Core()
 
 
 @final

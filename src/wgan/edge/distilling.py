@@ -1,0 +1,228 @@
+"""A smaller generator that makes of each latent what a trained one makes of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+from pathlib import Path
+from typing import Any, final, get_args
+
+import torch
+from torch import Tensor, nn
+
+from wgan.data import Source
+from wgan.edge.subject import Subject
+from wgan.errors import InputError
+from wgan.lipschitz import Chain, score
+from wgan.losses import AuxiliaryWeights
+from wgan.monitors import Monitor
+from wgan.networks import build, generate
+from wgan.networks.parts import GROUP_SIZE
+from wgan.runs import RunFolder, from_plain, load_latest
+from wgan.training import Adam, Cadence, RMSprop, Trainer
+from wgan.training.augment import Augment
+from wgan.training.guide import Guide
+from wgan.training.randomness import INITIALISATION, derive
+from wgan.training.recipes import AnyConstraint
+
+SIZE = 0.25
+"""The student's weights, as a share of its teacher's."""
+PIXEL, FEATURE = 1.0, 1.0
+"""Weights of the two distances to the teacher's sample, beside a critic's score of weight 1."""
+
+_SETTINGS = {
+    kind.__name__: kind
+    for kind in (*get_args(AnyConstraint), Chain, Adam, RMSprop, Cadence, AuxiliaryWeights, Augment)
+}
+_KEPT = (
+    *("loss", "constraint", "n_critic", "batch_size", "generator_optimiser", "critic_optimiser", "decay"),
+    *("ema", "penalty_every", "latent_dim", "seed", "cadence"),
+)
+"""What of the run's settings the student's training takes over as it is."""
+_WIDTHS = {
+    "DCGANGenerator": "width",
+    "MLPGenerator": "hidden",
+    "ResNetGenerator": "width",
+    "NormFreeGenerator": "width",
+}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Imitation(Guide):
+    """The distance of a student's samples to its teacher's at the same latents.
+
+    With s a student's sample, t its teacher's and f_1, f_2, ... what enters the layers of the trained critic
+    after the first::
+
+        pixel mean |s - t|  +  feature mean |t| mean_l (|f_l(s) - f_l(t)| / |f_l(t)|)
+
+    Lengths are Euclidean, so that both have the unit of a 1-Lipschitz critic's score: what that gains by
+    moving a sample is at most how far it moves.
+
+    Source: Aguinaldo et al. 2019, "Compressing GANs using Knowledge Distillation", section 3; Zhang et al.
+    2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", for the features.
+
+    Attributes:
+        teacher: In evaluation mode.
+        critic: As it was when the teacher's training ended; takes no further part in training.
+        origin: Which run they are of.
+        pixel: Weight of the first term.
+        feature: Weight of the second.
+    """
+
+    teacher: nn.Module
+    critic: nn.Module
+    origin: Mapping[str, Any]
+    pixel: float = PIXEL
+    feature: float = FEATURE
+
+    def __call__(self, latents: Tensor, labels: Tensor | None, fake: Tensor) -> Tensor:
+        r"""The distance, a scalar, for a student's samples (N, \*shape)."""
+        with torch.no_grad():
+            target = generate(self.teacher, latents, labels)
+            wanted = features(self.critic, target, labels)
+        found = features(self.critic, fake, labels)
+        apart = (_lengths(a - b) / _lengths(b).clamp(min=1e-6) for a, b in zip(found, wanted, strict=True))
+        relative = (
+            torch.stack([distance.mean() for distance in apart]).mean() if found else fake.new_zeros(())
+        )
+        return self.pixel * _lengths(fake - target).mean() + self.feature * _lengths(target).mean() * relative
+
+    def to(self, device: torch.device) -> None:
+        """Move both networks."""
+        self.teacher.to(device)
+        self.critic.to(device)
+
+    def plain(self) -> dict[str, Any]:
+        """The teacher's run and weights, and the weights of the two terms."""
+        return {"is": "Imitation", "teacher": self.origin, "pixel": self.pixel, "feature": self.feature}
+
+
+def distil(
+    run_dir: str | Path,
+    out: str | Path,
+    *,
+    size: float = SIZE,
+    steps: int | None = None,
+    pixel: float = PIXEL,
+    feature: float = FEATURE,
+    against: Source | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    monitors: Sequence[Monitor] = (),
+    origin: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """Train a narrower generator to make of each latent what a run's generator makes of it.
+
+    It imitates the averaged generator and goes on against the trained critic, with all other settings of the
+    run. What comes out is a run like any other: the same call again goes on with it.
+
+    Args:
+        run_dir: The teacher's run, of wgan's own networks.
+        out: The student's folder.
+        size: The student's weights as a share of the teacher's, in (0, 1).
+        steps: Generator steps; None: as many as the run's.
+        pixel: Weight of the distance of samples, >= 0.
+        feature: Weight of the distance of features, >= 0.
+        against: Other real samples than those that the run learned from.
+        data_dir: Where the files of mnist and fashion-mnist lie.
+        device: Where to train; ``auto`` is a GPU if there is one.
+        monitors: Who watches.
+        origin: Noted in ``config.json``.
+
+    Raises:
+        InputError: The run cannot be a teacher, or a setting is out of its range; or as `Trainer.fit`.
+        StorageError, DivergenceError, KeyboardInterrupt, SystemExit: As `Trainer.fit`.
+    """
+    _check(size, pixel, feature)
+    subject = Subject.load(run_dir)
+    config, source = subject.config, subject.source(against, data_dir)
+    settings = {name: from_plain(config[name], _SETTINGS) for name in _KEPT}
+    weights = _critic_weights(subject)
+    judge = settings["constraint"].wrap(build(config["critic"]))
+    judge.load_state_dict(weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(config["seed"], INITIALISATION))
+        student = build(narrower(config["generator"], size))
+    trainer = Trainer(
+        generator=student,
+        critic=build(config["critic"]),
+        data=source,
+        conditional=config.get("labels") is not None,
+        balanced=bool(config.get("balanced")),
+        auxiliary=from_plain(config.get("auxiliary"), _SETTINGS) or AuxiliaryWeights(),
+        augment=from_plain(config.get("augment"), _SETTINGS) or Augment(),
+        guide=Imitation(
+            subject.sampler.generator,
+            judge.eval().requires_grad_(False),
+            {name: subject.identity()[name] for name in ("id", "step", "weights")},
+            pixel,
+            feature,
+        ),
+        device=device,
+        monitors=monitors,
+        origin=origin or {},
+        **settings,
+    )
+    trainer.critic.load_state_dict(weights)
+    return trainer.fit(config["steps"] if steps is None else steps, out)
+
+
+def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
+    """The description of a generator with about that share of the weights: every width times its root.
+
+    Raises:
+        InputError: It is not of a generator of wgan's own.
+    """
+    name = _WIDTHS.get(str(description.get("network")))
+    if name is None:
+        raise InputError(
+            f"A student is a narrower generator of wgan's own, and {description.get('network')} is none of "
+            f"{', '.join(_WIDTHS)}."
+        )
+    # Groups of channels have to come out even.
+    least = GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group", 0) // 2)
+    widths = description[name]
+
+    def scaled(width: int) -> int:
+        return max(1, round(width * sqrt(size) / least)) * least
+
+    return {**description, name: scaled(widths) if isinstance(widths, int) else [*map(scaled, widths)]}
+
+
+def features(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> list[Tensor]:
+    """What enters the critic's layers with weights after the first, each (N, ...), in the order of use."""
+    found: list[Tensor] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0])
+
+    layers = [module for module in critic.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    try:
+        score(critic, samples, labels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[1:]
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    """The Euclidean length of each sample, (N,)."""
+    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    return lengths
+
+
+def _critic_weights(subject: Subject) -> dict[str, Tensor]:
+    checkpoint = load_latest(subject.folder.checkpoints, groups=("critic",))
+    assert checkpoint is not None  # the sampler was loaded from one
+    return checkpoint.tensors["critic"]
+
+
+def _check(size: float, pixel: float, feature: float) -> None:
+    if not 0 < size < 1:
+        raise InputError(
+            f"A student's size must be in (0, 1), as a share of its teacher's weights, not {size}."
+        )
+    if not (0 <= pixel < inf and 0 <= feature < inf):
+        raise InputError(f"pixel and feature must be finite and >= 0, not {pixel} and {feature}.")

@@ -1,0 +1,162 @@
+"""From a run to an artifact: converted, measured, and left only if it passes."""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from wgan.artifact import RUNTIMES, Artifact
+from wgan.data import Source
+from wgan.edge import convert
+from wgan.edge.folder import building, check_free, write_readme, write_specification
+from wgan.edge.latency import torch_threads
+from wgan.edge.proof import GATE, JUDGE, REFERENCE, Reference, check_gate, timed, told
+from wgan.edge.quality import COUNT, Ruler, find_extractor
+from wgan.edge.rewrite import is_thin, plain
+from wgan.edge.subject import Subject
+from wgan.errors import check_whole, unknown
+from wgan.files import storing
+
+TARGETS: dict[str, tuple[str, str | None]] = {
+    "onnx": ("onnx", None),
+    "openvino": ("openvino", None),
+    "web": ("onnx", "wgan.edge.targets.web"),
+    "triton": ("onnx", "wgan.edge.targets.triton"),
+    "lambda": ("onnx", "wgan.edge.targets.aws_lambda"),
+}
+"""Where to: the kind of artifact that it needs, and the module that lays out a folder with it."""
+EAGER = "eager torch"
+
+_CALIBRATION_SEED = 2
+_PACKAGES = ("wgan", "torch", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+
+
+def export(
+    run_dir: str | Path,
+    out: str | Path,
+    *,
+    to: str = "onnx",
+    int8: bool = False,
+    gate: float = GATE,
+    extractor: str | Path | None = None,
+    against: Source | None = None,
+    count: int = COUNT,
+    seconds: float = 0.3,
+    data_dir: Path | None = None,
+    generator: nn.Module | None = None,
+) -> Artifact:
+    """Write a run's averaged generator as an artifact, unless it is worse than the gate allows.
+
+    Args:
+        run_dir: The run.
+        out: The folder; an artifact of the same run is replaced, anything else refused.
+        to: A name in :data:`TARGETS`; a target's own files lie in the sub-folder of its name.
+        int8: Whether weights and what goes through the network become 8 bits wide.
+        gate: How many times larger the Frechet distance may become, > 0.
+        extractor: What judges: see :func:`wgan.edge.quality.find_extractor`.
+        against: Other real samples than those that the run learned from.
+        count: Samples that the distance is measured on, >= 2.
+        seconds: How long each batch size is timed for.
+        data_dir: Where the files of mnist and fashion-mnist lie.
+        generator: The module to load weights into, for a generator that is not one of wgan's own.
+
+    Raises:
+        InputError: The run, the folder or a setting cannot be used.
+        GateError: It is worse than the gate allows, or in float32 not the same. Nothing was written.
+        MissingExtraError: A package is not there.
+        StorageError: The file system refuses; what was there before still is.
+    """
+    out = Path(out)
+    kind, module = _target(to)
+    check_gate(gate)
+    check_whole(count=(count, 2))
+    subject = Subject.load(run_dir, generator)
+    identity = subject.identity()
+    check_free(out, identity["id"])
+    judge, classifier = find_extractor(extractor, subject.shape)
+    source = subject.source(against, data_dir)
+    with building(out) as folder:
+        model = CONVERSIONS[kind](subject, folder, int8)
+        reference = Reference.of(subject, source, Ruler.of(source, judge), count)
+        forward = RUNTIMES[kind](folder / model, 1)
+        proof = reference.prove(forward, int8=int8, gate=gate)
+        proof.check(f"The export of {subject.folder.path} to {to}", "Nothing was written.")
+        with torch_threads(1):
+            latency = timed({out.absolute().name: forward, EAGER: subject.forward}, reference, seconds)
+        with storing(out):
+            np.savez_compressed(folder / REFERENCE, **reference.arrays())
+        if classifier is not None:
+            classifier.save(folder / JUDGE)
+        said = {
+            **_specified(subject, kind, model, int8),
+            "target": to,
+            "run": identity,
+            "data": {"name": source.name, "fingerprint": source.fingerprint},
+            **told(reference, proof, latency),
+            "versions": _versions(),
+        }
+        write_specification(folder, said)
+        write_readme(folder, said)
+        if module is not None:
+            import_module(module).layout(folder, folder / to)
+    return Artifact.load(out)
+
+
+def _target(to: str) -> tuple[str, str | None]:
+    if to not in TARGETS:
+        raise unknown("target", to, TARGETS)
+    return TARGETS[to]
+
+
+def _specified(subject: Subject, kind: str, model: str, int8: bool) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "precision": "int8" if int8 else "float32",
+        "model": model,
+        "latent_dim": subject.sampler.latent_dim,
+        "shape": subject.shape,
+        "classes": subject.sampler.classes,
+        "range": (-1.0, 1.0) if len(subject.shape) == 3 else None,
+    }
+
+
+def _to_onnx(subject: Subject, folder: Path, int8: bool) -> str:
+    generator, path = subject.sampler.generator, folder / "model.onnx"
+    if not int8:
+        convert.write_onnx(plain(generator), path, subject.example)
+        return path.name
+    whole = folder / "float32.onnx"
+    convert.write_onnx(plain(generator, lambda layer: True), whole, subject.example)
+    convert.quantise_onnx(whole, path, subject.feed(convert.CALIBRATED, seed=_CALIBRATION_SEED))
+    whole.unlink()
+    return path.name
+
+
+def _to_openvino(subject: Subject, folder: Path, int8: bool) -> str:
+    path, whole = folder / "model.xml", folder / "float32.onnx"
+    form = plain(subject.sampler.generator, is_thin) if int8 else plain(subject.sampler.generator)
+    convert.write_onnx(form, whole, subject.example)
+    if int8:
+        given = subject.feed(convert.CALIBRATED, seed=_CALIBRATION_SEED)
+        convert.quantise_openvino(whole, path, given)
+    else:
+        convert.write_openvino(whole, path)
+    whole.unlink()
+    return path.name
+
+
+CONVERSIONS = {"onnx": _to_onnx, "openvino": _to_openvino}
+"""What writes a model of each kind into a folder, in float32 or int8, and gives its file's name."""
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,48 @@
+"""An artifact behind Triton's Python backend, which loads this file as ``model.py``; see :mod:`.triton`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+@final
+class TritonPythonModel:
+    """What the backend looks for, by this name; see the README of Triton's ``python_backend``."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the artifact and check it."""
+        sys.path.insert(0, str(HERE))
+        from wgan.artifact import Artifact
+
+        self._run = Artifact.load(HERE / "artifact").runtime()
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer requests in one call of the model."""
+        import triton_python_backend_utils as triton
+
+        feeds = [_feed(request, triton) for request in requests]
+        ends = np.cumsum([len(latents) for latents, _ in feeds])
+        labels = [label for _, label in feeds if label is not None]
+        try:
+            samples = self._run(
+                np.concatenate([latents for latents, _ in feeds]), np.concatenate(labels) if labels else None
+            )
+        except ValueError as error:
+            refused = triton.InferenceResponse(error=triton.TritonError(str(error)))
+            return [refused] * len(requests)
+        return [
+            triton.InferenceResponse([triton.Tensor("samples", part)])
+            for part in np.split(samples, ends[:-1])
+        ]
+
+
+def _feed(request: Any, triton: Any) -> tuple[Any, Any]:  # noqa: ANN401 - the backend's own types
+    """The latents (N, d) of a request and its labels (N,), if it has any."""
+    latents = triton.get_input_tensor_by_name(request, "latents").as_numpy()
+    labels = triton.get_input_tensor_by_name(request, "labels")
+    return latents, None if labels is None else labels.as_numpy().reshape(-1)

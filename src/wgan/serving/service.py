@@ -1,0 +1,71 @@
+"""The generator behind the routes: loaded, warmed up, batched."""
+
+import asyncio
+from typing import final
+
+from wgan.artifact import Artifact
+from wgan.drawing import Order, encode
+from wgan.gallery import describe
+from wgan.serving.batching import Batcher
+from wgan.serving.meters import Meters
+from wgan.serving.protocol import Form
+from wgan.serving.settings import Settings
+
+
+@final
+class Service:
+    """An artifact that answers.
+
+    Args:
+        artifact: What to serve.
+        settings: Its bounds.
+
+    Attributes:
+        form: What the generator takes and gives.
+        batcher: Answers inferences.
+        meters: What happened.
+        draining: Whether the server is about to end.
+        description: What the page has to know.
+    """
+
+    def __init__(self, artifact: Artifact, settings: Settings) -> None:
+        self._artifact = artifact
+        self._run = artifact.runtime(settings.threads)
+        classes = artifact.classes
+        self.form = Form(
+            artifact.latent_dim, artifact.shape, None if classes is None else len(classes), settings.count
+        )
+        self.batcher = Batcher(
+            self._run,
+            batch=settings.batch,
+            queue=settings.queue,
+            tell=lambda size: self.meters.called(size),
+        )
+        self.meters = Meters(lambda: self.batcher.waiting)
+        self.draining = False
+        self.description = describe(artifact, self._run) | {"most": settings.count}  # warms the model up, too
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be answered, and the server means to go on."""
+        return self.batcher.alive and not self.draining
+
+    def read(self, given: object) -> Order:
+        """The order that plain values are.
+
+        Raises:
+            InputError: They are none.
+        """
+        return Order.read(given, most=self.form.most, classes=self._artifact.classes)
+
+    async def draw(self, order: Order) -> bytes:
+        """The file that an order asks for.
+
+        Raises:
+            InputError: The samples are no pictures, and the format needs them.
+            Refusal: There is no room in the queue.
+        """
+        classes = self._artifact.classes
+        samples = await self.batcher(order.latents(self.form.latent_dim), order.labels(classes))
+        # Packing 256 pictures takes longer than making them; meanwhile others are answered.
+        return await asyncio.to_thread(encode, samples, order.format)

@@ -1,0 +1,99 @@
+"""The page in a real browser, with the generator on the server and with the generator in the browser."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wgan.gallery import directions
+from wgan.latents import latents
+
+SCREENS = [(1280, "light"), (390, "dark")]
+
+
+def check_page(seen, url):
+    """What has to hold whatever the generator is."""
+    assert seen["console"] == [
+        text for text in seen["console"] if "willReadFrequently" in text
+    ]  # ours, in look.mjs
+    assert seen["errors"] == []
+    assert all(request.startswith((url, "data:", "blob:")) for request in seen["requests"]), seen["requests"]
+    assert seen["outside"] == []
+    assert seen["unnamed"] == []
+    assert seen["trouble"] == ""
+
+
+def check_pictures(seen, artifact, seed):
+    """What the page shows is what the artifact makes, and its controls do what they say."""
+    points = latents(5, artifact.latent_dim, seed)
+    assert np.array_equal(np.array(seen["latents"], np.float32), points.reshape(-1))
+    labels = np.arange(5) % len(artifact.classes)
+    samples = artifact.runtime()(points, labels)
+    assert np.abs(np.array(seen["samples"]) - samples.reshape(-1)).max() <= 1e-5
+    red = np.rint((samples[0, 0].reshape(-1) + 1) * 127.5)
+    assert np.abs(np.array(seen["first"]) - red).max() <= 1
+    first, fourth, moved, reset, end = seen["large"]
+    assert first == seen["first"]
+    assert len({tuple(picture) for picture in (first, fourth, moved, end)}) == 4
+    assert reset == fourth
+    assert seen["tiles"] == 36
+    assert seen["strip"] == 9
+    half = artifact.runtime()(points * np.float32(0.5), labels)[0, 0].reshape(-1)
+    assert np.abs(np.array(seen["truncated"]) - np.rint((half + 1) * 127.5)).max() <= 1
+    other = artifact.runtime()(points * np.float32(0.5), np.full(5, 2))[0, 0].reshape(-1)
+    assert np.abs(np.array(seen["labelled"]) - np.rint((other + 1) * 127.5)).max() <= 1
+    assert seen["refused"] == "A seed is a whole number from 0 to 2^64 - 1."
+    name, content = seen["saved"]
+    assert name == f"seed-{seed}-4.png"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        assert image.size == artifact.shape[:0:-1]
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_the_page_of_a_server(server, artifact, look, width, scheme):
+    seed = 2**63 + 1
+    seen = look(server.url + "/", seed, width, scheme)
+    check_page(seen, server.url)
+    check_pictures(seen, artifact, seed)
+    page_width, screen = seen["width"]
+    assert page_width <= screen == width
+    assert (sum(map(int, seen["back"].strip("rgb()").split(","))) > 600) == (scheme == "light")
+    assert seen["title"] == "pets"
+
+
+def test_the_page_without_a_server(web, shipped, look):
+    seed = 12345
+    seen = look(web, seed, 390, "light")
+    check_page(seen, web)
+    check_pictures(seen, shipped, seed)
+    assert seen["title"] == "digits"
+
+
+def test_a_page_asks_for_the_token_until_it_is_right(points, start, look):
+    with start(points, token="sesame") as server:
+        seen = look(server.url + "/", 3, tokens="open sesame")
+    assert seen["errors"] == []
+    assert seen["title"] == "points"
+    assert len(seen["samples"]) == 10
+
+
+def test_vectors_are_plotted(points, start, look):
+    with start(points) as server:
+        seen = look(server.url + "/", 3)
+        check_page(seen, server.url)
+        assert np.allclose(
+            np.array(seen["samples"]), points.runtime()(latents(5, 3, 3)).reshape(-1), atol=1e-5
+        )
+
+
+def test_directions_are_those_of_a_known_map():
+    """Of x -> A x, the directions are A's right singular vectors: scaled axes, and a rotation of them."""
+    gains = np.array([1.0, 5.0, 0.1, 3.0], np.float32)
+    found = directions(lambda latent: latent * gains, 4, count=3)
+    np.testing.assert_allclose(found, np.eye(4)[[1, 3, 0]], atol=1e-4)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0].astype(np.float32)
+    turned = directions(lambda latent: latent @ turn * gains, 4)
+    np.testing.assert_allclose(np.abs((turned @ turn)[:, [1, 3, 0, 2]]), np.eye(4), atol=1e-2)
+    np.testing.assert_allclose(turned @ turned.T, np.eye(4), atol=1e-5)
