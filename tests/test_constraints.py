@@ -17,6 +17,7 @@ from wgan.lipschitz import (
     CONSTRAINTS,
     DRAGAN,
     R1,
+    R1R2,
     R2,
     Chain,
     Constraint,
@@ -42,6 +43,7 @@ MEMBERS: list[Constraint] = [
     DRAGAN(weight=10.0, target=1.0, noise=0.5),
     R1(gamma=3.0),
     R2(gamma=0.5),
+    R1R2(gamma=2.0),
     SpectralNormalisation(iterations=2),
     Orthogonal(iterations=3, sort="none"),  # what sorting does to a critic has its own tests
     Chain(WeightClipping(c=0.5), LipschitzPenalty(target=0.0), R1(gamma=2.0)),
@@ -270,6 +272,7 @@ FLAT = [
     (DRAGAN(weight=5.0), 5.0),
     (R1(), 0.0),
     (R2(), 0.0),
+    (R1R2(), 0.0),
 ]
 
 
@@ -311,6 +314,7 @@ SLOPES: list[tuple[Constraint, Callable[[float], float]]] = [
     (DRAGAN(weight=1.0, target=0.0, noise=2.0), lambda s: s**2),
     (R1(gamma=3.0), lambda s: 1.5 * s**2),
     (R2(gamma=0.2), lambda s: 0.1 * s**2),
+    (R1R2(gamma=0.2), lambda s: 0.2 * s**2),
     (Chain(R1(gamma=2.0), GradientPenalty(weight=1.0)), lambda s: s**2 + (s - 1) ** 2),
     (WeightClipping(), lambda s: 0.0),
     (SpectralNormalisation(), lambda s: 0.0),
@@ -401,6 +405,17 @@ def test_r1_looks_at_real_samples_and_r2_at_fake_ones():
     real, fake = batches((5,))
     assert torch.equal(R1().points(real, fake, None), real)
     assert torch.equal(R2().points(real, fake, None), fake)
+
+
+def test_r1_and_r2_at_once_are_both_of_them_and_take_labels_along():
+    critic, (real, fake) = smooth_critic((5,)), batches((5,))
+    both = Chain(R1(gamma=3.0), R2(gamma=3.0)).penalty(critic, real, fake)
+    assert R1R2(gamma=3.0).penalty(critic, real, fake).item() == pytest.approx(both.item())
+    labels = torch.tensor([0, 1, 2, 2, 1, 1])
+    both = Chain(R1(), R2()).penalty(Conditional().double(), real, fake, labels)
+    assert R1R2().penalty(Conditional().double(), real, fake, labels).item() == pytest.approx(both.item())
+    with pytest.raises(InputError, match="as many fakes as reals"):
+        R1R2().penalty(critic, real, fake[1:])
 
 
 def test_dragan_looks_around_real_samples_at_their_own_scale():
@@ -714,6 +729,7 @@ POSITIVE = [
     (DRAGAN, "noise"),
     (R1, "gamma"),
     (R2, "gamma"),
+    (R1R2, "gamma"),
     (SpectralNormalisation, "iterations"),
     (Orthogonal, "iterations"),
 ]

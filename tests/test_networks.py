@@ -538,10 +538,6 @@ def test_initialising_again_draws_anew():
 # ---------------------------------------------------------------------------------- layers
 
 
-def leaves(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(path, module) for path, module in network.named_modules() if not [*module.children()]]
-
-
 @given(case=families)
 @settings(max_examples=30)
 def test_the_layers_account_for_every_parameter(case: tuple[Family, Shape]):
@@ -551,9 +547,10 @@ def test_the_layers_account_for_every_parameter(case: tuple[Family, Shape]):
     ):
         found = layers(network, example)
         assert sum(layer.parameters for layer in found) == sum(p.numel() for p in network.parameters())
+        paths = [path for path, module in network.named_modules() if not [*module.children()]]
         # A module with a re-parametrised weight is a layer, what is within it is none.
-        paths = [path.partition(".parametrizations")[0] for path, _ in leaves(network)]
-        assert [layer.path for layer in found] == list(dict.fromkeys(paths))
+        whole = dict.fromkeys(path.partition(".parametrizations")[0] for path in paths)
+        assert [layer.path for layer in found] == list(whole)
 
 
 def test_the_layers_of_a_small_critic():

@@ -256,7 +256,7 @@ def test_a_name_of_ones_own():
         ("fashion_mnist", "Did you mean 'fashion-mnist'"),
         ("MNIST", "Did you mean 'mnist'"),
         ("ring9", "Did you mean 'ring8'"),
-        ("/no/such/folder", "digits, mnist, fashion-mnist, ring8, grid25, swiss-roll, two-gaussians"),
+        ("/no/such/folder", "digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians"),
         ("", "neither the name of a source nor a path"),
         ("x" * 5000, "neither the name of a source nor a path"),
         ("~nobody-of-this-name/x", "neither the name of a source nor a path"),
@@ -269,5 +269,5 @@ def test_unknown_names_are_answered_with_known_ones(given, hint):
 
 
 def test_every_name_of_the_table_is_its_sources_name(fashion_mnist):
-    assert set(data.SOURCES) == {*OFFLINE, "mnist", "fashion-mnist"}
+    assert set(data.SOURCES) == {*OFFLINE, "mnist", "fashion-mnist", "emoji"}
     assert fashion_mnist.name == "fashion-mnist"

@@ -10,6 +10,7 @@ from wgan.data.album import pictures_of
 from wgan.data.arrays import from_array, from_file, read_arrays, refitted
 from wgan.data.digits import digits
 from wgan.data.door import SOURCES, load
+from wgan.data.emoji import emoji
 from wgan.data.idx import FASHION_MNIST, MNIST, Published, fashion_mnist, find, mnist, published
 from wgan.data.law import Law
 from wgan.data.source import Source, Split, hold_out, spread
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "Split",
     "digits",
+    "emoji",
     "fashion_mnist",
     "find",
     "from_array",

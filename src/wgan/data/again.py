@@ -16,7 +16,7 @@ def load_again(learned: Any, who: str, *, data_dir: str | Path | None = None) ->
     """The source that a run learned from.
 
     Args:
-        learned: Its name, shape and fingerprint: ``source`` in the run's ``config.json``, whatever stands there.
+        learned: What ``config.json`` says of its ``source``: name, shape and fingerprint.
         who: The run, for the messages.
         data_dir: Where the files of mnist and fashion-mnist lie.
 

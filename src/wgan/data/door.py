@@ -16,6 +16,7 @@ from torch import Tensor
 from wgan.data.album import pictures_of
 from wgan.data.arrays import Labels, from_array, from_file, refitted
 from wgan.data.digits import digits
+from wgan.data.emoji import emoji
 from wgan.data.idx import fashion_mnist, mnist
 from wgan.data.pictures import check_fit
 from wgan.data.source import Source
@@ -27,6 +28,7 @@ SOURCES: dict[str, Callable[[str | Path | None], Source]] = {
     "digits": lambda _: digits(),
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
+    "emoji": emoji,
     "ring8": lambda _: ring8(),
     "grid25": lambda _: grid25(),
     "swiss-roll": lambda _: swiss_roll(),
@@ -53,7 +55,7 @@ def load(
             for a folder called so.
         labels: classes, integers (N,) counted from 0, or attributes, floats (N, k); for an array, a
             tensor or a file of NumPy's.
-        data_dir: the folder where mnist and fashion-mnist are looked for first.
+        data_dir: the folder where mnist, fashion-mnist and emoji are looked for first.
         resolution: side of the square that pictures are cropped and resized to.
         channels: 1 makes pictures grey, 3 coloured.
         memory_limit: a larger set (in bytes) is memory-mapped; a quarter of the memory where None.

@@ -21,6 +21,8 @@ from wgan.errors import InputError
 
 Transform = Literal["translation", "cutout", "colour", "flip"]
 
+ADAPTED_EVERY = 4
+"""Steps from one adaptation to the next."""
 MOST = 0.8
 """The strength that adaptation does not exceed: nearer to 1, transforms leak into the samples (Karras et al.
 2020, section 2.2)."""
@@ -39,8 +41,8 @@ class Augment:
         transforms: Which of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
             right; not for pictures that are never mirrored, such as letters).
         strength: In [0, 1]: the probability of each transform for each picture, from the start.
-        target: In (0, 1): adapt the strength so that the share of real pictures on their side of the critic's
-            scores, minus that of the others, stays there (0.6 in the paper); 0: the strength stays.
+        target: In (0, 1): adapt the strength so that the share of the gap that held-out pictures do not have
+            stays there, 0.5 being a good choice; 0: the strength stays.
         span: How many real pictures it takes to adapt the strength from 0 to 1, >= 1; 500,000 in the paper.
     """
 
@@ -90,17 +92,23 @@ class Augmenter(nn.Module):
         return pictures
 
     @torch.no_grad()
-    def adapt(self, real: Tensor, fake: Tensor) -> None:
-        """Follow the target, given the critic's scores of transformed real (N,) and fake samples (M,).
+    def adapt(self, seen: Tensor, unseen: Tensor, fake: Tensor, pictures: int) -> None:
+        """Follow the target: what the critic knows by heart is the gap that held-out pictures do not have.
 
-        The paper's r = E sign(f(x)) takes zero for the border between real and fake. A Wasserstein critic is
-        determined up to a constant only, so here the border is midway between the two mean scores.
+            r_v = (E f(x) - E f(x')) / (E f(x) - E f(G(z))),  x seen in training and x' held out
+
+        (eq. 1, left). The paper prefers r_t = E sign(f(x)), which needs no held-out pictures; but a
+        Wasserstein critic is determined up to a constant only, and its sign, with whatever border, says
+        little of what it has learnt by heart (docs/recipes.md).
+
+        Args:
+            seen: The critic's mean score of training pictures.
+            unseen: Of held-out ones.
+            fake: Of fakes, all three transformed.
+            pictures: Real pictures that were learnt from since the last time.
         """
-        if self.settings.target == 0:
-            return
-        border = (real.mean() + fake.mean()) / 2
-        sure = (real - border).sign().mean()
-        step = (sure - self.settings.target).sign() * len(real) / self.settings.span
+        excess = (seen - unseen) - self.settings.target * (seen - fake)
+        step = excess.sign() * pictures / self.settings.span
         self.strength.add_(step).clamp_(0, max(MOST, self.settings.strength))
 
 
@@ -144,7 +152,8 @@ def recolour(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
     grey = pictures.mean(1, keepdim=True)
     pictures = grey + (pictures - grey) * 2 * saturation
     middle = pictures.mean((1, 2, 3), keepdim=True)
-    return middle + (pictures - middle) * (contrast + 0.5)
+    recoloured: Tensor = middle + (pictures - middle) * (contrast + 0.5)
+    return recoloured
 
 
 def mirror(pictures: Tensor, rng: torch.Generator | None) -> Tensor:

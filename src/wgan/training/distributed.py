@@ -192,5 +192,5 @@ class _Whole(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, objective: Objective, given: dict[str, Any]) -> tuple[Numbers, Tensor, Tensor]:
+    def forward(self, objective: Objective, given: dict[str, Any]) -> Numbers:
         return objective(self.network, **given)

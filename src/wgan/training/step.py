@@ -20,9 +20,9 @@ from wgan.training.augment import Augmenter
 from wgan.training.guide import Guide
 
 Numbers = dict[str, Tensor]
-Objective = Callable[..., tuple[Numbers, Tensor, Tensor]]
-"""``objective(network, **given)``: terms of what a network minimises, scores of real and of fake samples."""
-Through = Callable[..., tuple[Numbers, Tensor, Tensor]]
+Objective = Callable[..., Numbers]
+"""``objective(network, **given)``: the terms of what a network minimises, whose sum it is."""
+Through = Callable[..., Numbers]
 """How an objective is evaluated: ``through(objective, network, **given)``."""
 
 
@@ -30,7 +30,7 @@ def here(
     objective: Objective,
     network: nn.Module,
     **given: Any,  # noqa: ANN401 - whatever the objective takes
-) -> tuple[Numbers, Tensor, Tensor]:
+) -> Numbers:
     """Evaluate an objective as it is: by one process, eagerly."""
     return objective(network, **given)
 
@@ -76,7 +76,7 @@ def critic_step(
         fake = generate(generator, latents, labels)
         if augmenter is not None:
             real, fake = augmenter(real, rng), augmenter(fake, rng)
-    terms, real_scores, fake_scores = through(
+    terms = through(
         critic_objective,
         critic,
         real=real,
@@ -94,7 +94,6 @@ def critic_step(
     constraint.project(critic)
     if augmenter is not None:
         terms["augmentation"] = augmenter.strength.clone()
-        augmenter.adapt(real_scores, fake_scores)
     return {name: term.detach() for name, term in terms.items()}
 
 
@@ -109,7 +108,7 @@ def critic_objective(
     labels: Tensor | None,
     auxiliary: AuxiliaryWeights | None,
     penalty_scale: float,
-) -> tuple[Numbers, Tensor, Tensor]:
+) -> Numbers:
     """All that the critic minimises, its penalty included: see :func:`critic_step`."""
     real_scores, fake_scores = score_pair(critic, real, fake, labels)
     objective = loss.critic(real_scores, fake_scores)
@@ -118,7 +117,7 @@ def critic_objective(
         terms["penalty"] = penalty_scale * constraint.penalty(critic, real, fake, labels, rng)
     if auxiliary is not None:
         terms["critic_auxiliary"] = auxiliary.critic * misguess(critic, real, labels)
-    return terms, real_scores, fake_scores
+    return terms
 
 
 def generator_step(
@@ -156,7 +155,7 @@ def generator_step(
         Scalars: ``generator_loss`` without what follows, ``generator_auxiliary`` with a classifier, and
         ``guide`` with a guide.
     """
-    terms, _, _ = through(
+    terms = through(
         generator_objective,
         generator,
         critic=critic,
@@ -188,7 +187,7 @@ def generator_objective(
     augmenter: Augmenter | None,
     guide: Guide | None,
     rng: torch.Generator | None,
-) -> tuple[Numbers, Tensor, Tensor]:
+) -> Numbers:
     """All that the generator minimises: see :func:`generator_step`."""
     fake = generate(generator, latents, labels)
     guided = None if guide is None else guide(latents, labels, fake)
@@ -204,7 +203,7 @@ def generator_objective(
         terms["generator_auxiliary"] = auxiliary.generator * misguess(critic, fake, labels)
     if guided is not None:
         terms["guide"] = guided
-    return terms, real_scores, fake_scores
+    return terms
 
 
 def total(terms: Numbers) -> Tensor:
@@ -218,6 +217,38 @@ def misguess(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> Tenso
     assert labels is not None
     logits: Tensor = critic.logits(samples)  # type: ignore[operator]
     return cross_entropy(logits.float(), labels)
+
+
+@torch.no_grad()
+def adapt_step(
+    critic: nn.Module,
+    generator: nn.Module,
+    augmenter: Augmenter,
+    *,
+    seen: Tensor,
+    unseen: Tensor,
+    latents: Tensor,
+    pictures: int,
+    rng: torch.Generator,
+    labels: tuple[Tensor | None, Tensor | None] = (None, None),
+) -> None:
+    """Bring the augmentation's strength nearer to its target; no network learns anything.
+
+    Args:
+        critic: Scores.
+        generator: Makes the fakes.
+        augmenter: Takes the step.
+        seen: (N, *shape), from training.
+        unseen: (M, *shape), held out.
+        latents: (N, latent_dim), drawn for this step alone.
+        pictures: Real pictures that were learnt from since the last such step.
+        rng: For the transforms.
+        labels: Of the seen samples, and asked of the fakes; of the unseen ones.
+    """
+    fake = generate(generator, latents, labels[0])
+    batches = ((seen, labels[0]), (unseen, labels[1]), (fake, labels[0]))
+    by_heart, new, made = (score(critic, augmenter(samples, rng), of).mean() for samples, of in batches)
+    augmenter.adapt(by_heart, new, made, pictures)
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from wgan.networks import describe, generate
 from wgan.pictures import show
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import checks
-from wgan.training.augment import Augment, Augmenter
+from wgan.training.augment import ADAPTED_EVERY, Augment, Augmenter
 from wgan.training.distributed import World
 from wgan.training.draws import Batch, Draws, condition_of, refuse_unbalanced
 from wgan.training.guide import Guide
@@ -44,7 +44,7 @@ from wgan.training.record import Cadence, Recorder
 from wgan.training.resume import branch, check, claim, resume
 from wgan.training.signals import Signals
 from wgan.training.state import State, averaged
-from wgan.training.step import average_step, critic_step, generator_step
+from wgan.training.step import adapt_step, average_step, critic_step, generator_step
 
 Stop = Callable[[RunFolder], bool]
 """Whether the run in the folder is to end at the log point that was just written."""
@@ -161,6 +161,9 @@ class Trainer:
         self._auxiliary = self.auxiliary if classifies else None
         self._draws = Draws(
             self.source.train, labelled=self.conditional, balanced=self.balanced, device=self._device
+        )
+        self._unseen = Draws(
+            self.source.held_out, labelled=self.conditional, balanced=self.balanced, device=self._device
         )
 
     def fit(
@@ -307,6 +310,8 @@ class Trainer:
                 through=state.through[0],
             )
             state.add(numbers)
+        if state.augmenter is not None and self.augment.target and state.step % ADAPTED_EVERY == 0:
+            self._adapt(state.critic, state.generator, state.augmenter, real, rng)
         noise = self._noise(rng)
         other = self._real(rng) if self._loss.paired or self.conditional else None
         numbers = generator_step(
@@ -371,6 +376,27 @@ class Trainer:
                     recorder.pictures(state.step, self._picture(state, fixed))
                 if recorder.checkpoint_due(state.step) or state.step == steps or ending:
                     recorder.checkpoint(state)
+
+    def _adapt(
+        self,
+        critic: nn.Module,
+        generator: nn.Module,
+        augmenter: Augmenter,
+        real: Batch,
+        rng: torch.Generator,
+    ) -> None:
+        unseen = self._unseen.draw(self.batch_size, rng)
+        adapt_step(
+            critic,
+            generator,
+            augmenter,
+            seen=real.samples,
+            unseen=unseen.samples,
+            latents=self._noise(rng),
+            pictures=ADAPTED_EVERY * self.n_critic * self.batch_size,
+            rng=rng,
+            labels=(real.labels, unseen.labels),
+        )
 
     def _real(self, rng: torch.Generator) -> Batch:
         start = time.perf_counter()
