@@ -79,7 +79,8 @@ def assert_same_run(folder: Path, straight: Path, *, pictures: bool = True) -> N
     assert one.tensors.keys() == other.tensors.keys()
     for group, tensors in other.tensors.items():
         assert_same_tensors(one.tensors[group], tensors, group)
-    assert (folder / "metrics.jsonl").read_bytes() == (straight / "metrics.jsonl").read_bytes()
+    for name in ("metrics.jsonl", "histograms.jsonl"):
+        assert (folder / name).read_bytes() == (straight / name).read_bytes()
     assert leftovers(folder) == []
     if pictures:
         assert tree(folder / "samples") == tree(straight / "samples")

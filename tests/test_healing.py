@@ -1,14 +1,15 @@
 """Runs that look after themselves: what is wrong is treated, can be undone, and survives interruptions."""
 
+import json
 from dataclasses import replace
 
 import pytest
-from histories import CLIPPING, SHOWN, history
+from histories import CLIPPING, GP, SHOWN, history
 from small_runs import DIGITS
 
 from wgan.diagnosis import Finding, History, diagnose
 from wgan.errors import InputError
-from wgan.healing import AT_MOST, Intervention, attempt, heal, treated
+from wgan.healing import AT_MOST, Intervention, _intervention, attempt, heal, treated
 from wgan.lipschitz import R1, GradientPenalty, WeightClipping
 from wgan.networks import MLP
 from wgan.runs import RunFolder, load_latest
@@ -92,6 +93,18 @@ def test_a_run_lost_at_the_worst_moment_goes_on_as_if_nothing_had_happened(tmp_p
     assert weights(tmp_path / "run") == weights(healed[0])
 
 
+@pytest.mark.parametrize(("dead", "start"), [(0.1, 80), (0.5, 0)])
+def test_units_that_died_at_once_are_alive_in_the_last_checkpoint(tmp_path, dead, start):
+    folder = RunFolder(tmp_path / "run")
+    build(HEALTHY).fit(STEPS, folder.path)  # keeps the checkpoints of 80, 100 and 120
+    rows = [{**row, "critic_dead": 0.9 if row["step"] > 90 else dead} for row in folder.history()]
+    (folder.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    finding = Finding("dead-units", "error", 100, {}, "", "", {"n_critic": 2})
+    assert _intervention(folder.path, 1, finding).start == start
+    for remedy in ({"networks.critic_norm": "layer"}, {"constraint": {"is": "R1", "gamma": 1.0}}):
+        assert _intervention(folder.path, 1, replace(finding, remedy=remedy)).start == 0
+
+
 def test_what_no_remedy_helps_is_left_alone_after_a_few(tmp_path):
     # The learning rate is so high that a tenth of it, and a tenth of that, is still too high.
     hopeless = replace(HEALTHY, generator_optimiser=Adam(1e8), critic_optimiser=Adam(1e8), decay="constant")
@@ -155,6 +168,20 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
     ("name", "config", "wanted"),
     [
         ("lipschitz-violated", {}, {"constraint.weight": 100.0}),
+        ("lipschitz-violated", {"constraint": {**GP, "weight": 1e-7}}, {"constraint.weight": 10.0}),
+        (  # a step is to change a fiftieth of the norm, and changes 1e-7 of it
+            "learning-rate-too-low",
+            {},
+            {"critic_optimiser.lr": 200.0, "generator_optimiser.lr": 200.0},
+        ),
+        ("divergence", {}, {"critic_optimiser.lr": 8e-4, "generator_optimiser.lr": 8e-4}),
+        (
+            "divergence",
+            {"origin": {"interventions": [{"name": "divergence", "remedy": {}}]}},
+            {"critic_optimiser.lr": 1e-4, "generator_optimiser.lr": 1e-4},
+        ),
+        ("vanishing-gradients", {"critic": {"norm": "none"}}, {"networks.critic_norm": "layer"}),
+        ("vanishing-gradients", {"critic": {"norm": "layer"}}, {}),
         ("critic-starved", {"n_critic": 20}, {}),
         ("critic-starved", {"n_critic": 2}, {"n_critic": 4}),
         ("oscillation", {"constraint": {"is": "R1", "gamma": 10.0}}, {"constraint.gamma": 100.0}),

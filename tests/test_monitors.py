@@ -21,7 +21,7 @@ from small_runs import no_file_larger_than
 
 import wgan
 from wgan.cli import main
-from wgan.monitors import MONITORS, Audience, Console, MLflow, Monitor, TensorBoard, Wandb, guard
+from wgan.monitors import MONITORS, Audience, Console, Histogram, MLflow, Monitor, TensorBoard, Wandb, guard
 from wgan.networks import MLP
 from wgan.pictures import grid
 from wgan.runs import RunFolder
@@ -448,7 +448,9 @@ def test_a_monitor_of_ones_own_is_what_the_docstring_shows(tmp_path, capsys):
 def events(run_dir):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    accumulator = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
+    accumulator = EventAccumulator(
+        str(run_dir / "tensorboard"), size_guidance={"scalars": 0, "images": 0, "histograms": 0}
+    )
     return accumulator.Reload()
 
 
@@ -460,6 +462,17 @@ def assert_events_are_the_history(run_dir, picture_steps):
         assert [scalar.step for scalar in scalars] == [row["step"] for row in rows]
         assert [scalar.value for scalar in scalars] == [np.float32(row[name]) for row in rows]
     assert [image.step for image in read.Images("samples")] == picture_steps
+    shapes = RunFolder(run_dir).history("histograms")
+    assert set(read.Tags()["histograms"]) == shapes[0].keys() - {"step"}
+    for name in read.Tags()["histograms"]:
+        events_of = read.Histograms(name)
+        assert [event.step for event in events_of] == [row["step"] for row in shapes]
+        for event, row in zip(events_of, shapes, strict=True):
+            shape = Histogram(**row[name])
+            assert (event.histogram_value.min, event.histogram_value.max) == (shape.low, shape.high)
+            assert event.histogram_value.bucket == [0, *shape.counts]
+            assert event.histogram_value.bucket_limit == shape.edges
+            assert event.histogram_value.num == sum(shape.counts)
 
 
 def test_tensorboard_reads_what_the_run_wrote(tmp_path):
@@ -556,6 +569,12 @@ def assert_in_wandb(file, rows, picture_steps):
             name: value for name, value in row.items() if name != "step"
         }
         assert "images_per_second" in read[row["step"]]
+    for row in RunFolder(file.parents[2]).history("histograms"):
+        for name in row.keys() - {"step"} if row["step"] in read else ():
+            shape = Histogram(**row[name])
+            assert read[row["step"]][f"{name}._type"] == "histogram"
+            assert read[row["step"]][f"{name}.values"] == list(shape.counts)
+            assert read[row["step"]][f"{name}.bins"] == pytest.approx(shape.edges)
     assert [step for step in read if "samples.path" in read[step]] == picture_steps
     assert sorted(read) == sorted({row["step"] for row in rows} | set(picture_steps))
     for step in picture_steps:
@@ -634,6 +653,14 @@ def test_wandb_may_be_disabled(tmp_path, wandb, monkeypatch):
     assert wandb_files(tmp_path / "run") == []
 
 
+def test_wandb_tells_of_what_it_could_not_write(tmp_path, wandb, straight):
+    folder = tmp_path / "run"
+    with no_file_larger_than(30_000), pytest.warns(UserWarning, match=r"Wandb failed.*be written") as caught:
+        trainer([Wandb(folder)]).fit(8, folder)
+    assert len(caught) == 1
+    assert_same_files(folder, straight)
+
+
 def test_a_wandb_server_that_never_answers_stops_nothing(
     tmp_path, wandb, monkeypatch, silent_server, straight
 ):
@@ -680,6 +707,9 @@ def assert_in_mlflow(run_dir, picture_steps, tmp_path):
             (row["step"], row[name]) for row in rows
         ]
     assert "images_per_second" in found.data.metrics
+    shapes = client.download_artifacts(found.info.run_id, "histograms.jsonl", str(tmp_path))
+    assert Path(shapes).read_bytes() == (run_dir / "histograms.jsonl").read_bytes()
+    assert found.data.tags["config.steps"] == str(rows[-1]["step"])
     names = [entry.path for entry in client.list_artifacts(found.info.run_id, "images")]
     steps = {int(name.split("+")[2]): name for name in names if name.endswith(".png")}
     assert len([name for name in names if name.endswith(".png")]) == len(steps)

@@ -13,6 +13,7 @@ none of this package's training.
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -269,11 +270,21 @@ def _open_openvino(model: Path, threads: int | None) -> Callable[[Feed], Samples
 @cache
 def _openvino() -> Any:  # noqa: ANN401 - openvino has no types
     """The one core of this process: where several come and go, its plugin breaks the handling of Ctrl-C."""
+    return import_openvino().Core()
+
+
+def import_openvino() -> Any:  # noqa: ANN401 - openvino has no types
+    """The package, imported without the part that reports every import to its makers over the network.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError:
-        raise MissingExtraError("This artifact runs in OpenVINO: pip install 'wgan[openvino]'.") from None
-    return openvino.Core()
+        raise MissingExtraError("This needs OpenVINO: pip install 'wgan[openvino]'.") from None
+    return openvino
 
 
 @final
@@ -291,8 +302,7 @@ class _OpenVINO:
         self._lock = Lock()  # a request has one set of buffers
 
     def __call__(self, feed: Feed) -> Samples:
-        import openvino
-
+        openvino = import_openvino()
         with self._lock:
             if len(feed["latents"]) == 1:
                 for name, values in feed.items():

@@ -7,15 +7,20 @@ after any interruption.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
+
+from PIL.Image import Image
 
 from wgan.diagnosis import Finding, History, diagnose
+from wgan.diagnosis.history import Row
 from wgan.errors import DivergenceError, InputError
 from wgan.files import storing, write_atomically
 from wgan.lipschitz import R1, GradientPenalty
+from wgan.monitors import Monitor
+from wgan.monitors.monitor import Values
 from wgan.runs import RunFolder, from_plain, saved_steps
 from wgan.training import Recipe, Trainer
 from wgan.training.resume import check
@@ -26,6 +31,9 @@ LOOKED_BACK = 60
 """Log points that are diagnosed while a run goes on: enough for every symptom but that all is well."""
 NOTE = "intervention.json"
 """In an attempt that was given up: why, and where the next one began."""
+DEAD = ("critic_dead", "generator_dead")
+MOSTLY = 1 / 3
+"""Dead units of a network, above which a checkpoint is no place to go on from."""
 TYPES = {kind.__name__: kind for kind in (GradientPenalty, R1)}
 """What a remedy's settings may name."""
 
@@ -116,29 +124,64 @@ def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Interventio
     if len(done) == AT_MOST:
         trainer.fit(steps, run_dir, start=start, before=before)
         return None
+    nurse = _Nurse(RunFolder(run_dir))
+    trainer.monitors = [*trainer.monitors, nurse]
     try:
-        trainer.fit(steps, run_dir, start=start, before=before, stop=lambda run: _curable(run) is not None)
+        trainer.fit(steps, run_dir, start=start, before=before, stop=lambda _: nurse.finds() is not None)
     except DivergenceError:
-        if (finding := _curable(RunFolder(run_dir))) is None:
+        if (finding := nurse.finds()) is None:
             raise
         return finding
-    return _curable(RunFolder(run_dir))
+    return nurse.finds()
 
 
-def _curable(folder: RunFolder) -> Finding | None:
-    """The first trouble that settings can mend."""
-    history = History.load(folder.path)
-    recent = replace(history, rows=history.rows[-LOOKED_BACK:], timing=history.timing[-LOOKED_BACK:])
-    return next((found for found in diagnose(recent) if found.severity != "note" and found.remedy), None)
+@final
+class _Nurse(Monitor):
+    """Keeps what the run observes of itself, to be diagnosed at each log point."""
+
+    synchronous = True
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._history = History([])
+
+    def start(self, config: Mapping[str, Any], step: int) -> None:
+        """What there is of the run already."""
+        rows, timing = (self._folder.history(name)[-LOOKED_BACK:] for name in ("metrics", "timing"))
+        self._history = History(rows, config, timing, self._folder.read_data())
+
+    def log(self, step: int, values: Values) -> None:
+        """Keep the last rows."""
+        row, old = {**values, "step": step}, self._history
+        rows, timing = ([*some[1 - LOOKED_BACK :], row] for some in (old.rows, old.timing))
+        self._history = replace(old, rows=rows, timing=timing)
+
+    def pictures(self, step: int, image: Image) -> None:
+        """Nothing to see."""
+
+    def finish(self, outcome: str) -> None:
+        """Nothing to do."""
+
+    def finds(self) -> Finding | None:
+        """The first trouble that settings can mend."""
+        troubles = (found for found in diagnose(self._history) if found.severity != "note")
+        return next((found for found in troubles if found.remedy), None)
 
 
 def _intervention(run_dir: Path, number: int, finding: Finding) -> Intervention:
     folder = RunFolder(run_dir)
-    healthy = [step for step in saved_steps(folder.checkpoints) if 0 < step < finding.since]
-    # A critic that learned under another constraint, or weights that died, are no place to go on from.
-    anew = finding.name == "dead-units" or "constraint" in finding.remedy
-    start = 0 if anew or not healthy else healthy[-1]
-    return Intervention(folder.history()[-1]["step"], finding, start, attempt(run_dir, number))
+    rows = folder.history()
+    # What a critic learned under another constraint is no place to go on from, nor are other networks.
+    anew = any(path == "constraint" or path.startswith("networks.") for path in finding.remedy)
+    saved = [] if anew else saved_steps(folder.checkpoints)
+    healthy = [step for step in saved if 0 < step < finding.since and _alive(rows, step)]
+    return Intervention(rows[-1]["step"], finding, max(healthy, default=0), attempt(run_dir, number))
+
+
+def _alive(rows: Sequence[Row], step: int) -> bool:
+    """Whether most units of both networks were active up to a step: those that died stay dead."""
+    shares = [row.get(name) or 0 for row in rows if row["step"] <= step for name in DEAD]
+    return max(shares, default=0) < MOSTLY
 
 
 def _give_up(run_dir: Path, intervention: Intervention) -> None:

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from wgan import data
 from wgan.cli import COMMANDS, main
+from wgan.latents import latents
 from wgan.lipschitz import (
     DRAGAN,
     R1,
@@ -35,7 +36,7 @@ from wgan.lipschitz import (
     SpectralNormalisation,
     WeightClipping,
 )
-from wgan.networks import DCGAN, MLP, build, latents
+from wgan.networks import DCGAN, MLP, build
 from wgan.pictures import grid, to_bytes
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import RECIPES, Adam, Cadence, RMSprop, recipe

@@ -52,6 +52,32 @@ def test_one_odd_log_point_raises_no_alarm(name):
         assert name not in names
 
 
+def names_of(case):
+    return [finding.name for finding in diagnose(case)]
+
+
+def test_a_critic_that_moves_and_does_worse_than_a_constant_one_is_too_fast_and_one_that_does_not_is_not():
+    worse = {"critic_loss": -1.0, "penalty": 80.0}  # a constant critic pays 10
+    assert names_of(history(change=lambda i: worse))[0] == "learning-rate-too-high"
+    slow = names_of(history(change=lambda i: {**worse, "critic_update": 1e-6}))
+    assert slow[0] == "critic-starved"
+    assert "learning-rate-too-high" not in slow
+    one_sided = {"constraint": {"is": "R1", "gamma": 10.0}}  # where there is no such comparison
+    assert "learning-rate-too-high" not in names_of(history(change=lambda i: worse, config=one_sided))
+
+
+def test_a_gap_that_trembles_around_zero_or_crosses_it_once_does_not_oscillate():
+    for gaps in ([0.1, -0.1], [5.0] * 6 + [-5.0] * 6):
+        swinging = history(change=lambda i, gaps=gaps: {"gap": gaps[i % len(gaps)]}, start=0)
+        assert "oscillation" not in names_of(swinging), gaps
+
+
+def test_a_probe_that_is_sure_finds_a_starved_critic_and_no_other_does():
+    for high, found in ((0.05, True), (0.3, False), (None, False)):
+        probed = replace(history(), probe={"probe_share": 0.01, "probe_high": high})
+        assert ("critic-starved" in names_of(probed)) == found
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_the_unit_of_the_scores_does_not_matter_where_no_slope_is_asked_for(scale):
     """Under a constraint without a target the critic's scale is free: a healthy run stays healthy."""

@@ -14,6 +14,7 @@ from wgan.report import write_report
 from wgan.report.album import FRAME_BYTES, FRAMES, STILL_BYTES, STILLS, album
 from wgan.report.gathering import gather
 from wgan.report.page import page
+from wgan.report.ridges import SHOWN
 from wgan.report.verdict import verdict
 
 
@@ -71,6 +72,7 @@ def test_a_whole_run_has_every_part(folder):
         "Gap between real and generated",
         "The distance W1, between proven bounds",
         "Scores that the critic gives",
+        "How the scores are distributed",
         "Slope between real and generated",
         "Slope between real samples",
         "Penalty",
@@ -78,6 +80,7 @@ def test_a_whole_run_has_every_part(folder):
         "Gradients as a whole",
         "Clipped weights",
         "The critic's weights",
+        "How the critic's weights are distributed",
         "Variety",
         "Copies",
         "Losses",
@@ -163,6 +166,46 @@ def test_numbers_of_any_size_are_drawn(folder):
     assert "nan" not in re.findall(r'd="([^"]*)"', report_on(folder.config().log(rows)))
 
 
+SHAPE = {"low": -1.0, "high": 1.0, "counts": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"counts": []},
+        {"counts": [0, 0]},
+        {"counts": [1, -1]},
+        {"counts": [0.5]},
+        {"counts": "12"},
+        {"low": 2.0},
+        {"high": None},
+        {"high": 1e999},
+    ],
+)
+def test_what_is_no_histogram_is_no_ridge(folder, healthy, broken):
+    rows = [{"step": 100, "score_real": SHAPE}, {"step": 200, "score_real": {**SHAPE, **broken}}, 7, {}]
+    folder.config().log(healthy(100, 200)).log(rows, "histograms")
+    whole, none = gather(folder.path).shapes
+    assert (whole[0], set(whole[1])) == (100, {"score_real"})
+    assert none == (200, {})
+    assert charts(report_on(folder)).count("How the scores are distributed") == 1
+    folder.log([{"step": 100, "score_real": {**SHAPE, **broken}}], "histograms")
+    assert "How the scores are distributed" not in charts(report_on(folder))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (-1e300, 1e300), (1e-300, 2e-300), (5.0, 5.0)])
+def test_ridges_stay_inside_the_frame(folder, healthy, low, high):
+    rows = [
+        {"step": 10 * i, "score_real": {"low": low, "high": high, "counts": [i, 1, 0]}} for i in range(30)
+    ]
+    folder.config().log(healthy(100)).log(rows, "histograms")
+    html = report_on(folder)
+    figure = html[html.index("How the scores are distributed") :].partition("</figure>")[0]
+    pairs = re.findall(r"[ML](\S+) ([^LZ\"]+)", figure.partition("</ul>")[2])
+    assert len(pairs) == SHOWN * 2 * 5  # an area and a line each, through three bins and both ends
+    assert all(0 <= float(x) <= 400 and 0 <= float(y) <= 210 for x, y in pairs)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -225,7 +268,7 @@ def test_findings_lead_the_verdict_with_what_to_do(folder):
     assert "Mode collapse error, since step 400" in told
     assert "diversity 0.0123" in told
     assert "wgan train digits --n-critic 5" in told
-    assert html.count('class="mark"') == len(charts(html))  # where it began, in each
+    assert html.count('class="mark"') == html.count("data-chart=")  # where it began, in each over steps
     assert 'class="mark"' not in page(run, [], album(run.pictures))
 
 

@@ -6,8 +6,11 @@ from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_runs import (
     DIGITS,
     Hook,
@@ -34,7 +37,8 @@ from wgan.lipschitz import (
 from wgan.metrics import density_coverage, precision_recall
 from wgan.runs import RunFolder
 from wgan.training import RECIPES, Cadence, recipe
-from wgan.training.observe import Observer, certified_bounds, facts, gaps, observing, scored
+from wgan.training.observe import Observer, certified_bounds, facts, gaps, histograms, observing, scored
+from wgan.training.observe.histograms import BINS, around_zero, together
 from wgan.training.observe.looking import evaluating, golden, quantiles
 from wgan.training.observe.slopes import Slopes
 from wgan.training.observe.units import Units
@@ -72,6 +76,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def values(numbers: dict[str, Tensor]) -> dict[str, float]:
     return {name: number.item() for name, number in numbers.items()}
+
+
+def lists(numbers: dict[str, Tensor]) -> dict[str, list[float]]:
+    return {name: number.flatten().tolist() for name, number in numbers.items()}
 
 
 def linear(weight: list[float]) -> nn.Linear:
@@ -231,10 +239,47 @@ def test_the_quantiles_of_few_and_of_many_weights():
     with torch.no_grad():
         few.weight.copy_(torch.linspace(0, 1, 100)[None])
         many.weight.copy_(torch.linspace(0, 1, 100_000).reshape(100, 1000))
-    assert values(Weights(few).look("w")) == pytest.approx(
+    assert values(quantiles("w", Weights(few).look())) == pytest.approx(
         {"w/05": 0.05, "w/25": 0.25, "w/50": 0.5, "w/75": 0.75, "w/95": 0.95}
     )
-    assert values(Weights(many).look("w")) == pytest.approx(values(Weights(few).look("w")), abs=4 / SAMPLED)
+    assert len(Weights(many).look()) == SAMPLED
+    assert values(quantiles("w", Weights(many).look())) == pytest.approx(
+        values(quantiles("w", Weights(few).look())), abs=4 / SAMPLED
+    )
+
+
+def test_histograms_of_several_kinds_share_their_bins():
+    shapes = histograms.plain(together(a=torch.arange(64.0), b=torch.tensor([-64.0, 0.0, 0.0])))
+    a, b = shapes["a"], shapes["b"]
+    assert (a.low, a.high) == (b.low, b.high) == (-64.0, 63.0)
+    assert (sum(a.counts), sum(b.counts), len(a.counts)) == (64, 3, BINS)
+    assert sum(a.counts[: BINS // 2]) == 0
+    assert b.counts[0] == 1
+    expected, edges = np.histogram(np.arange(64.0), BINS, (-64, 63))
+    assert list(a.counts) == expected.tolist()
+    assert a.edges == pytest.approx(edges.tolist())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=50))
+def test_a_histogram_counts_every_value_once(some: list[float]):
+    shape = histograms.plain({"w": around_zero(torch.tensor(some))})["w"]
+    assert sum(shape.counts) == len(some)
+    assert shape.low == -shape.high
+    assert shape.edges == sorted(set(shape.edges))
+
+
+def test_clipped_weights_fill_the_outermost_bins():
+    clipped = (10 * normal(1000)).clamp(-0.01, 0.01)
+    shape = histograms.plain({"w": around_zero(clipped)})["w"]
+    assert shape.counts[0] + shape.counts[-1] > 950
+    assert shape.high == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_has_no_histogram(lost: float):
+    assert histograms.plain(together(a=torch.tensor([1.0, lost]), b=torch.ones(3))) == {}
+    assert histograms.plain({}) == {}
 
 
 def test_gradients_by_layer_add_up_to_the_whole():
@@ -514,12 +559,12 @@ def test_a_look_leaves_no_trace(norm_in_critic: bool):
     before, noise = {n: t.clone() for n, t in networks.state_dict().items()}, torch.get_rng_state()
     gradients = [weight.grad.clone() for weight in networks.parameters()]
     modes = [module.training for module in networks.modules()]
-    one = [values(part) for part in observer.look()]
+    one = [lists(part) for part in observer.look()]
     assert_same_tensors(dict(networks.state_dict()), before)
     assert torch.equal(torch.get_rng_state(), noise)
     assert [module.training for module in networks.modules()] == modes
     assert all(map(torch.equal, (weight.grad for weight in networks.parameters()), gradients))
-    assert [values(part) for part in observer.look()] == one
+    assert [lists(part) for part in observer.look()] == one
 
 
 def test_a_look_that_fails_leaves_no_trace_either():

@@ -1,4 +1,4 @@
-"""The command line that applies a remedy: the run's own, with the settings changed."""
+"""The command line of a run, again or with the settings of a remedy: the one reader of its words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from wgan.diagnosis.finding import Settings
 from wgan.diagnosis.history import History
+from wgan.runs import setting
 
 PARTS = ("networks", "constraint", "generator-optimiser", "critic-optimiser")
 """The groups of settings whose kind is a word of its own, as in ``constraint:r1``, in their order."""
@@ -23,10 +25,9 @@ def command(history: History, remedy: Settings) -> str | None:
 
     The new run starts beside the old one: what went wrong is in the old one's weights, too.
     """
-    given = history.setting("origin.arguments")
-    if not isinstance(given, Sequence) or isinstance(given, str):
+    words = _words(history.config)
+    if words is None:
         return None
-    words = _Words.read([str(word) for word in given])
     before = [done["remedy"] for done in history.setting("origin.interventions") or ()]
     for settings in (*before, remedy):
         for path, value in settings.items():
@@ -34,7 +35,28 @@ def command(history: History, remedy: Settings) -> str | None:
     for name in ("out", "fork", "dry-run"):
         words.options.pop(name, None)
     out = f"{history.setting('origin.out') or 'runs/run'}-remedied"
-    return shlex.join(["wgan", "train", *words.spelled(out)])
+    words.options["out"] = [out]
+    return shlex.join(["wgan", "train", *words.spelled()])
+
+
+def again(config: Mapping[str, Any]) -> str | None:
+    """The words that train a run again, seed and all; None where it was not started from the shell.
+
+    Minutes are what the clock of one machine made of them: what is asked for again is the steps.
+    """
+    words, steps = _words(config), config.get("steps")
+    if words is None:
+        return None
+    if isinstance(steps, int):
+        timed = {"minutes": ("steps", [f"{steps}"])}
+        words.options = dict(timed.get(name, (name, some)) for name, some in words.options.items())
+    return shlex.join(["wgan", "train", *words.spelled()])
+
+
+def _words(config: Mapping[str, Any]) -> _Words | None:
+    given = setting(config, "origin.arguments")
+    known = isinstance(given, list) and all(isinstance(word, str) for word in given)
+    return _Words.read(given) if known else None
 
 
 @dataclass
@@ -76,12 +98,11 @@ class _Words:
         self.kinds[name] = f"{name}:{kind}"
         self.options |= {f"{name}.{key}": [f"{given}"] for key, given in value.items() if key != "is"}
 
-    def spelled(self, out: str) -> Iterator[str]:
-        """The words again, for a run in the folder ``out``."""
+    def spelled(self) -> Iterator[str]:
+        """The words again."""
         chosen = tuple(f"{part}." for part in self.kinds)
         yield from self.positional
         yield from self._options(lambda name: not name.startswith(chosen) if chosen else True)
-        yield from ("--out", out)
         for part in PARTS:
             if part in self.kinds:
                 yield self.kinds[part]

@@ -27,12 +27,14 @@ class History:
         config: The run's configuration, as in ``config.json``.
         timing: One a log point: what the clock said.
         data: What was found in the training data before the first step.
+        probe: What :func:`wgan.probing.probe` found at the last checkpoint, if it was asked to.
     """
 
     rows: Sequence[Row]
     config: Mapping[str, Any] = field(default_factory=dict)
     timing: Sequence[Row] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    probe: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
     def load(cls, run_dir: str | Path) -> History:

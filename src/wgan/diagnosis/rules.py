@@ -8,17 +8,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wgan.diagnosis import symptoms
 from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import History, Mask
 from wgan.diagnosis.series import since
+from wgan.diagnosis.symptoms import LOST
 
 Remedy = Callable[[History], Settings]
 
 MOST = 5
 """Critic steps a generator step that may still be doubled."""
 RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
+QUICK = 2e-2
+"""How much of its norm a step changes in the quickest sound runs, those of the default recipes; the papers'
+have 1e-3. A rate that is too high shows in a few log points, one that is too low costs the run."""
+CALM = 5
+"""Log points without a sign of steps too large, after which the rates had served well."""
+LOWERING = ("divergence", "learning-rate-too-high", "dead-units")
+"""Findings whose remedy is lower rates."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ def diagnose(history: History) -> list[Finding]:
 
 def _evidence(history: History, names: tuple[str, ...]) -> Iterator[tuple[str, float | str]]:
     clock, row = ({**some[-1]} if some else {} for some in (history.timing, history.rows))
-    last: Mapping[str, Any] = {**history.data, **clock, **row}
+    last: Mapping[str, Any] = {**history.data, **history.probe, **clock, **row}
     for name in names:
         if isinstance(last.get(name), int | float):
             yield name, float(f"{last[name]:.4g}")
@@ -119,9 +129,38 @@ def _stronger_critic(history: History) -> Settings:
     return {"n_critic": 2 * n_critic} if n_critic <= MOST else {}
 
 
+def _faster(history: History) -> Settings:
+    """Both learning rates, so much larger that a step at the full rate changes :data:`QUICK` of the norm."""
+    moved = np.fmax(history["critic_update"], history["generator_update"]) / np.maximum(history.decay, LOST)
+    return _rates(float(f"{QUICK / max(float(np.nanmedian(moved)), LOST):.1g}"))(history)
+
+
+def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
+    """Both learning rates times a factor; the first time four fifths, if they had served well for a while.
+
+    What strikes a sound run out of the blue rarely strikes again after a restart (Chowdhery et al. 2022,
+    "PaLM: Scaling Language Modeling with Pathways", section 5.1).
+    """
+
+    def remedy(history: History) -> Settings:
+        shown = np.logical_or.reduce([trouble(history) for trouble in troubles])
+        start = since(shown, persists=1) or 0
+        served = start >= CALM and not shown[start - CALM : start].any()
+        done = {treated["name"] for treated in history.setting("origin.interventions") or ()}
+        return _rates(0.8 if served and done.isdisjoint(LOWERING) else factor)(history)
+
+    return remedy
+
+
+def _flowing(history: History) -> Settings:
+    """A gradient penalty; and norms, where there is one and gradients are still lost in the layers."""
+    if history.setting("constraint.is") != "GradientPenalty":
+        return _gradient_penalty(history)
+    return {"networks.critic_norm": "layer"} if history.setting("critic.norm") == "none" else {}
+
+
 def _gradient_penalty(history: History) -> Settings:
-    weight = 10.0 if len(history.setting("source.shape") or ()) == 3 else 0.1
-    settings: dict[str, Any] = {"constraint": {"is": "GradientPenalty", "weight": weight}}
+    settings: dict[str, Any] = {"constraint": {"is": "GradientPenalty", "weight": _usual_weight(history)}}
     if history.setting("critic.norm") == "batch":  # which mixes the samples whose slopes are penalised
         settings["networks.critic_norm"] = "layer"
     return settings
@@ -129,7 +168,12 @@ def _gradient_penalty(history: History) -> Settings:
 
 def _stronger_penalty(history: History) -> Settings:
     weight = history.setting("constraint.weight")
-    return {"constraint.weight": 10 * weight} if weight else {}
+    return {"constraint.weight": max(10 * weight, _usual_weight(history))} if weight else {}
+
+
+def _usual_weight(history: History) -> float:
+    """Of a gradient penalty on pictures and on vectors (Gulrajani et al. 2017, sections 4 and 5)."""
+    return 10.0 if len(history.setting("source.shape") or ()) == 3 else 0.1
 
 
 def _damping(history: History) -> Settings:
@@ -168,7 +212,7 @@ RULES: tuple[Rule, ...] = (
         ("critic_loss", "generator_loss", "gap", "slope/95"),
         "The numbers of the run grew without bound or are not finite any more; its weights mean nothing now.",
         "Go back to the last healthy checkpoint with smaller learning rates.",
-        _rates(0.1),
+        _lower(0.1, symptoms.diverged, symptoms.rate_too_high),
         persists=1,
     ),
     Rule(
@@ -204,8 +248,8 @@ RULES: tuple[Rule, ...] = (
         symptoms.rate_too_high,
         ("critic_update", "generator_update", "critic_weights/95", "slope/50", "penalty", "critic_loss"),
         "Each step changes the weights by a large part of what they are, so that nothing learned stays.",
-        "Lower both learning rates by a factor of ten.",
-        _rates(0.1),
+        "Lower both learning rates.",
+        _lower(0.1, symptoms.diverged, symptoms.rate_too_high),
     ),
     Rule(
         "learning-rate-too-low",
@@ -213,8 +257,8 @@ RULES: tuple[Rule, ...] = (
         symptoms.rate_too_low,
         ("critic_update", "generator_update", "coverage"),
         "The weights hardly move: at this pace nothing will be learned.",
-        "Raise both learning rates by a factor of ten.",
-        _rates(10.0),
+        "Raise both learning rates until a step changes the weights by about a fiftieth of their norm.",
+        _faster,
     ),
     Rule(
         "dead-units",
@@ -222,8 +266,8 @@ RULES: tuple[Rule, ...] = (
         symptoms.dead,
         ("critic_dead", "generator_dead"),
         "Most units of a network give zero whatever they are given, and get no gradient to come back.",
-        "Start anew with smaller learning rates; leaky activations do not die.",
-        _rates(0.3),
+        "Go back to where they lived with smaller learning rates; leaky activations do not die.",
+        _lower(0.3, symptoms.dead),
     ),
     Rule(
         "lipschitz-violated",
@@ -248,7 +292,7 @@ RULES: tuple[Rule, ...] = (
         "critic-starved",
         "warning",
         symptoms.starved_critic,
-        ("gap", "gap_held_out", "critic_update", "coverage"),
+        ("gap", "gap_held_out", "critic_update", "coverage", "probe_share", "probe_high"),
         "The critic is far from the best it could be for this generator, and what the generator follows is "
         "no distance.",
         "Give the critic more steps or a higher learning rate.",
@@ -262,7 +306,7 @@ RULES: tuple[Rule, ...] = (
         "Gradients shrink by orders of magnitude on their way through the critic: what comes first does not "
         "learn, nor does the generator behind it.",
         "Use fewer layers, normalise them or use activations of slope one, and a gradient penalty.",
-        _gradient_penalty,
+        _flowing,
     ),
     Rule(
         "mode-collapse",

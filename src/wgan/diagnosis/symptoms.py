@@ -21,6 +21,8 @@ VITAL = (
     "generator_gradient",
 )
 """What is finite as long as a run lives: training ends where one of them is not."""
+ENOUGH = 0.1
+"""The share of the gap that some more steps reach, under which a critic says little of the distance."""
 SHOCK = 9
 """Log points within which a generator that was thrown about finds back."""
 TURNS = 12
@@ -62,12 +64,21 @@ def starved_input(history: History) -> Mask:
 
 
 def rate_too_high(history: History) -> Mask:
-    """Steps overshoot: weights triple between two looks, or change by a third, or a strong penalty fails."""
+    """Steps overshoot: weights triple between two looks, or change by a third, or make matters worse."""
     free = ~(history["clipped"] > 0.1)
     moved = (smooth(history["critic_update"]) > 0.3) & free | (smooth(history["generator_update"]) > 0.3)
     # Where slope and penalty balance, the penalty is (s - 1) / 2 s < 1/2 of the gap at slope s.
     fought = _steeper(history, 10) & (smooth(history["penalty"]) > 0.5 * _gap(history))
-    return recent(_grown(history)) | moved | fought
+    return recent(_grown(history)) | moved | fought | _worse_than_nothing(history)
+
+
+def _worse_than_nothing(history: History) -> Mask:
+    """A critic that moves is worse by its own loss and penalty than twice what a constant one is."""
+    weight, target = history.setting("constraint.weight"), _target(history)
+    if weight is None or target is None or history.setting("loss") != "wasserstein":
+        return np.zeros(len(history.rows), dtype=bool)
+    shown: Mask = smooth(history["critic_loss"] + history["penalty"]) > 2 * weight * target**2
+    return shown & (smooth(history["critic_update"]) > 3e-3)  # and it is not one that cannot follow
 
 
 def rate_too_low(history: History) -> Mask:
@@ -136,11 +147,13 @@ def collapsed(history: History) -> Mask:
 
 
 def starved_critic(history: History) -> Mask:
-    """The critic stands still while the generator moves, or scores fakes clearly above data."""
+    """The critic stands still while the generator moves, or scores fakes above data, or a probe says so."""
     still = smooth(history["critic_update"]) < 3e-3 * smooth(history["generator_update"])
     spread = history["score_real/75"] - history["score_real/25"]
     wrong = smooth(history["gap"] + spread, SHOCK) < 0  # a shock to the generator passes sooner
     starved: Mask = still | wrong
+    if (share := history.probe.get("probe_high")) is not None and share < ENOUGH:
+        starved[-3:] = True  # a probe knows no more of the past
     return starved
 
 

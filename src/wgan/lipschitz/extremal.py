@@ -94,7 +94,7 @@ class Extremal(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples (N, d) to scores (N,)."""
-        parts = samples.split(_AT_ONCE) if samples.device.type == "cpu" else (samples,)
+        parts = torch.split(samples, _AT_ONCE) if samples.device.type == "cpu" else (samples,)
         with parametrize.cached():  # each weight is made orthonormal once, not once a part
             return torch.cat([self._extremum(part) for part in parts])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from wgan.monitors.console import Console
 from wgan.monitors.guard import Audience
 from wgan.monitors.mlflow import MLflow
-from wgan.monitors.monitor import Monitor
+from wgan.monitors.monitor import Histogram, Monitor
 from wgan.monitors.tensorboard import TensorBoard
 from wgan.monitors.wandb import Wandb
 
@@ -17,4 +17,4 @@ MONITORS: dict[str, Callable[[Path], Monitor]] = {
 }
 """The monitors one can ask for by name, each made from the run's folder."""
 
-__all__ = ["MONITORS", "Audience", "Console", "MLflow", "Monitor", "TensorBoard", "Wandb"]
+__all__ = ["MONITORS", "Audience", "Console", "Histogram", "MLflow", "Monitor", "TensorBoard", "Wandb"]

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from PIL.Image import Image
 
-from wgan.monitors.monitor import Monitor, Values
+from wgan.monitors.monitor import Histogram, Monitor, Values
 
 PATIENCE = 20.0
 """Seconds that the end of a run waits for a monitor that gets nothing done."""
@@ -59,6 +59,12 @@ class Audience(Monitor):
         size = image.width * image.height * len(image.getbands())
         for guard in self._guards:
             guard.tell(lambda monitor: monitor.pictures(step, image), size=size)
+
+    def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:
+        """Pass on."""
+        for guard in self._guards:
+            own = dict(histograms)
+            guard.tell(lambda monitor, own=own: monitor.histograms(step, own))  # type: ignore[misc]
 
     def artifact(self, files: Mapping[str, Path]) -> None:
         """Pass on."""

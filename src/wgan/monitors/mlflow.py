@@ -18,6 +18,8 @@ from wgan.monitors.monitor import Monitor, Values
 
 AT_ONCE = 100
 """How many parameters MLflow takes in one call."""
+CHANGING = ("steps", "origin", "versions")
+"""Parts of a configuration that a resumed run may have others of: tags, since parameters cannot change."""
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED"}
 
 
@@ -28,8 +30,9 @@ class MLflow(Monitor):
     They go to the server that ``MLFLOW_TRACKING_URI`` or ``mlflow.set_tracking_uri`` names, otherwise into an
     SQLite store ``mlflow/mlflow.db`` in the run's folder; the experiment is ``wgan``, or what
     ``MLFLOW_EXPERIMENT_NAME`` says. A resumed run is the same run there: its id is kept in ``mlflow/id``, and
-    steps that are there already are not written again. Parameters cannot change in MLflow: of a run that was
-    made longer, ``config.json`` tells the new number of steps.
+    steps that are there already are not written again. Parameters cannot change in MLflow: what may, such as
+    the number of steps of a run that is made longer, are tags, ``config.steps`` and the like. It has no
+    histograms: ``histograms.jsonl`` goes there as a file.
 
     Args:
         run_dir: The run's folder.
@@ -58,6 +61,8 @@ class MLflow(Monitor):
         self._client = self._connect()
         if not self._go_on():
             self._begin(config)
+        for name, value in _flat({part: config[part] for part in CHANGING if part in config}):
+            self._client.set_tag(self._id, f"config.{name}", value)
         self._client.log_dict(self._id, dict(config), "config.json")
 
     def log(self, step: int, values: Values) -> None:
@@ -82,6 +87,8 @@ class MLflow(Monitor):
 
     def finish(self, outcome: str) -> None:
         """End the run."""
+        if (shapes := self._folder.parent / "histograms.jsonl").is_file():
+            self._client.log_artifact(self._id, str(shapes))
         self._client.set_tag(self._id, "outcome", outcome)
         self._client.set_terminated(self._id, STATUS.get(outcome, "FAILED"))
 
@@ -113,7 +120,8 @@ class MLflow(Monitor):
         run = self._client.create_run(self._experiment(), run_name=self._folder.parent.name)
         self._id, self._last = run.info.run_id, -1
         remember(self._folder / "id", self._id)
-        rows = [self._mlflow.entities.Param(name, value) for name, value in _flat(config)]
+        lasting = {part: value for part, value in config.items() if part not in CHANGING}
+        rows = [self._mlflow.entities.Param(name, value) for name, value in _flat(lasting)]
         for start in range(0, len(rows), AT_ONCE):
             self._client.log_batch(self._id, params=rows[start : start + AT_ONCE])
 

@@ -2,13 +2,48 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from PIL.Image import Image
 
 Values = Mapping[str, float | None]
 """Numbers by name; None where a number is not finite."""
+
+
+@final
+@dataclass(frozen=True)
+class Histogram:
+    """How many values lie in each of some bins of equal width.
+
+    Attributes:
+        low: The lower edge of the first bin.
+        high: The upper edge of the last one, >= low.
+        counts: One a bin.
+    """
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Of all values, as well as the bins can tell; the middle where there is none."""
+        shares = ((2 * index + 1) * count for index, count in enumerate(self.counts))
+        whole = 2 * len(self.counts) * sum(self.counts)
+        share = sum(shares) / whole if whole else 0.5
+        return (1 - share) * self.low + share * self.high
+
+    @property
+    def edges(self) -> list[float]:
+        """The edges of the bins, rising; around a single value they are a little apart."""
+        low, high = self.low, self.high
+        if high == low:
+            room = max(abs(low), 1.0) * 1e-3
+            low, high = low - room, high + room
+        width = (high - low) / len(self.counts)
+        return [low + width * index for index in range(len(self.counts))] + [high]
 
 
 class Monitor(ABC):
@@ -63,6 +98,9 @@ class Monitor(ABC):
     @abstractmethod
     def finish(self, outcome: str) -> None:
         """The run ended: ``finished``, ``stopped`` to be treated, ``interrupted`` or ``failed``."""
+
+    def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:  # noqa: B027
+        """Whole distributions at a log point, for monitors that show some: those of ``histograms.jsonl``."""
 
     def artifact(self, files: Mapping[str, Path]) -> None:  # noqa: B027 - most monitors have no use for it
         """What a finished run leaves, just before ``finish``; only for monitors that keep files.

@@ -11,12 +11,12 @@ import numpy as np
 from PIL.Image import Image
 
 from wgan.monitors.extra import needing
-from wgan.monitors.monitor import Monitor, Values
+from wgan.monitors.monitor import Histogram, Monitor, Values
 
 
 @final
 class TensorBoard(Monitor):
-    """Scalars, picture grids and the configuration as TensorBoard events in ``tensorboard/``.
+    """Scalars, histograms, picture grids and the configuration as TensorBoard events in ``tensorboard/``.
 
     A resumed run goes on in a new event file; TensorBoard drops what the first had logged beyond.
 
@@ -62,9 +62,28 @@ class TensorBoard(Monitor):
         grid = self._summary.image("samples", np.asarray(image.convert("RGB")), dataformats="HWC")
         self._write({"step": step, "summary": grid})
 
+    def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:
+        """Write distributions."""
+        self._write(*({"step": step, "summary": self._shape(*named)} for named in histograms.items()))
+
     def finish(self, outcome: str) -> None:
         """Write the outcome."""
         self._write({"summary": self._summary.text("outcome", outcome)})
+
+    def _shape(self, name: str, shape: Histogram) -> Any:  # noqa: ANN401 - a message of TensorBoard's
+        counts, edges = np.array(shape.counts), np.array(shape.edges)
+        middles = (edges[1:] + edges[:-1]) / 2
+        return self._summary.histogram_raw(
+            name,
+            min=shape.low,
+            max=shape.high,
+            num=int(counts.sum()),
+            sum=float(counts @ middles),  # as well as the bins can tell
+            sum_squares=float(counts @ middles**2),
+            # Each limit is an upper one, and a first bin without a lower one would be drawn from -infinity.
+            bucket_limits=edges.tolist(),
+            bucket_counts=[0, *shape.counts],
+        )
 
     def _write(self, *events: Mapping[str, Any]) -> None:
         # SummaryWriter would write on one more thread, which meets a full disk with a trace.

@@ -1,6 +1,7 @@
 """Weights & Biases."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from secrets import token_hex
@@ -8,17 +9,20 @@ from typing import Any, final
 
 from PIL.Image import Image
 
+from wgan.errors import StorageError
 from wgan.monitors.extra import needing
 from wgan.monitors.identity import recall, remember
-from wgan.monitors.monitor import Monitor, Values
+from wgan.monitors.monitor import Histogram, Monitor, Values
 
+LOST = b"failed to save record"
+"""What wandb's log says of numbers that it could not write."""
 UPLOAD_SECONDS = 15.0
 """How long the end of a run waits for uploads; what is not done by then stays on disk for `wandb sync`."""
 
 
 @final
 class Wandb(Monitor):
-    """Numbers, picture grids, configuration and the trained generator, for Weights & Biases.
+    """Numbers, histograms, picture grids, configuration and the trained generator, for Weights & Biases.
 
     Without a login it writes files only, for `wandb sync`; it never asks for one. ``WANDB_MODE``,
     ``WANDB_PROJECT`` and the like are respected. A resumed run is the same run there: its id is kept in
@@ -73,6 +77,14 @@ class Wandb(Monitor):
         """Write the grid."""
         self._write(step, {"samples": self._wandb.Image(image)})
 
+    def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:
+        """Write distributions."""
+        shown = {
+            name: self._wandb.Histogram(np_histogram=(shape.counts, shape.edges))
+            for name, shape in histograms.items()
+        }
+        self._write(step, shown)
+
     def artifact(self, files: Mapping[str, Path]) -> None:
         """Write the trained generator as an artifact of type ``model``."""
         artifact = self._wandb.Artifact(f"generator-{self._run.id}", type="model")
@@ -82,9 +94,18 @@ class Wandb(Monitor):
         self._run.log_artifact(artifact)
 
     def finish(self, outcome: str) -> None:
-        """End the run."""
+        """End the run.
+
+        Raises:
+            StorageError: Some of it could not be written, which wandb tells nobody but its own log.
+        """
         self._run.summary["outcome"] = outcome
+        log = Path(self._run.settings.log_internal)
         self._run.finish(exit_code=0 if outcome in ("finished", "stopped") else 1)
+        remember(self._folder / "wandb" / "id", self._run.id)  # a disk that is full has no room for that log
+        with suppress(FileNotFoundError):  # as where wandb is disabled
+            if LOST in log.read_bytes():
+                raise StorageError(f"Some of the run could not be written to {log.parents[1]}; see {log}.")
 
     def _mode(self) -> Any:  # noqa: ANN401 - one of the words that wandb knows, or None for its own choice
         online = self._wandb.setup().settings.mode == "online"

@@ -199,10 +199,10 @@ def _spoken(chart: Chart) -> str:
 
 def _grid(plane: _Plane) -> Iterator[Markup]:
     for value, text in plane.labels:
-        y = _short(plane.y(value))
+        y = short(plane.y(value))
         kind = "zero" if value == 0 else "rule"
-        yield tag("line", class_=kind, x1=_short(plane.left), x2=WIDTH - RIGHT, y1=y, y2=y)
-        yield tag("text", text, x=_short(plane.left - 6), y=_short(plane.y(value) + 4), text_anchor="end")
+        yield tag("line", class_=kind, x1=short(plane.left), x2=WIDTH - RIGHT, y1=y, y2=y)
+        yield tag("text", text, x=short(plane.left - 6), y=short(plane.y(value) + 4), text_anchor="end")
 
 
 def _horizontal_labels(plane: _Plane) -> Iterator[Markup]:
@@ -211,22 +211,22 @@ def _horizontal_labels(plane: _Plane) -> Iterator[Markup]:
         text = f"step {step:,.0f}" if index == 0 else f"{step:,.0f}"
         half = LETTER / 2 * len(text)
         x = min(max(plane.x(step), plane.left - 10 + half), WIDTH - half)
-        yield tag("text", text, x=_short(x), y=HEIGHT - 7, text_anchor="middle")
+        yield tag("text", text, x=short(x), y=HEIGHT - 7, text_anchor="middle")
 
 
 def _reference(plane: _Plane, level: float) -> Markup:
-    y = _short(plane.y(level))
-    return tag("line", class_="reference", x1=_short(plane.left), x2=WIDTH - RIGHT, y1=y, y2=y)
+    y = short(plane.y(level))
+    return tag("line", class_="reference", x1=short(plane.left), x2=WIDTH - RIGHT, y1=y, y2=y)
 
 
 def _level_note(plane: _Plane, level: float, name: str) -> Markup:
     y = plane.y(level)
     above = y - 4 if y > TOP + 14 else y + 13
-    return tag("text", name, class_="note", x=WIDTH - RIGHT, y=_short(above), text_anchor="end")
+    return tag("text", name, class_="note", x=WIDTH - RIGHT, y=short(above), text_anchor="end")
 
 
 def _mark(plane: _Plane, step: int) -> Markup:
-    x = _short(plane.x(step))
+    x = short(plane.x(step))
     return tag("line", class_="mark", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM)
 
 
@@ -234,7 +234,7 @@ def _step_note(plane: _Plane, step: int, name: str, line: int) -> Markup:
     x = plane.x(step)
     late = x > (WIDTH + plane.left) / 2
     place, anchor = (x - 5, "end") if late else (x + 5, "start")
-    return tag("text", name, class_="note", x=_short(place), y=TOP + 10 + 15 * line, text_anchor=anchor)
+    return tag("text", name, class_="note", x=short(place), y=TOP + 10 + 15 * line, text_anchor=anchor)
 
 
 def _line(chart: Chart, plane: _Plane, line: Line) -> Markup:
@@ -242,9 +242,9 @@ def _line(chart: Chart, plane: _Plane, line: Line) -> Markup:
     for run in _runs(chart.steps, line.values, plane):
         if len(run) == 1:  # a line of one point would not show
             x, y = plane.x(run[0][0]), plane.y(run[0][1])
-            parts.append(tag("circle", class_=f"point {line.colour}", cx=_short(x), cy=_short(y), r=2.5))
+            parts.append(tag("circle", class_=f"point {line.colour}", cx=short(x), cy=short(y), r=2.5))
         else:
-            places = (f"{_short(plane.x(step))} {_short(plane.y(value))}" for step, value in _thinned(run))
+            places = (f"{short(plane.x(step))} {short(plane.y(value))}" for step, value in _thinned(run))
             dashed = " dashed" if line.dashed else ""
             parts.append(tag("path", class_=f"line {line.colour}{dashed}", d="M" + "L".join(places)))
     return join(*parts)
@@ -259,8 +259,8 @@ def _band(chart: Chart, plane: _Plane, band: Band) -> Markup | None:
     if len(rows) < 2:
         return None
     some = [rows[index] for index in spread(len(rows), DRAWN)]
-    along = [f"{_short(plane.x(step))} {_short(plane.y(high))}" for step, _, high in some]
-    back = [f"{_short(plane.x(step))} {_short(plane.y(low))}" for step, low, _ in reversed(some)]
+    along = [f"{short(plane.x(step))} {short(plane.y(high))}" for step, _, high in some]
+    back = [f"{short(plane.x(step))} {short(plane.y(low))}" for step, low, _ in reversed(some)]
     return tag("path", class_=f"band {band.colour}", d=f"M{'L'.join([*along, *back])}Z")
 
 
@@ -290,8 +290,7 @@ def _thinned(run: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 def _legend(chart: Chart) -> Markup:
     entries = [(line.name, line.colour, line.dashed, _told(line.values, -1)) for line in chart.lines]
     items = [
-        tag("li", _swatch(colour, dashed), name, " ", tag("b", text))
-        for name, colour, dashed, text in entries
+        tag("li", swatch(colour, dashed), name, " ", tag("b", text)) for name, colour, dashed, text in entries
     ]
     items += [
         tag(
@@ -313,7 +312,8 @@ def _legend(chart: Chart) -> Markup:
     )
 
 
-def _swatch(colour: str, dashed: bool) -> Markup:
+def swatch(colour: str, dashed: bool) -> Markup:
+    """A piece of a line, for a legend."""
     path = tag("path", class_=f"line {colour}{' dashed' if dashed else ''}", d="M0 5L18 5")
     return tag("svg", path, class_="swatch", viewBox="0 0 18 10", width=18, height=10, aria_hidden="true")
 
@@ -362,5 +362,6 @@ def _last(values: Values) -> float | None:
     return next((value for value in reversed(values) if value is not None), None)
 
 
-def _short(place: float) -> str:
+def short(place: float) -> str:
+    """A place in the picture, to a tenth."""
     return f"{place:.1f}".removesuffix(".0")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
+from wgan.monitors import Histogram
 from wgan.report.charts import Band, Chart, Line
 from wgan.report.gathering import Run, number
 from wgan.report.numbers import spread
+from wgan.report.ridges import Kind, Ridges, Rows
 
 RAMP = 8
 """Layers shown of a deep network, at most, and colours from the first to the last."""
@@ -31,7 +33,7 @@ class Group:
     """
 
     title: str
-    charts: Sequence[Chart]
+    charts: Sequence[Chart | Ridges]
     folded: bool
 
 
@@ -51,7 +53,7 @@ def groups(run: Run, marks: Marks = ()) -> list[Group]:
     return [group for group in made if group.charts]
 
 
-Charts = Iterator[Chart]
+Charts = Iterator[Chart | Ridges]
 
 
 def _gap(run: Run, marks: Marks) -> Charts:
@@ -101,6 +103,41 @@ def _scores(run: Run, marks: Marks) -> Charts:
         lines,
         bands=bands,
     )
+
+
+def _heaps(run: Run, marks: Marks) -> Charts:
+    kinds = (
+        Kind("score_real", "real", "c1"),
+        Kind("score_held_out", "held out", "c2", filled=False),
+        Kind("score_fake", "generated", "c4"),
+    )
+    meaning = (
+        "Scores less the mean real one, a ridge a step, the last in front: the hill of generated samples "
+        "should move under that of real ones; a second hill is a kind of sample that the critic tells apart."
+    )
+    rows = [(step, _centred(shapes)) for step, shapes in run.shapes]
+    yield from _ridges(rows, "How the scores are distributed", meaning, kinds)
+
+
+def _weight_heaps(run: Run, marks: Marks) -> Charts:
+    meaning = "A hill around zero is sound; two towers at the ends are weights that pile up at a bound."
+    kinds = (Kind("critic_weights", "the critic's weights", "c1"),)
+    yield from _ridges(run.shapes, "How the critic's weights are distributed", meaning, kinds)
+
+
+def _centred(shapes: Mapping[str, Histogram]) -> Mapping[str, Histogram]:
+    """Scores have no zero of their own: that of each step is put at the mean of the real ones."""
+    if (real := shapes.get("score_real")) is None:
+        return {}
+    return {
+        name: replace(one, low=one.low - real.mean, high=one.high - real.mean) for name, one in shapes.items()
+    }
+
+
+def _ridges(rows: Rows, title: str, reading: str, kinds: Sequence[Kind]) -> Charts:
+    keys = {kind.key for kind in kinds}
+    if there := [(step, shapes) for step, shapes in rows if keys & shapes.keys()]:
+        yield Ridges(title, reading, there, kinds)
 
 
 def _slopes(run: Run, marks: Marks) -> Charts:
@@ -256,8 +293,8 @@ def _speed(run: Run, marks: Marks) -> Charts:
 Maker = Callable[[Run, Marks], Charts]
 
 _GROUPS: dict[str, Sequence[Maker]] = {
-    "Is it learning?": (_gap, _bracket, _scores),
-    "Is the critic sound?": (_slopes, _penalty, _layers, _gradients, _clipping, _weights),
+    "Is it learning?": (_gap, _bracket, _scores, _heaps),
+    "Is the critic sound?": (_slopes, _penalty, _layers, _gradients, _clipping, _weights, _weight_heaps),
     "Are the samples varied?": (_variety, _copies),
     FOLDED: (_losses, _updates, _dead, _speed),
 }

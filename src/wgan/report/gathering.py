@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, final
 
 from wgan.diagnosis import VITAL
 from wgan.errors import InputError
+from wgan.monitors import Histogram
 from wgan.runs import RunFolder, saved_steps, setting
 
 Row = Mapping[str, Any]
@@ -24,6 +25,7 @@ class Run:
         config: ``config.json``.
         rows: ``metrics.jsonl``, in rising order of steps; what is no finite number is None.
         timing: ``timing.jsonl``, likewise.
+        shapes: ``histograms.jsonl``: steps, rising, each with histograms by name.
         data: ``data.json``.
         numbers: ``evaluation.json``.
         trouble: What could not be read, in sentences.
@@ -35,6 +37,7 @@ class Run:
     config: Mapping[str, Any]
     rows: Sequence[Row]
     timing: Sequence[Row]
+    shapes: Sequence[tuple[int, Mapping[str, Histogram]]]
     data: Row
     numbers: Sequence[Row]
     trouble: Sequence[str]
@@ -104,9 +107,6 @@ def gather(path: Path) -> Run:
         InputError: This is no run folder, or its configuration cannot be read.
     """
     folder = RunFolder(path)
-    if not folder.exists:
-        missing = "there is no such folder" if not path.exists() else "it has no config.json"
-        raise InputError(f"{path} is not a run folder: {missing}. Give the folder that `wgan train` wrote.")
     config = folder.read_config()
     trouble: list[str] = []
     return Run(
@@ -114,6 +114,7 @@ def gather(path: Path) -> Run:
         config=config,
         rows=_rising(folder.history()),
         timing=_rising(folder.history("timing")),
+        shapes=list(_shapes(folder.history("histograms"))),
         data=_readable(folder.read_data, trouble) or {},
         numbers=_readable(folder.read_numbers, trouble) or [],
         trouble=trouble,
@@ -147,6 +148,27 @@ def _readable(read: Callable[[], Content], trouble: list[str]) -> Content | None
     except InputError as error:
         trouble.append(str(error))
         return None
+
+
+def _shapes(rows: Sequence[Any]) -> Iterator[tuple[int, Mapping[str, Histogram]]]:
+    """What is a histogram of each row that has a step after the one before it."""
+    last = -1
+    for row in rows:
+        step = row.get("step") if isinstance(row, dict) else None
+        if isinstance(step, int) and not isinstance(step, bool) and last < step < 2**53:
+            found = {name: shape for name, part in row.items() if (shape := _shape(part))}
+            last = step
+            yield step, found
+
+
+def _shape(part: object) -> Histogram | None:
+    if not isinstance(part, dict):
+        return None
+    low, high, counts = number(part.get("low")), number(part.get("high")), part.get("counts")
+    if low is None or high is None or low > high or not isinstance(counts, list) or not any(counts):
+        return None
+    whole = all(isinstance(count, int) and 0 <= count < 2**53 for count in counts)
+    return Histogram(low, high, tuple(counts)) if whole else None
 
 
 def _rising(rows: Sequence[Any]) -> list[Row]:

@@ -1,6 +1,6 @@
 "use strict";
 
-for (const chart of document.querySelectorAll("figure.chart")) {
+for (const chart of document.querySelectorAll("figure[data-chart]")) {
   const { x, s, l } = JSON.parse(chart.dataset.chart);
   const svg = chart.querySelector("svg:not(.swatch)");
   const cursor = svg.querySelector(".cursor");

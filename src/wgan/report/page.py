@@ -14,15 +14,16 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from wgan.diagnosis import again
 from wgan.report import quality
 from wgan.report.album import Album, Picture
-from wgan.report.charts import figure
+from wgan.report.charts import Chart, figure
 from wgan.report.curves import Group, Marks, groups
 from wgan.report.findings import Finding, spelled, spoken
 from wgan.report.gathering import Run, number
 from wgan.report.html import Markup, join, tag
 from wgan.report.numbers import duration, finite, shown
-from wgan.report.reproduction import command
+from wgan.report.ridges import Ridges, ridge_figure
 from wgan.report.verdict import Verdict, verdict
 from wgan.runs import flatten
 
@@ -253,11 +254,15 @@ def _pictures(run: Run, album: Album) -> Iterator[Markup]:
 def _curves(curves: Sequence[Group]) -> Iterator[Markup]:
     yield _lead("Steps run from left to right; point at a curve, or touch it, to read the values there.")
     for group in curves:
-        charts = tag("div", *(figure(chart) for chart in group.charts), class_="charts")
+        charts = tag("div", *map(_figure, group.charts), class_="charts")
         if group.folded:
             yield tag("details", tag("summary", group.title), charts)
         else:
             yield join(tag("h3", group.title), charts)
+
+
+def _figure(chart: Chart | Ridges) -> Markup:
+    return figure(chart) if isinstance(chart, Chart) else ridge_figure(chart)
 
 
 def _quality(run: Run) -> Iterator[Markup]:
@@ -356,7 +361,7 @@ def _plain(value: object) -> str:
 
 
 def _again(run: Run) -> Iterator[Markup]:
-    words = command(run)
+    words = again(run.config)
     if words is None:
         yield _lead(
             "This run was started from Python: the same settings, data and seed give the same run, and "

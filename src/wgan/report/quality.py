@@ -22,6 +22,7 @@ MEANINGS = {
     "coverage": ("higher is better", "share of real samples with a generated one nearby"),
     "memorisation": ("lower is better", "share of generated samples that copy a training sample"),
     "modes": ("higher is better", "how many of the known clusters or classes appear"),
+    "effective_modes": ("higher is better", "the same, each counted by how often it appears"),
     "high_quality": ("higher is better", "share of samples close to a cluster"),
     "reverse_kl": ("lower is better", "how unevenly the clusters are filled, by generated samples"),
     "kl": ("lower is better", "how unevenly the clusters are filled, by real samples"),

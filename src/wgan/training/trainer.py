@@ -363,7 +363,6 @@ class Trainer:
                 due = (state.step + 1) % self.cadence.log == 0
                 with observer.following() if due else nullcontext():
                     self.advance(state, steps)
-                ending = self._world.any(signals.received is not None)
                 if due:
                     self._world.check_agreement(state.step, state.critic, state.generator)
                     vital, others, shapes = observer.look()
@@ -374,6 +373,7 @@ class Trainer:
                         return
                 if state.step % self.cadence.pictures == 0 or state.step == steps:
                     recorder.pictures(state.step, self._picture(state, fixed))
+                ending = self._world.any(signals.received is not None)
                 if recorder.checkpoint_due(state.step) or state.step == steps or ending:
                     recorder.checkpoint(state)
 

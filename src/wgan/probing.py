@@ -1,0 +1,217 @@
+"""How far a run's critic is from its optimum: taken to it as far as some steps go, on a frozen generator.
+
+No history can tell that, see docs/diagnosis.md. Nothing here writes to the run.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from copy import copy, deepcopy
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Union, final, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from wgan.data import load_again
+from wgan.errors import InputError, check_whole
+from wgan.latents import latents
+from wgan.losses import gap
+from wgan.runs import RunFolder, from_plain, load_latest
+from wgan.training import Recipe, Trainer
+from wgan.training.observe import Scored, observing, scored, spread, spread_labels
+from wgan.training.observe.slopes import Slopes
+from wgan.training.randomness import own_global
+from wgan.training.resume import check
+
+STEPS = 200
+"""Critic steps, at least."""
+JUDGED = 2048
+"""Held-out samples that both critics are judged by, at most, and fakes."""
+SURE = 2.576
+"""Standard errors to both sides that hold a normal number in 99 of 100 cases."""
+LATENTS = 7
+"""The seed of latents that no run trains on or shows."""
+FROZEN = 1e-45
+"""A learning rate that moves no weight: the least number there is."""
+
+
+@final
+@dataclass(frozen=True)
+class Probe:
+    """What more steps would do for a critic.
+
+    Attributes:
+        step: Of the checkpoint.
+        steps: Critic steps that were taken on its generator.
+        gap: Its gap on held-out samples now.
+        reached: The same critic's after these steps.
+        share: Which part of the one the other is, each divided by what its median slope is above the one that
+            its constraint asks for, so that a steeper critic is not a better one; None where the gap reached
+            is within three standard errors of zero, so that there is nothing to be seen any more.
+        low: A lower bound of the share: with 99 % confidence it is between both.
+        high: An upper bound.
+    """
+
+    step: int
+    steps: int
+    gap: float
+    reached: float
+    share: float | None
+    low: float | None
+    high: float | None
+
+    def plain(self) -> dict[str, float | None]:
+        """As evidence: ``probe_share`` and so on."""
+        return {f"probe_{name}": value for name, value in asdict(self).items()}
+
+
+def probe(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS) -> Probe:
+    """Take the critic of a run's last checkpoint some steps further while its generator stays.
+
+    The rate is the run's full one, or the generator's if that is higher, and falls to zero: what a run's own
+    schedule has left of it, or a rate that is far too low, would go nowhere. Both critics are judged by the
+    same samples, of which neither has learned: the share's standard error is that of a ratio of paired means
+    (Cochran 1977, "Sampling Techniques", chapter 6).
+
+    Args:
+        trainer: Of the run, with all its settings; :func:`trainer_of` builds it from the folder.
+        run_dir: The run's folder; nothing is written there.
+        steps: Critic steps, >= 1; rounded up to whole steps of the run.
+
+    Raises:
+        InputError: The folder holds no checkpoint, or another run than the trainer's.
+    """
+    check_whole(steps=(steps, 1))
+    folder = RunFolder(Path(run_dir))
+    check(folder, trainer.config(folder.read_config().get("steps", 1)))
+    checkpoint = load_latest(folder.checkpoints)
+    if checkpoint is None:
+        raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
+    trial = _trial(trainer)
+    state = trial.state()
+    state.restore(0, checkpoint.tensors)
+    device = next(state.critic.parameters()).device
+    before = deepcopy(state.critic)
+    turns = -(-steps // trial.n_critic)
+    judge = _Judge(trial, state.generator, device)
+    with own_global(device):
+        for _ in range(turns):
+            trial.advance(state, turns)
+        now, then = judge.look(before), judge.look(state.critic)
+    return _compared(now, then, step=checkpoint.step, steps=turns * trial.n_critic)
+
+
+def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer:
+    """The trainer that a run's folder describes.
+
+    Raises:
+        InputError: This is no run folder; the run was started from Python, without a recipe, or by a version
+            with other settings; or its data are not there any more.
+    """
+    folder = RunFolder(Path(run_dir))
+    config = folder.read_config()
+    origin = config.get("origin")
+    written = origin.get("recipe") if isinstance(origin, dict) else None
+    if not isinstance(written, dict):
+        raise InputError(
+            f"{folder.path} was started from Python, and only its author can build it again: "
+            "call wgan.probing.probe with its trainer."
+        )
+    settings = from_plain(written, {kind.__name__: kind for kind in _kinds(Recipe)})
+    assert isinstance(settings, Recipe)
+    source = load_again(config.get("source"), str(folder.path))
+    return settings.trainer(source, seed=config.get("seed", 0), device=device)
+
+
+def _trial(trainer: Trainer) -> Trainer:
+    """The same game with networks of its own, in which only the critic moves."""
+    trial = copy(trainer)
+    trial.generator, trial.critic = deepcopy(trainer.generator), deepcopy(trainer.critic)
+    rate = max(trainer.critic_optimiser.lr, trainer.generator_optimiser.lr)
+    trial.critic_optimiser = replace(trainer.critic_optimiser, lr=rate)
+    trial.generator_optimiser = replace(trainer.generator_optimiser, lr=FROZEN)
+    trial.decay, trial.warm_up = "linear", False
+    return trial
+
+
+@final
+class _Judge:
+    """Scores and slopes of a critic, of samples that none has learned from."""
+
+    def __init__(self, trainer: Trainer, generator: nn.Module, device: torch.device) -> None:
+        source, count = trainer.source, JUDGED
+        self._generator, self._target = generator, _target(trainer)
+        assert trainer.latent_dim is not None
+        self._latents = torch.from_numpy(latents(count, trainer.latent_dim, LATENTS)).to(device)
+        self._held_out = spread(source.held_out, count, device)
+        self._train = spread(source.train, len(self._held_out), device)
+        self._labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+        if trainer.conditional:
+            asked = spread_labels(source.train, count, device)
+            train = spread_labels(source.train, len(self._train), device)
+            self._labels = asked, train, spread_labels(source.held_out, len(self._held_out), device)
+        self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
+
+    def look(self, critic: nn.Module) -> _Judged:
+        """Score the held-out samples and the fakes."""
+        with observing(critic, self._generator):
+            seen = scored(
+                critic,
+                self._generator,
+                latents=self._latents,
+                train=self._train,
+                held_out=self._held_out,
+                labels=self._labels,
+            )
+            slopes = self._slopes.look(critic, seen.fakes, seen.held_out)
+        slope = slopes["slope/50"].item() if "slope/50" in slopes else 0.0
+        return _Judged(seen, max(1.0, slope / self._target) if self._target else 1.0)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    seen: Scored
+    excess: float
+    """How much steeper than its constraint asks for the critic is, >= 1."""
+
+    @property
+    def gap(self) -> float:
+        return gap(self.seen.held_out, self.seen.fake).item()
+
+
+def _compared(now: _Judged, then: _Judged, *, step: int, steps: int) -> Probe:
+    scale = then.excess / now.excess
+    share = scale * now.gap / then.gap if then.gap else 0.0
+    apart = _error(then.seen.held_out, then.seen.fake)
+    if not then.gap > 3 * apart:
+        return Probe(step, steps, now.gap, then.gap, None, None, None)
+    held_out = scale * now.seen.held_out - share * then.seen.held_out
+    error = _error(held_out, scale * now.seen.fake - share * then.seen.fake) / then.gap
+    return Probe(step, steps, now.gap, then.gap, share, share - SURE * error, share + SURE * error)
+
+
+def _error(real: Tensor, fake: Tensor) -> float:
+    """The standard error of the difference of two means."""
+    return (real.double().var() / len(real) + fake.double().var() / len(fake)).sqrt().item()
+
+
+def _target(trainer: Trainer) -> float:
+    """The slope that the constraint asks for; 0 where it asks for none."""
+    return float(getattr(trainer.constraint, "target", 0.0) or 0.0)
+
+
+def _kinds(kind: Any) -> Iterator[type]:  # noqa: ANN401 - any annotation
+    """A class of settings, and those of all its settings."""
+    if get_origin(kind) in (Union, types.UnionType):
+        for part in get_args(kind):
+            yield from _kinds(part)
+    elif is_dataclass(kind) and isinstance(kind, type):
+        yield kind
+        hints = get_type_hints(kind)
+        for field in fields(kind):
+            yield from _kinds(hints[field.name])
