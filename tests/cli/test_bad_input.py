@@ -131,7 +131,7 @@ def arrays(stage):
     damage(stage / "cut.npy")
     np.save(stage / "two_channels.npy", samples.reshape(10, 2, 8, 8))
     np.savez(stage / "labels_short.npz", samples=samples, labels=np.arange(19))
-    np.savez(stage / "labels_real.npz", samples=samples, labels=np.linspace(0, 1, 20))
+    np.savez(stage / "labels_real.npz", samples=samples, labels=np.linspace(0, 1, 19))
     np.savez(stage / "labels_negative.npz", samples=samples, labels=np.arange(20) - 1)
     np.savez(stage / "unnamed.npz", these=samples, those=samples)
     np.savez(stage / "one_class.npz", samples=samples, labels=np.zeros(20, int))
@@ -216,7 +216,7 @@ COMMANDS = {
     "train cut.npy": "cannot be read as a .npy file",
     "train two_channels.npy": "no dimension can be the channels",
     "train labels_short.npz": "The labels of labels_short.npz have shape (19,)",
-    "train labels_real.npz": "give integers counted from 0",
+    "train labels_real.npz": "give the same few for each sample",
     "train labels_negative.npz": "run from -1 to 18",
     "train unnamed.npz": "not clear which are the samples",
     "train fake.npz": "cannot be read as a .npz file",
@@ -241,7 +241,7 @@ COMMANDS = {
     "train digits networks:dcgan --networks.stages 9": "use at most 3 stages",
     "train digits networks:dcgan --networks.kernel 3": "invalid choice '3' for argument '--networks.kernel'",
     "train digits --networks.generator-norm instance": "Expected one of ('none', 'batch', 'layer', 'group')",
-    "train digits networks:mlp --networks.activation gelu": "Expected one of ('relu', 'leaky-relu')",
+    "train digits networks:mlp --networks.activation gelu": "Expected one of ('relu', 'leaky-relu', 'softplus', 'tanh')",
     "train digits networks:mlp --networks.latent-dim 2000000000": "not enough memory",
     "train digits networks:mlp --networks.latent-dim 100000000000000": "below 2^31",
     "train digits --batch-size 100000000000000": "below 2^31",

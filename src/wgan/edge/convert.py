@@ -1,7 +1,6 @@
 """A generator as the file of another runtime: ONNX or OpenVINO, in float32 or in int8."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -12,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from wgan.artifact import Feed
+from wgan.artifact import Feed, import_openvino
 from wgan.edge.subject import batches
 from wgan.errors import InputError, MissingExtraError
 from wgan.files import storing
@@ -66,9 +65,7 @@ def write_openvino(onnx: Path, path: Path) -> None:
         MissingExtraError: OpenVINO is not there.
         StorageError: The file system refuses.
     """
-    _need("openvino", "openvino")
-    import openvino
-
+    openvino = import_openvino()
     with storing(path):
         openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=False)
 
@@ -111,11 +108,10 @@ def quantise_openvino(onnx: Path, path: Path, feed: Feed) -> None:
         MissingExtraError: A package is not there.
         StorageError: The file system refuses.
     """
-    os.environ.setdefault("NNCF_CI", "1")  # otherwise it reports its use to its makers over the network
     _need("openvino", "openvino", "nncf")
+    openvino = import_openvino()
     with _quiet("nncf"):
         import nncf
-        import openvino
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         # By default ranges are means over samples: what is rare is clipped, and an outline is rare.

@@ -1,0 +1,220 @@
+"""How long one sample takes on one thread, and what it costs in quality.
+
+    python -m benchmarks.edge --runs runs/edge
+
+Trains the default recipe on Fashion-MNIST and digits for 2,000 steps, distils students of a quarter of the
+weights, and converts all of them; a folder with these runs is gone on with. All forms of a generator are
+timed in turns in one process, so that whatever else the machine does befalls all of them. A last table has
+the DCGAN generator of width 64 with random weights, for only its time counts, as that of the diffusion model
+beside each: a U-Net of about as many weights as the generator, random ones, in 50 and in 1,000 steps of
+ancestral sampling (Ho, Jain, Abbeel 2020, "Denoising Diffusion Probabilistic Models", algorithm 2).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from wgan.artifact import RUNTIMES, Feed
+from wgan.data import load
+from wgan.edge import distil
+from wgan.edge.exporting import CONVERSIONS
+from wgan.edge.latency import Latency, measure
+from wgan.edge.proof import Reference
+from wgan.edge.quality import Forward, Ruler, find_extractor
+from wgan.edge.subject import Subject
+from wgan.networks import DCGANGenerator
+from wgan.runs import RunFolder
+from wgan.sampling import Sampler
+from wgan.training import recipe
+
+SOURCES = ("fashion-mnist", "digits")
+STEPS = 2_000
+COUNT = 5_000
+ROWS = Path(__file__).with_suffix(".jsonl")
+EAGER = "eager torch"
+FORMS = {
+    "ONNX Runtime, float32": ("onnx", False),
+    "ONNX Runtime, int8": ("onnx", True),
+    "OpenVINO, float32": ("openvino", False),
+    "OpenVINO, int8": ("openvino", True),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure, and where runs are kept."""
+
+    runs: Path = Path("runs/edge")
+    """Folder of the runs; made if need be."""
+    seconds: float = 2.0
+    """For which each form is called."""
+    out: Path = ROWS
+    """Where the rows go."""
+
+
+class UNet(nn.Module):
+    """Pictures (N, C, H, W) and times (N,) to noise, over two scales."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.time = nn.Sequential(nn.Linear(32, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * width))
+        self.enter = nn.Conv2d(channels, width, 3, padding=1)
+        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.middle = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        self.up = nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1)
+        self.leave = nn.Conv2d(2 * width, channels, 3, padding=1)
+
+    def forward(self, noisy: Tensor, times: Tensor) -> Tensor:
+        """The noise in a picture."""
+        angles = times[:, None] * torch.exp(-9.0 * torch.arange(16) / 16)
+        time = self.time(torch.cat([angles.sin(), angles.cos()], 1))[:, :, None, None]
+        high = F.silu(self.enter(noisy))
+        low = F.silu(self.middle(F.silu(self.down(high) + time)))
+        return self.leave(torch.cat([F.silu(self.up(low)), high], 1))
+
+
+def weights(network: nn.Module) -> int:
+    """How many there are."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def diffusion(generator: nn.Module, shape: tuple[int, ...], steps: int) -> Forward:
+    """Ancestral sampling with a U-Net of about as many weights as a generator."""
+    width = min(range(4, 256), key=lambda w: abs(weights(UNet(shape[0], w)) - weights(generator)))
+    network = UNet(shape[0], width).eval()
+    betas = torch.linspace(1e-4, 0.02, steps)
+    kept = torch.cumprod(1 - betas, 0)
+
+    @torch.inference_mode()
+    def forward(given: Feed) -> np.ndarray:
+        count = len(given["latents"])
+        samples = torch.randn(count, *shape)
+        for step in reversed(range(steps)):
+            noise = network(samples, torch.full((count,), float(step)))
+            samples = (samples - betas[step] / (1 - kept[step]).sqrt() * noise) / (1 - betas[step]).sqrt()
+            if step:
+                samples = samples + betas[step].sqrt() * torch.randn_like(samples)
+        return samples.numpy()
+
+    return forward
+
+
+def compiled(subject: Subject) -> Forward:
+    """The generator by ``torch.compile``."""
+    network = torch.compile(subject.sampler.generator)
+
+    @torch.inference_mode()
+    def forward(given: Feed) -> np.ndarray:
+        return network(torch.from_numpy(given["latents"])).numpy()
+
+    return forward
+
+
+def forms(subject: Subject, folder: Path, prefix: str = "") -> dict[str, Forward]:
+    """A generator converted in every way."""
+    found = {}
+    for name, (kind, int8) in FORMS.items():
+        place = folder / f"{prefix}{kind}-{int8}"
+        place.mkdir()
+        found[prefix + name] = RUNTIMES[kind](place / CONVERSIONS[kind](subject, place, int8), 1)
+    return found
+
+
+def trained(source: str, runs: Path) -> tuple[Subject, Subject]:
+    """A run and its student, trained or gone on with."""
+    data, run, student = load(source), runs / source, runs / f"{source}-student"
+    recipe("default", data.shape).trainer(data, device="cpu").fit(STEPS, run)
+    distil(run, student, against=data, steps=STEPS, device="cpu")
+    return Subject.load(run), Subject.load(student)
+
+
+def random_subject(width: int) -> Subject:
+    """The DCGAN generator of pictures of 28 x 28, with random weights."""
+    generator = DCGANGenerator((1, 28, 28), width=width).eval().requires_grad_(False)
+    return Subject(RunFolder(Path("random")), {}, Sampler(generator, generator.latent_dim), (1, 28, 28))
+
+
+def timed(
+    teacher: Subject, student: Subject, folder: Path, seconds: float
+) -> tuple[list[Latency], dict[str, Forward]]:
+    """One sample by every form of both, and by diffusion."""
+    exported = forms(teacher, folder) | forms(student, folder, "student, ")
+    calls = {
+        EAGER: teacher.forward,
+        "torch.compile": compiled(teacher),
+        **exported,
+        "student, eager torch": student.forward,
+        "diffusion, 50 steps": diffusion(teacher.sampler.generator, teacher.shape, 50),
+        "diffusion, 1,000 steps": diffusion(teacher.sampler.generator, teacher.shape, 1000),
+    }
+    given = teacher.feed(1)
+    rows = measure({name: (call, given) for name, call in calls.items()}, (1,), seconds=seconds)
+    return rows, {name: calls[name] for name in (*exported, "student, eager torch")}
+
+
+def case(source: str, options: Options) -> list[dict[str, object]]:
+    """All rows of a source."""
+    teacher, student = trained(source, options.runs)
+    data = load(source)
+    reference = Reference.of(teacher, data, Ruler.of(data, find_extractor("pixels", data.shape)[0]), COUNT)
+    with TemporaryDirectory() as folder:
+        rows, exported = timed(teacher, student, Path(folder), options.seconds)
+        ratios = {
+            name: reference.prove(call, int8=True, gate=1.0).quality.ratio for name, call in exported.items()
+        }
+    sizes = {"weights": weights(teacher.sampler.generator), "student": weights(student.sampler.generator)}
+    return joined(source, rows, {EAGER: 1.0} | ratios, sizes | {"fd": reference.before})
+
+
+def joined(
+    network: str, rows: list[Latency], ratios: Mapping[str, float], more: Mapping[str, object]
+) -> list[dict[str, object]]:
+    """Each latency with how much faster it is than eager torch, and how much larger its distance is."""
+    eager = next(row.p50 for row in rows if row.name == EAGER)
+    return [
+        {"network": network, **asdict(row), "faster": eager / row.p50, "ratio": ratios.get(row.name), **more}
+        for row in rows
+    ]
+
+
+def main() -> None:
+    """Measure, print the tables, and keep the rows."""
+    options = tyro.cli(Options)
+    torch.set_num_threads(1)
+    rows = [row for source in SOURCES for row in case(source, options)]
+    with TemporaryDirectory() as folder:
+        large, student = random_subject(64), random_subject(32)
+        timing, _ = timed(large, student, Path(folder), options.seconds)
+        sizes = {"weights": weights(large.sampler.generator), "student": weights(student.sampler.generator)}
+        rows += joined("width 64, random", timing, {}, sizes)
+    options.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    show(rows)
+
+
+def show(rows: list[dict[str, object]]) -> None:
+    """Print a table for each network."""
+    for network in dict.fromkeys(row["network"] for row in rows):
+        table = Table(title=str(network))
+        for heading in ("form", "p50 ms", "p99 ms", "times faster", "FD, times"):
+            table.add_column(heading, no_wrap=True)
+        for row in rows:
+            if row["network"] == network:
+                ratio = "" if row["ratio"] is None else f"{row['ratio']:.3f}"
+                table.add_row(
+                    str(row["name"]), f"{row['p50']:.3f}", f"{row['p99']:.3f}", f"{row['faster']:.3g}", ratio
+                )
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
