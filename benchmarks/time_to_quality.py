@@ -8,8 +8,8 @@ Time is what the training alone takes of one core: CPU seconds of a process with
 work on the machine does not count. Quality is the Frechet distance of 10,000 samples against the 10,000 test
 pictures, by the features of a classifier that `wgan classifier fashion-mnist` trains, and, for a second
 opinion that does see grain, the kernel distance of 1,000 of each by those of EfficientNet-Lite0 (ImageNet).
-Textbook systems have constant learning rates: one run, looked at along the way. Ours decay theirs: a run for each
-budget, whose steps are fixed by measuring the first ones.
+Textbook systems have constant learning rates: one run, looked at along the way. Ours decay theirs: a run for
+each budget, whose steps are fixed by measuring the first ones.
 """
 
 import json

@@ -94,11 +94,11 @@ def read() -> list[Row]:
 def fit_pair(dim: int, count: int, seed: int, steps: int) -> Row:
     """One fit and its measures."""
     torch.set_num_threads(1)
-    pair, start = make_pair(dim, count), time.perf_counter()
+    pair, start = make_pair(dim, count), time.process_time()
     fit = Fit(steps=steps)
     # The optimal critic is -u: it is high on Q.
     critic = fit_critic(fresh(pair), dim, fit=fit, seed=seed)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     certificate = certify(critic).bound
     assert certificate is not None
     rng = torch.Generator().manual_seed(10**6 + seed)
@@ -167,7 +167,7 @@ def _gradients(critic: nn.Module, y: Tensor, slope: Tensor) -> tuple[float, floa
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
     """The table, and what it says about the aims."""
-    yield "| D | N | W1 | cost % | cos | L2 | bracket (99 %) | certificate | seeds | seconds a fit |"
+    yield "| D | N | W1 | cost % | cos | L2 | bracket (99 %) | certificate | seeds | core-seconds a fit |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     groups = {key: some for key in product(DIMS, COUNTS) if (some := _of(rows, *key))}
     for (dim, count), some in sorted(groups.items(), key=lambda item: (item[0][1], item[0][0])):

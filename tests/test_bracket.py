@@ -13,7 +13,7 @@ from wgan.cli import main
 from wgan.errors import InputError
 from wgan.losses import gap
 
-QUICK = Fit(forms=(Form(8, (32,)), Form(8, (32,), smallest=True)), steps=120)
+QUICK = Fit(forms=Form(256).both_ways(), steps=100)
 
 
 def gaussian(count, dim, seed):
@@ -120,7 +120,7 @@ def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
     """Of equal laws the gap on fresh samples is 0 on average; on those it was fitted on it is not."""
     p, q = (torch.from_numpy(gaussian(64, 64, seed)).float() for seed in (0, 1))
     fresh_p, fresh_q = (torch.from_numpy(gaussian(5000, 64, seed)).float() for seed in (2, 3))
-    how = Fit(forms=(Form(1, (64, 64), lr=1e-2),), steps=150)
+    how = Fit(forms=(Form(256),), steps=100)
     heart = fit_critic(lambda rng, count: (p, q), 64, fit=how)
     timely = fit_critic(lambda rng, count: (p, q), 64, fit=how, check=lambda rng, count: (fresh_p, fresh_q))
     with torch.no_grad():
@@ -129,13 +129,42 @@ def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
         assert gap(timely(fresh_p), timely(fresh_q)) >= on_fresh
 
 
-def test_a_form_for_other_dimensions_is_left_out_and_without_any_other_refused():
-    p, q = shifted(100, 40, 3.0, 1), gaussian(100, 40, 0)
-    few = Form(4, (32,), dims=(1, 32))
-    both = Fit(forms=(few, Form(1, (16, 16))), steps=4)
-    assert fit_critic(lambda rng, count: (torch.zeros(2, 40), torch.ones(2, 40)), 40, fit=both).members == 1
-    with pytest.raises(InputError, match="for samples of 40 numbers"):
-        audit(p, q, fit=Fit(forms=(few,), steps=4))
+@pytest.mark.parametrize(
+    ("dim", "members", "width"), [(1, 64, 16), (16, 16, 64), (128, 2, 512), (784, 1, 1024)]
+)
+def test_members_are_as_wide_as_the_samples_ask_and_as_many_as_the_features_allow(dim, members, width):
+    assert Form(1024).build(dim).arguments == {
+        "shape": (dim,),
+        "members": members,
+        "hidden": (width,),
+        "smallest": False,
+    }
+
+
+def test_a_form_without_features_is_linear():
+    critic = Form(0).build(3)
+    x, y = torch.randn(2, 10, 3)
+    with torch.no_grad():
+        middle = critic((x + y) / 2)
+        assert torch.allclose(middle, (critic(x) + critic(y)) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Form(-1),
+        lambda: Form(1.5),
+        lambda: Form(16, lr=float("inf")),
+        lambda: Form(16, batch_size=0),
+        lambda: Fit(forms=()),
+        lambda: Fit(steps=0),
+        lambda: Fit(bias_lr=0.0),
+        lambda: Fit(temperatures=(0.2, float("nan"))),
+    ],
+)
+def test_what_no_critic_can_be_fitted_with_is_refused(make):
+    with pytest.raises(InputError, match=r"must be|needs at least"):
+        make()
 
 
 def test_the_form_is_the_one_that_suits_the_side_that_is_spread_out():
@@ -144,7 +173,7 @@ def test_the_form_is_the_one_that_suits_the_side_that_is_spread_out():
     sphere = rng.normal(size=(1000, 4))
     sphere = torch.from_numpy(sphere / np.linalg.norm(sphere, axis=1, keepdims=True)).float()
     point = torch.zeros(1000, 4)
-    forms = (Form(16, (8,)), Form(16, (8,), smallest=True))
+    forms = Form(256).both_ways()
     outside = fit_critic(lambda rng, count: (sphere, point), 4, fit=Fit(forms=forms, steps=100))
     inside = fit_critic(lambda rng, count: (point, sphere), 4, fit=Fit(forms=forms, steps=100))
     assert not outside.arguments["smallest"]

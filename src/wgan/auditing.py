@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from wgan.bracket import Bracket, check_confidence, lower_bound, upper_bound
 from wgan.errors import InputError, check_seed
-from wgan.lipschitz import Extremal, Orthogonal, certify, score_pair
+from wgan.lipschitz import Extremal, Steepest, certify, score_pair
 from wgan.losses import gap
 
 Array = npt.NDArray[np.float64]
@@ -29,10 +30,14 @@ FEWEST = 64
 """Samples of each set: fewer leave nothing to fit on and nothing to measure on."""
 BATCH = 4096
 """Samples scored at once."""
-TRIAL = 4
-"""Each form is tried for one in so many of a fit's steps. The minimum often learns faster at first."""
+TRIAL = 6
+"""Each form is tried for one in so many of a fit's steps."""
 TRIAL_BATCHES = 8
 """Batches that decide between them, where no samples are set aside."""
+TIMES = 4
+"""A member's width, of the samples' numbers. Twice and sixteen times as wide were worse."""
+NARROWEST = 16
+"""A member."""
 CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
@@ -46,74 +51,73 @@ def _check_whole(**values: int) -> None:
 @final
 @dataclass(frozen=True)
 class Form:
-    """One shape of the auditing critic: :class:`~wgan.lipschitz.Extremal`, and how fast it learns."""
+    """How an auditing critic shares its features out among the members of :class:`~wgan.lipschitz.Extremal`.
 
-    members: int
-    """Networks, >= 1."""
-    hidden: tuple[int, ...]
-    """Widths of the hidden layers of each."""
+    A member is one full sort between two orthonormal layers, :data:`TIMES` as wide as the samples: narrower,
+    it cannot tell all directions apart; wider, an orthonormal layer passes less of the gradient on.
+    """
+
+    features: int
+    """Of all members together, at most, >= 1; 0: no hidden layer, one linear function."""
     smallest: bool = False
-    """The minimum of them instead of the maximum."""
-    lr: float = 5e-3
-    """Adam's learning rate at first, > 0."""
+    """The minimum of the members instead of the maximum."""
+    lr: float = 0.1
+    """The spectral norm of the first step, > 0."""
     batch_size: int = 1024
     """Samples of each side a step, at most; all where there are fewer."""
-    pace: int = 1
-    """Its steps for each of the fit's, >= 1: what takes less time may take more of them."""
-    dims: tuple[int, int | None] = (1, None)
-    """The least and the most numbers a sample may have; None: any."""
 
     def __post_init__(self) -> None:
-        _check_whole(members=self.members, batch_size=self.batch_size, pace=self.pace)
+        if not isinstance(self.features, int) or self.features < 0:
+            raise InputError(f"features must be a whole number of at least 0, not {self.features!r}.")
+        _check_whole(batch_size=self.batch_size)
         if not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
 
-    def fits(self, dim: int) -> bool:
-        """Whether it is for samples of so many numbers."""
-        least, most = self.dims
-        return least <= dim and (most is None or dim <= most)
+    def both_ways(self) -> tuple["Form", "Form"]:
+        """The maximum and the minimum: which one serves depends on which side is the more spread out."""
+        return self, replace(self, smallest=not self.smallest)
+
+    def build(self, dim: int) -> Extremal:
+        """A critic of samples of so many numbers, its weights drawn from torch's generator."""
+        if not self.features:
+            return Extremal(dim, members=1, hidden=())
+        width = min(max(TIMES * dim, NARROWEST), self.features)
+        return Extremal(dim, members=self.features // width, hidden=(width,), smallest=self.smallest)
 
 
-LINEAR = Form(1, (), lr=1e-2)
+LINEAR = Form(0)
 """The difference of two means is all there is to a shift, and in many dimensions hard to better."""
-MANY = Form(64, (32, 32), dims=(1, 32))  # a layer narrower than the samples is blind to directions
-FINE = Form(32, (16, 16), lr=1e-2, batch_size=4096, dims=(1, 8))
-"""For laws that differ in small parts only, where a small batch shows noise."""
-ONE = Form(1, (256, 256, 256), lr=2e-3, pace=3, dims=(32, None))
+FEW = Form(1024)
+MANY = Form(2048, lr=0.05)
+"""For laws of many parts: what tells two parts apart is small, and a long step would follow the noise."""
 
 
 @final
 @dataclass(frozen=True)
 class Fit:
-    """How the auditing critic is fitted: Adam, its rate decayed to zero, on the form that suits the data.
+    """How the auditing critic is fitted: by steepest descent, its rate decayed to zero, in a form that suits.
 
-    In few dimensions many small networks describe laws with many parts far better than one large one; whether
-    their maximum or their minimum depends on which side is the more spread out. In many dimensions one deep
-    network learns faster (Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section
-    5.2). So each is tried, as far as it fits the dimension.
+    The more members, the more parts the laws may have; the fewer, the faster each learns. What is best
+    depends on the data, and so does whether a maximum or a minimum is: each form is tried.
     """
 
-    forms: tuple[Form, ...] = (
-        LINEAR,
-        MANY,
-        replace(MANY, smallest=True),
-        FINE,
-        replace(FINE, smallest=True),
-        ONE,
-    )
-    """Each is tried with a quarter of its steps; the one with the largest gap is fitted with all."""
-    steps: int = 400
+    forms: tuple[Form, ...] = (LINEAR, *FEW.both_ways(), *MANY.both_ways())
+    """Each is tried with a share of the steps; the one with the largest gap is fitted with all."""
+    steps: int = 300
     """Steps, >= 1."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    """Decay of Adam's moments."""
+    bias_lr: float = 5e-3
+    """Adam's first rate for what is no matrix, > 0."""
     temperatures: tuple[float, float] = (0.2, 0.007)
     """Of the extremum, at first and at the end, in between by a constant factor a step; > 0, in units of the
     samples' spread: at first every member has something to learn, in the end each has its own part."""
 
     def __post_init__(self) -> None:
+        if not self.forms:
+            raise InputError("A fit needs at least one form of the auditing critic.")
         _check_whole(steps=self.steps)
-        if not all(0 < temperature < float("inf") for temperature in self.temperatures):
-            raise InputError(f"temperatures must be finite numbers > 0, not {self.temperatures!r}.")
+        for name, values in {"bias_lr": (self.bias_lr,), "temperatures": self.temperatures}.items():
+            if not all(0 < value < float("inf") for value in values):
+                raise InputError(f"{name} must be finite and > 0, not {getattr(self, name)!r}.")
 
 
 Draw = Callable[[torch.Generator, int], tuple[Tensor, Tensor]]
@@ -133,15 +137,12 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     Returns:
         The critic: (N, d) to (N,), in evaluation mode.
     """
-    forms = [form for form in fit.forms if form.fits(dim)]
-    if not forms:
-        raise InputError(f"No form of the auditing critic is for samples of {dim} numbers.")
-    if len(forms) == 1:
-        return _fit(draw, dim, forms[0], fit=fit, seed=seed, check=check)
+    if len(fit.forms) == 1:
+        return _fit(draw, dim, fit.forms[0], fit=fit, seed=seed, check=check)
     trial = replace(fit, steps=max(1, fit.steps // TRIAL))
-    tried = {form: _fit(draw, dim, form, fit=trial, seed=seed, check=None) for form in forms}
+    tried = {form: _fit(draw, dim, form, fit=trial, seed=seed, check=None) for form in fit.forms}
     judges = [check] if check else [draw] * TRIAL_BATCHES  # what was set aside is the same each time
-    best = max(forms, key=lambda form: _gap(tried[form], judges, seed))
+    best = max(fit.forms, key=lambda form: _gap(tried[form], judges, seed))
     return _fit(draw, dim, best, fit=fit, seed=seed, check=check)
 
 
@@ -154,26 +155,31 @@ def _gap(critic: Extremal, judges: Sequence[Draw], seed: int) -> float:
 def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        critic = Extremal(dim, members=form.members, hidden=form.hidden, smallest=form.smallest)
-    constraint = Orthogonal()
+        critic = form.build(dim)
     rng = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(critic.parameters(), lr=form.lr, betas=fit.betas, fused=True)
+    optimisers = _optimisers(critic, form, fit)
+    decays = [LambdaLR(optimiser, lambda step: 1 - step / fit.steps) for optimiser in optimisers]
     first, last = fit.temperatures
     best = _Best(critic, check, rng)
-    steps = form.pace * fit.steps
-    for step in range(steps):
-        done = step / steps
-        for group in optimiser.param_groups:
-            group["lr"] = form.lr * (1 - done)
-        critic.temperature = first * (last / first) ** done
+    for step in range(fit.steps):
+        critic.temperature = first * (last / first) ** (step / fit.steps)
         loss = -gap(*score_pair(critic, *draw(rng, form.batch_size)))
-        optimiser.zero_grad(set_to_none=True)
+        critic.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        constraint.project(critic)
-        if (step + 1) % max(1, steps // CHECKS) == 0:
+        for optimiser in optimisers:
+            optimiser.step()
+        for decay in decays:
+            decay.step()
+        if (fit.steps - 1 - step) % max(1, fit.steps // CHECKS) == 0:
             best.consider()
     return best.settle()
+
+
+def _optimisers(critic: Extremal, form: Form, fit: Fit) -> tuple[Steepest, torch.optim.Adam]:
+    named = dict(critic.named_parameters())
+    biases = [named.pop(name) for name in tuple(named) if name.endswith("bias")]
+    adam = torch.optim.Adam(biases, lr=fit.bias_lr, betas=(0.9, 0.99), fused=True)
+    return Steepest(named.values(), lr=form.lr), adam
 
 
 def audit(
