@@ -1,8 +1,8 @@
 """What can go wrong for reasons outside this code, said in one sentence each.
 
-Every one of them ends the command line with its message alone and exit code 2, or 1 for a run that diverged or
-lost a process and for an artifact that is not good enough; anything else that escapes is a defect of ours and
-shows its trace.
+Every one of them ends the command line with its message alone and exit code 2, or 1 for a run that diverged
+or lost a process and for an artifact that is not good enough; anything else that escapes is a defect of ours
+and shows its trace.
 """
 
 import difflib
