@@ -16,6 +16,7 @@ from wgan.lipschitz import Shard, own_rows
 from wgan.runs import RunFolder, load_latest
 
 HERE = Path(__file__).parent
+CADENCE = ["--cadence.log", "10", "--cadence.checkpoint", "10"]
 ALONE = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
 
 
@@ -33,7 +34,7 @@ def finished(process):
 
 
 def train(out, steps, *more):
-    return ["-m", "wgan", "train", "digits", "--steps", steps, "--out", out, "--cadence.log", "10", *more]
+    return ["-m", "wgan", "train", "digits", "--steps", steps, "--out", out, *CADENCE, *more]
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
@@ -80,12 +81,14 @@ def test_a_run_of_two_processes_is_that_of_one(runs):
     assert [row["step"] for row in two] == [10, 20, 30, 40]
     for alone, shared in zip(one, two, strict=True):
         assert alone.keys() == shared.keys()
-        assert shared["gap_held_out"] == pytest.approx(alone["gap_held_out"], rel=1e-3, abs=1e-3)
-        assert shared["critic_loss"] == pytest.approx(alone["critic_loss"], rel=1e-3, abs=1e-3)
+        # Sums in another order round otherwise in float32, and the game magnifies that with every step.
+        near = 1e-3 if alone["step"] == 10 else 0.05
+        for name in ("gap", "gap_held_out", "critic_loss", "generator_gradient"):
+            assert shared[name] == pytest.approx(alone[name], rel=near, abs=near)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
-    process = torchrun(2, *train(tmp_path / "run", 4000, "--cadence.checkpoint", "10"))
+    process = torchrun(2, *train(tmp_path / "run", 4000))
     wait_for(tmp_path / "run", 20)
     process.send_signal(signal.SIGTERM)
     code, told = finished(process)
@@ -111,16 +114,14 @@ def wait_for(folder, step):
 
 
 def test_a_process_that_dies_ends_the_run_with_a_sentence(tmp_path):
-    process = torchrun(
-        2, *train(tmp_path / "run", 100_000, "--cadence.checkpoint", "10"), start_new_session=True
-    )
+    process = torchrun(2, *train(tmp_path / "run", 100_000), start_new_session=True)
     wait_for(tmp_path / "run", 20)
     ranks = [int(pid) for pid in children(process.pid)]
     os.kill(max(ranks), signal.SIGKILL)
     code, told = finished(process)
     assert code != 0
-    assert "is gone" in told or "SIGTERM" in told or "143" in told
-    assert "Traceback" not in told.split("torch.distributed.elastic")[0]
+    assert "Another of the run's 2 processes is gone" in told
+    assert "src/wgan" not in told  # the trace is torchrun's own
     assert load_latest(RunFolder(tmp_path / "run").checkpoints).step >= 10
 
 
