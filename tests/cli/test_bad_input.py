@@ -241,7 +241,7 @@ COMMANDS = {
     "train digits networks:dcgan --networks.stages 9": "use at most 3 stages",
     "train digits networks:dcgan --networks.kernel 3": "invalid choice '3' for argument '--networks.kernel'",
     "train digits --networks.generator-norm instance": "Expected one of ('none', 'batch', 'layer', 'group')",
-    "train digits networks:mlp --networks.activation gelu": "Expected one of ('relu', 'leaky-relu', 'softplus', 'tanh')",
+    "train digits networks:mlp --networks.activation gelu": "('relu', 'leaky-relu', 'softplus', 'tanh')",
     "train digits networks:mlp --networks.latent-dim 2000000000": "not enough memory",
     "train digits networks:mlp --networks.latent-dim 100000000000000": "below 2^31",
     "train digits --batch-size 100000000000000": "below 2^31",
