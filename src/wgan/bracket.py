@@ -21,9 +21,6 @@ Array = npt.NDArray[np.float64]
 LARGEST_COUPLING = 4096
 """Samples of each side coupled at once; more are coupled in batches of this size."""
 
-LARGEST_BET = 0.5
-"""Of the lower bound's l_i; any number below 1 is right."""
-
 
 @final
 @dataclass(frozen=True)
@@ -127,6 +124,7 @@ def _mean_from_below(values: Array, error: float) -> float:
     means = np.cumsum([0.5, *values])[:-1] / seen  # m_i, of what came before
     squares = np.square(values - means)
     variances = np.cumsum([0.25, *squares])[:-1] / seen
-    bets = np.minimum(np.sqrt(2 * log / (count * variances)), LARGEST_BET)
+    rates = np.sqrt(2 * log / (count * variances))
+    bets = rates / (1 + rates)  # nearly the best for small rates, and below 1 for large ones
     spent = log + (squares * (-np.log1p(-bets) - bets)).sum()
     return float(((bets * values).sum() - spent) / bets.sum())
