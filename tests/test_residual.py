@@ -36,8 +36,10 @@ from wgan.networks.normfree import InvertedBlock
 from wgan.networks.resnet import ResidualBlock, growing, shrinking
 from wgan.networks.scales import attended, scales, widths
 from wgan.networks.together import MinibatchStd, Pack
-from wgan.training import Trainer
+from wgan.training import Adam, Trainer
 from wgan.training.observe.units import Units
+from wgan.training.state import State, averaged
+from wgan.training.step import average_step
 
 PICTURE = (1, 8, 8)
 FAMILIES = [
@@ -296,3 +298,28 @@ def test_zero_branches_are_refused_by_spectral_normalisation_in_words():
 def test_norm_free_generators_have_no_norms_for_labels():
     with pytest.raises(InputError, match="only if there are some"):
         NormFreeGenerator(PICTURE, condition=Condition(classes=3), labels_by="norm")
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 12, 12), (3, 32, 32), (1, 16, 256)])
+def test_attention_is_in_both_networks_once_at_any_size(shape):
+    for network in ResNet(generator_width=8, critic_width=8, attention=True).build(shape):
+        assert sum(isinstance(module, SelfAttention) for module in network.modules()) == 1
+
+
+def test_the_average_of_a_spectrally_normalised_generator_is_normalised():
+    """Its singular vectors are those of the averaged weights, not a mean of others, which is shorter than one."""
+    torch.manual_seed(0)
+    generator, critic = ResNet(
+        latent_dim=4, generator_width=8, critic_width=8, generator_spectral=True
+    ).build((1, 8, 8))
+    optimisers = (Adam().build(network.parameters()) for network in (generator, critic))
+    state = State(generator, critic, averaged(generator), *optimisers)
+    for _ in range(60):
+        for weight in generator.parameters():
+            weight.data += 0.05 * torch.randn_like(weight)
+        generator(torch.randn(2, 4))  # its own power iteration
+        average_step(*state.averaging, decay=0.9)
+        state.settle()
+    for module in state.average.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            assert torch.linalg.matrix_norm(module.weight.flatten(1), 2) == pytest.approx(1, abs=0.02)

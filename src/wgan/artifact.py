@@ -311,7 +311,9 @@ class _OpenVINO:
                 output = self._output
             else:
                 for name, values in feed.items():
-                    self._many.set_tensor(name, openvino.Tensor(values, shared_memory=True))
+                    # OpenVINO takes no memory that it could not write to, such as a request's body.
+                    own = np.require(values, requirements=["C", "W"])
+                    self._many.set_tensor(name, openvino.Tensor(own, shared_memory=True))
                 self._many.infer()
                 output = self._many.get_tensor("samples").data
             samples: Samples = output.copy()

@@ -19,7 +19,7 @@ from wgan.transport import wasserstein1
 Array = npt.NDArray[np.float64]
 
 LARGEST_COUPLING = 4096
-"""Samples of each side coupled at once; more are coupled in batches of this size."""
+"""Samples of each side coupled at once, in the geometric mean; more are coupled in batches of this size."""
 
 
 @final
@@ -100,7 +100,8 @@ def upper_bound(x: Array, y: Array, *, error: float) -> float:
         y: (m, d), m >= 2.
         error: In (0, 1).
     """
-    batches = math.ceil(max(len(x), len(y)) / LARGEST_COUPLING)
+    batches = math.ceil(math.sqrt(len(x) * len(y)) / LARGEST_COUPLING)
+    batches = max(1, min(batches, len(x) // 2, len(y) // 2))  # a variance needs two
     values, variances = [], []
     for part_x, part_y in zip(np.array_split(x, batches), np.array_split(y, batches), strict=True):
         transport = wasserstein1(part_x, part_y)

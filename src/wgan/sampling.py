@@ -132,7 +132,7 @@ class Sampler:
             return _repeated(label, count, self.attributes)
         if label is None:
             return None if self.classes is None else in_turn(count, len(self.classes))
-        if not isinstance(label, int | str):
+        if not isinstance(label, int | str | np.integer):
             raise InputError(
                 "This generator takes no attributes; give the name or number of a class, if any."
             )
@@ -173,7 +173,7 @@ def check_truncation(truncation: float) -> float:
 
 
 def _repeated(label: Label | None, count: int, attributes: int) -> npt.NDArray[np.float32]:
-    if label is None or isinstance(label, int | str) or len(label) != attributes:
+    if label is None or isinstance(label, int | str | np.integer) or len(label) != attributes:
         raise InputError(
             f"This generator makes samples of {attributes} attribute(s): give {attributes} number(s)."
         )

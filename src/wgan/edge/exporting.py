@@ -14,7 +14,7 @@ from wgan.edge import convert
 from wgan.edge.folder import building, check_free, write_readme, write_specification
 from wgan.edge.latency import torch_threads
 from wgan.edge.proof import GATE, JUDGE, REFERENCE, Reference, check_gate, timed, told
-from wgan.edge.quality import COUNT, Ruler, find_extractor
+from wgan.edge.quality import COUNT, Ruler, find_extractor, shown_name
 from wgan.edge.rewrite import is_thin, plain
 from wgan.edge.subject import Subject
 from wgan.errors import check_whole, unknown
@@ -94,7 +94,7 @@ def export(
             **_specified(subject, kind, model, int8),
             "target": to,
             "run": identity,
-            "data": {"name": source.name, "fingerprint": source.fingerprint},
+            "data": {"name": shown_name(source), "fingerprint": source.fingerprint},
             **told(reference, proof, latency),
             "versions": _versions(),
         }
@@ -102,6 +102,10 @@ def export(
         write_readme(folder, said)
         if module is not None:
             import_module(module).layout(folder, folder / to)
+            laid = [
+                path.relative_to(folder).as_posix() for path in (folder / to).rglob("*") if path.is_file()
+            ]
+            write_specification(folder, {**said, "laid": sorted(laid)})
     return Artifact.load(out)
 
 

@@ -40,9 +40,13 @@ def check_free(out: Path, run: str) -> None:
             f"{out} holds an artifact of another run, {origin.get('name')}; choose another folder, or remove "
             "that one first."
         )
-    if others := sorted(there - {*said["files"], SPECIFICATION, README, said.get("target")}):
+    others = there - {*said["files"], SPECIFICATION, README, said.get("target")}
+    if "laid" in said:  # what a user's own tools left in there, a configuration of `sam` say, is not ours
+        inside = (path for path in (out / said["target"]).rglob("*") if path.is_file())
+        others |= {path.relative_to(out).as_posix() for path in inside} - set(said["laid"])
+    if others:
         raise InputError(
-            f"{out} holds files that are not the artifact's, {others[0]} the first; move them away first."
+            f"{out} holds files that are not the artifact's, {min(others)} the first; move them away first."
         )
 
 
@@ -72,12 +76,12 @@ def building(out: Path) -> Iterator[Path]:
 
 def _replace(out: Path, fresh: Path, old: Path) -> None:
     """Put a folder in another's place; the other stays if that fails."""
-    if out.exists():
-        out.rename(old)
     try:
+        if out.exists():
+            out.rename(old)
         fresh.rename(out)
-    except OSError:
-        if old.exists():
+    except BaseException:  # an interrupt, too: what is left in the workshop is removed
+        if old.exists() and not out.exists():
             old.rename(out)
         raise
 
@@ -88,7 +92,9 @@ def write_specification(folder: Path, said: Mapping[str, Any]) -> None:
     Raises:
         StorageError: The file system refuses.
     """
-    files = {path.name: checksum(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    own = {SPECIFICATION, README}
+    known = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in own]
+    files = {path.name: checksum(path) for path in known}
     whole = {**said, "files": files}
     # As a reader will see it: tuples are lists in JSON.
     whole = json.loads(json.dumps(whole, allow_nan=False))

@@ -53,8 +53,7 @@ class Ruler:
         features = torch.cat([extractor(source.train.batch(some)) for some in rows]).double()
         mean = features.mean(0)
         factor = torch.linalg.qr((features - mean) / (len(features) - 1) ** 0.5, mode="r").R
-        stem = Path(source.name).name or source.name
-        split = f"{stem} {source.fingerprint[:12]}, train"
+        split = f"{shown_name(source)} {source.fingerprint[:12]}, train"
         return cls(extractor, mean.float().numpy(), factor.float().numpy(), len(features), split)
 
     def distance(self, forward: Forward, given: Feed) -> float:
@@ -126,3 +125,8 @@ def largest_error(forward: Forward, given: Feed, samples: Samples) -> float:
         raise InputError(f"The exported model makes samples {made.shape[1:]}, the run {samples.shape[1:]}.")
     error = np.abs(made - samples).max()
     return float(error) if np.isfinite(error) else inf
+
+
+def shown_name(source: Source) -> str:
+    """A source's name for others: of a path only its last part."""
+    return Path(source.name).name or source.name

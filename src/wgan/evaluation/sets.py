@@ -79,7 +79,8 @@ def find_sets(
         )
     source = _opened(against)
     if isinstance(fake, Sampler):
-        samples = fake(count or default_count(source), seed=seed)
+        number = count or default_count(source)
+        samples = fake.at(fake.latents(number, seed=seed), _asked(fake, source, number))
         return _fitting(Sets(samples, source, step=fake.step), _named(fake))
     return _fitting(Sets(_some(_opened(fake), count, source), source), _named(fake))
 

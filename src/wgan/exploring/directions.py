@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -160,6 +161,8 @@ def strips(
         InputError: The latent or label does not fit, or a number is out of its range.
     """
     check_whole(columns=(columns, 2))
+    if not isfinite(strength):
+        raise InputError(f"strength must be a finite number, not {strength}.")
     point = np.asarray(latent, np.float32)[None]
     moved = [
         found.move(point, number, along)

@@ -53,9 +53,9 @@ def build(description: Mapping[str, Any]) -> Network:
     name = arguments.pop("network", None)
     if name not in NETWORKS:
         raise InputError(f"{name} is not one of wgan's own networks; pass the module itself as generator=.")
-    if isinstance(condition := arguments.get("condition"), Mapping):
-        arguments["condition"] = Condition(**condition)
     try:
+        if isinstance(condition := arguments.get("condition"), Mapping):
+            arguments["condition"] = Condition(**condition)
         inspect.signature(NETWORKS[name]).bind(**arguments)
     except TypeError as error:
         raise InputError(f"This is no description of a {name}: {error}.") from error

@@ -109,7 +109,7 @@ class ResNetGenerator(Network):
         self.blocks = nn.Sequential()
         for size, (wide_in, wide_out) in zip(sizes[-2::-1], pairwise(channels), strict=True):
             self.blocks.append(growing(wide_in, wide_out, norm, self._labels.in_norms))
-            if attention and size == attended(sizes):
+            if attention and size == attended(sizes[:-1]):  # no block makes the smallest
                 self.blocks.append(SelfAttention(wide_out))
         norms = conditioned(norm_layers(norm, width, PICTURE_NORMS), width, self._labels.in_norms)
         self.head = nn.Sequential(*norms, nn.ReLU(), nn.Conv2d(width, shape[0], 3, padding=1), nn.Tanh())
@@ -188,7 +188,7 @@ class ResNetCritic(Network):
         self.layers = nn.Sequential(*packed(packing))
         for size, (wide_in, wide_out) in zip(halved, pairwise([entering, *channels]), strict=True):
             self.layers.append(shrinking(wide_in, wide_out, norm, first=size == halved[0]))
-            if attention and size == attended(sizes):
+            if attention and size == attended([sizes[0], *halved]):
                 self.layers.append(SelfAttention(wide_out))
         self.layers.extend([staying(channels[-1], norm) for _ in range(LAST_BLOCKS)])
         std = [MinibatchStd()] if minibatch_std else []

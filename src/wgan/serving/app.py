@@ -67,6 +67,7 @@ def build(service: Service, settings: Settings, token: str | None = None) -> ASG
         app,
         body=settings.body,
         seconds=settings.seconds,
+        requests=settings.requests,
         token=token,
         free={*PAGE, *HEALTH},
         tell=service.meters.answered,

@@ -21,6 +21,7 @@ class Gate:
         inner: Gets what passes.
         body: Bytes that a request's body may have.
         seconds: That a request may take.
+        requests: That may be under way at once: each may hold a body.
         token: What must be said as ``Authorization: Bearer TOKEN``; None asks for nothing.
         free: Paths that need no token.
         tell: Called for each answer with its route, status and seconds.
@@ -33,6 +34,7 @@ class Gate:
         *,
         body: int,
         seconds: float,
+        requests: int,
         token: str | None,
         free: Set[str],
         tell: Callable[[str, int, float], object],
@@ -41,6 +43,7 @@ class Gate:
         self._inner = inner
         self._body = body
         self._seconds = seconds
+        self._most, self._running = requests, 0
         self._secret = None if token is None else f"Bearer {token}".encode()
         self._free = free
         self._tell = tell
@@ -53,6 +56,7 @@ class Gate:
             return
         started = perf_counter()
         request = _Request(receive, send, self._body, self._draining)
+        self._running += 1
         try:
             async with asyncio.timeout(self._seconds):
                 await self._pass(scope, request)
@@ -64,6 +68,8 @@ class Gate:
             logging.getLogger("wgan.serving").exception("A defect in the server.")
             if request.status is None:
                 await refuse(500, "The server failed; see its log.", close=True)(scope, receive, send)
+        finally:
+            self._running -= 1
         route = getattr(scope.get("route"), "path", "other")
         self._tell(route, request.status or 499, perf_counter() - started)
 
@@ -74,6 +80,8 @@ class Gate:
             answer: ASGIApp = refuse(
                 401, "This server needs the header Authorization: Bearer TOKEN.", close=True
             )
+        elif self._running > self._most and scope["path"] not in self._free:
+            answer = refuse(503, "Too many ask at once; ask again in a second.", close=True)
         elif length.isdigit() and int(length[:20]) > self._body:
             answer = refuse(413, _too_large(self._body), close=True)
         else:

@@ -90,7 +90,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # the latter for a name that can be none
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"Cannot listen at {host}, port {port}: {reason}; choose another one.") from error
     return listener

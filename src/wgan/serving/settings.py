@@ -34,6 +34,8 @@ class Settings:
     """Samples that one request may ask for."""
     body: int = 4 * 2**20
     """Bytes that a request's body may have, after it was decompressed, too."""
+    requests: int = 256
+    """That may be under way at once; another one gets a 503."""
     seconds: float = 30.0
     """That a request may take, from its first byte to the last of its answer."""
     drain: float = 0.5
@@ -45,7 +47,7 @@ class Settings:
         if self.threads is not None:
             check_whole(threads=(self.threads, 1))
         check_whole(batch=(self.batch, 1), count=(self.count, 1), body=(self.body, 1))
-        check_whole(queue=(self.queue, self.count))
+        check_whole(queue=(self.queue, self.count), requests=(self.requests, 1))
         if not (isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"seconds must be a finite number > 0, not {self.seconds}.")
         if not (isfinite(self.drain) and self.drain >= 0):

@@ -79,8 +79,9 @@ def condition_of(source: Source) -> Condition:
                 f"{source.name} has one class only, {source.classes[0]}: leave out --conditional."
             )
         return Condition(classes=len(source.classes))
-    known = labels[source.train.rows.to(labels.device)].double()
-    moments = zip(known.mean(0).tolist(), known.std(0, correction=0).tolist(), strict=True)
+    # By NumPy: torch's sums depend on how many threads there are, and these are part of the run's identity.
+    known = labels[source.train.rows.to(labels.device)].double().cpu().numpy()
+    moments = zip(known.mean(0).tolist(), known.std(0).tolist(), strict=True)
     attributes = tuple(moments)
     if constant := [str(position) for position, (_, std) in enumerate(attributes) if std == 0]:
         raise InputError(f"Attribute {', '.join(constant)} of {source.name} never changes: leave it out.")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
 from wgan.errors import InputError
@@ -46,6 +48,15 @@ class State:
 
     def __post_init__(self) -> None:
         self.averaging = averageable(self.average), averageable(self.generator)
+        self._normalised = normalised(self.average)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Bring the singular vectors of spectral norms to the averaged weights, for a mean of them is none."""
+        for weight in self._normalised:
+            weight.train()
+            weight()  # one power iteration
+            weight.eval()
 
     def add(self, numbers: Mapping[str, Tensor]) -> None:
         """Add what a step returned to the sums, on the device."""
@@ -102,6 +113,16 @@ class State:
 def averaged(generator: nn.Module) -> nn.Module:
     """A copy of the generator to hold its moving average: in evaluation mode, without gradients."""
     return deepcopy(generator).eval().requires_grad_(False)
+
+
+def normalised(network: nn.Module) -> list[parametrize.ParametrizationList]:
+    """The weights of a network that spectral normalisation divides by their largest singular value."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, parametrize.ParametrizationList)
+        and any(isinstance(step, _SpectralNorm) for step in module)
+    ]
 
 
 def averageable(network: nn.Module) -> list[Tensor]:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -207,7 +207,8 @@ class Trainer:
         state = self.state()
         if start is not None and not saved_steps(folder.checkpoints):
             branch(state, RunFolder(Path(start)), before)
-        with folder.locked() if self._world.first else nullcontext():
+        with ExitStack() as held:
+            self._world.led(lambda: held.enter_context(folder.locked()))
             self._world.led(lambda: check(folder, config))  # another run may have been faster
             resume(state, folder, rewind=self._world.first)
             self._world.wrap(state)  # from here on all processes have read what they need
@@ -332,6 +333,7 @@ class Trainer:
         state.step += 1
         # A full decay from the first step on would remember the initial weights for 1 / (1 - ema) steps.
         average_step(*state.averaging, decay=min(self.ema, state.step / (state.step + 10)))
+        state.settle()
 
     def seconds_per_step(self, *, at_most: float = 3.0) -> float:
         """How long a step takes here and now, measured for about ``at_most`` seconds on a copy."""

@@ -54,7 +54,7 @@ def _asked(event: object) -> object:
     body = event.get("body") or "{}"
     try:
         return json.loads(b64decode(body) if event.get("isBase64Encoded") else body)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         raise InputError("The body is not JSON.") from None
 
 

@@ -33,8 +33,9 @@ class TritonPythonModel:
                 np.concatenate([latents for latents, _ in feeds]), np.concatenate(labels) if labels else None
             )
         except ValueError as error:
-            refused = triton.InferenceResponse(error=triton.TritonError(str(error)))
-            return [refused] * len(requests)
+            if len(requests) > 1:  # one that is wrong must not spoil the others
+                return [self.execute([request])[0] for request in requests]
+            return [triton.InferenceResponse(error=triton.TritonError(str(error)))]
         return [
             triton.InferenceResponse([triton.Tensor("samples", part)])
             for part in np.split(samples, ends[:-1])

@@ -99,8 +99,11 @@ class Observer:
 
     def _bounds(self, seen: Scored) -> Numbers:
         finite = all(bool(torch.isfinite(part).all()) for part in (seen.fakes, seen.real, seen.held_out))
-        # A critic that is told labels bounds the mean distance within classes, not that of the whole.
-        if not self._constraint.certified or not finite or self._labels[0] is not None:
+        # A critic that is told labels bounds the mean distance within classes, not that of the whole; and
+        # with an augmentation that adapts, what is held out has had its say.
+        augmenter = self._state.augmenter
+        adapts = augmenter is not None and augmenter.settings.target > 0
+        if not self._constraint.certified or not finite or adapts or self._labels[0] is not None:
             return {}
         return certified_bounds(self._state.critic, seen, self._held_out)
 

@@ -102,14 +102,14 @@ def certified_bounds(critic: nn.Module, seen: Scored, held_out: Tensor) -> Numbe
 
     Args:
         critic: Certifiable, see :func:`~wgan.lipschitz.certify`; without a proof there is no bracket.
-        seen: At least 2 fakes and 2 held-out samples, never trained on, and their scores.
+        seen: Fakes and held-out samples, never trained on, and their scores; fewer than 2 give no bracket.
         held_out: The held-out samples (K, *shape).
 
     Returns:
         Scalars ``w1_lower`` and ``w1_upper``, in units of the data; nothing without a certificate.
     """
     certificate = certify(critic, tuple(held_out.shape[1:])).bound
-    if not certificate:
+    if not certificate or min(len(held_out), len(seen.fakes)) < 2:
         return {}
     known, real_scores, fake_scores = map(_plain, (seen.real, seen.held_out, seen.fake))
     reach = known.max() - known.min() + EPSILON
