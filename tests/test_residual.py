@@ -307,7 +307,7 @@ def test_attention_is_in_both_networks_once_at_any_size(shape):
 
 
 def test_the_average_of_a_spectrally_normalised_generator_is_normalised():
-    """Its singular vectors are those of the averaged weights, not a mean of others, which is shorter than one."""
+    """Its singular vectors are those of the averaged weights, not a mean of others, which is too short."""
     torch.manual_seed(0)
     generator, critic = ResNet(
         latent_dim=4, generator_width=8, critic_width=8, generator_spectral=True

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike
 from math import isfinite
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self, final
 

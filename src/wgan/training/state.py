@@ -52,7 +52,7 @@ class State:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Bring the singular vectors of spectral norms to the averaged weights, for a mean of them is none."""
+        """Bring the singular vectors of spectral norms to the averaged weights: a mean of them is none."""
         for weight in self._normalised:
             weight.train()
             weight()  # one power iteration
