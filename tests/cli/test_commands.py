@@ -190,6 +190,7 @@ def test_a_run_leaves_its_folder(wgan):
         "config.json",
         "data.json",
         "metrics.jsonl",
+        "histograms.jsonl",
         "timing.jsonl",
         "checkpoints",
         "samples",

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from wgan.errors import InputError
 from wgan.lipschitz import CONSTRAINTS, R1, R2, Chain, GradientPenalty, SpectralNormalisation, WeightClipping
 from wgan.losses import AuxiliaryWeights
-from wgan.networks import DCGAN, MLP
+from wgan.networks import DCGAN, MLP, NormFree, ResNet
 from wgan.runs import differences, flatten, from_plain, to_plain
-from wgan.training import RECIPES, Adam, Cadence, Recipe, RMSprop, recipe
+from wgan.training import RECIPES, Adam, Augment, Cadence, Recipe, RMSprop, recipe
 
+OTHERS = (Adam, Augment, AuxiliaryWeights, Cadence, DCGAN, MLP, NormFree, Recipe, ResNet, RMSprop)
 TYPES: dict[str, type] = {
     **CONSTRAINTS,
-    **{kind.__name__: kind for kind in (Adam, RMSprop, AuxiliaryWeights, Cadence, MLP, DCGAN, Recipe)},
+    **{kind.__name__: kind for kind in OTHERS},
 }
 SHAPES = [(1, 28, 28), (3, 32, 32), (2,)]
 
