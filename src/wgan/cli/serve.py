@@ -12,6 +12,7 @@ import tyro
 
 from wgan.artifact import Artifact
 from wgan.cli.parse import parse
+from wgan.errors import InputError
 from wgan.serving import PREFIX, Settings, serve
 
 TOKEN = f"{PREFIX}TOKEN"
@@ -35,7 +36,9 @@ def run(arguments: Sequence[str]) -> None:
     defaults = Serve(tyro.MISSING, Settings.read(os.environ))
     command = parse(Serve, arguments, default=defaults)
     artifact = Artifact.load(command.dir)
-    token = os.environ.get(TOKEN) or None
+    token = os.environ.get(TOKEN)
+    if token == "":  # a secret that failed to arrive must not open the door
+        raise InputError(f"{TOKEN} is set and empty; give it a value, or unset it.")
     host = command.settings.host
 
     def started(address: str) -> None:
