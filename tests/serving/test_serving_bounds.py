@@ -399,3 +399,37 @@ def test_everybody_is_let_in_only_knowingly(artifact):
         process.terminate()
         process.communicate()
     assert process.returncode == 0
+
+
+def test_an_empty_token_opens_no_door(artifact):
+    words = [sys.executable, "-m", "wgan", "serve", str(artifact.path), "--port", "0"]
+    empty = os.environ | {"WGAN_SERVE_TOKEN": ""}
+    ended = subprocess.run(words, env=empty, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "WGAN_SERVE_TOKEN is set and empty" in ended.stderr
+
+
+def test_more_requests_than_may_be_under_way_are_told_to_come_again(artifact, start):
+    """Each may hold a body that is not whole yet; who asks for health is always let in."""
+
+    def asked(place, path):
+        connection = http.client.HTTPConnection(*place, timeout=20)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer
+
+    with start(artifact, "--requests", "2", "--drain", "0") as few:
+        held = [socket.create_connection(few.place) for _ in range(2)]
+        try:
+            for connection in held:
+                connection.sendall(b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            until = time.monotonic() + 20
+            while (answer := asked(few.place, "/v1/model")).status != 503:
+                assert time.monotonic() < until
+            assert answer.headers["Retry-After"]
+            assert asked(few.place, "/v2/health/live").status == 200
+        finally:
+            for connection in held:
+                connection.close()
