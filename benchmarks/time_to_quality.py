@@ -55,7 +55,6 @@ def mlp_gp(shape: tuple[int, ...]) -> Recipe:
     clipped = recipe("mlp-clip", shape)
     return replace(
         clipped,
-        networks=replace(clipped.networks, generator_norm="batch"),
         constraint=GradientPenalty(10.0),
         generator_optimiser=Adam(2e-4, (0.5, 0.999)),
         critic_optimiser=Adam(2e-4, (0.5, 0.999)),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from wgan.bracket import Bracket, check_confidence, lower_bound, upper_bound
-from wgan.errors import InputError, check_seed
+from wgan.errors import InputError, check_seed, check_whole
 from wgan.lipschitz import Extremal, Steepest, certify, score_pair
 from wgan.losses import gap
 
@@ -42,12 +42,6 @@ CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
 
-def _check_whole(**values: int) -> None:
-    for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
-
-
 @final
 @dataclass(frozen=True)
 class Form:
@@ -67,9 +61,7 @@ class Form:
     """Samples of each side a step, at most; all where there are fewer."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, int) or self.features < 0:
-            raise InputError(f"features must be a whole number of at least 0, not {self.features!r}.")
-        _check_whole(batch_size=self.batch_size)
+        check_whole(features=(self.features, 0), batch_size=(self.batch_size, 1))
         if not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
 
@@ -114,7 +106,7 @@ class Fit:
     def __post_init__(self) -> None:
         if not self.forms:
             raise InputError("A fit needs at least one form of the auditing critic.")
-        _check_whole(steps=self.steps)
+        check_whole(steps=(self.steps, 1))
         for name, values in {"bias_lr": (self.bias_lr,), "temperatures": self.temperatures}.items():
             if not all(0 < value < float("inf") for value in values):
                 raise InputError(f"{name} must be finite and > 0, not {getattr(self, name)!r}.")

@@ -23,7 +23,11 @@ _LARGEST_HELD_OUT = 10_000
 
 def spread(total: int, count: int) -> Tensor:
     """At most ``count`` of ``total`` positions, evenly: what is sorted by class keeps all its classes."""
-    count = min(total, count)
+    return evenly(total, min(total, count))
+
+
+def evenly(total: int, count: int) -> Tensor:
+    """``count`` positions, evenly over ``total``, some of them more than once where there are fewer."""
     return torch.arange(count) * total // count
 
 
@@ -70,6 +74,10 @@ class Split:
             return None
         rows = self.rows.index_select(0, index.to(self.rows.device))
         return self.labels.index_select(0, rows).to(index.device)
+
+    def even_labels(self, count: int) -> Tensor | None:
+        """The labels of ``count`` samples evenly spread over this split, as frequent as in all of it."""
+        return self.batch_labels(evenly(len(self), count))
 
     def to(self, device: torch.device | str) -> Split:
         """This split with its tensors on `device`; a memory-mapped one stays where it is."""

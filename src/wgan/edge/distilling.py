@@ -36,6 +36,7 @@ _SETTINGS = {
 _KEPT = (
     *("loss", "constraint", "n_critic", "batch_size", "generator_optimiser", "critic_optimiser", "decay"),
     *("ema", "penalty_every", "latent_dim", "seed", "cadence"),
+    *("conditional", "balanced", "auxiliary", "augment"),
 )
 """What of the run's settings the student's training takes over as it is."""
 _WIDTHS = {
@@ -148,10 +149,6 @@ def distil(
         generator=student,
         critic=build(config["critic"]),
         data=source,
-        conditional=config.get("labels") is not None,
-        balanced=bool(config.get("balanced")),
-        auxiliary=from_plain(config.get("auxiliary"), _SETTINGS) or AuxiliaryWeights(),
-        augment=from_plain(config.get("augment"), _SETTINGS) or Augment(),
         guide=Imitation(
             subject.sampler.generator,
             judge.eval().requires_grad_(False),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self, final
 
 import numpy as np
-import torch
 
 from wgan.artifact import Artifact, Feed, Samples
 from wgan.data import Source
@@ -143,7 +142,7 @@ def _labels(subject: Subject, source: Source, count: int) -> Labels | None:
     """Labels as frequent as those of the real samples, in an order that mixes them."""
     if subject.sampler.classes is None or subject.sampler.classes != source.classes:
         return None
-    labels = source.train.batch_labels(torch.arange(count) * len(source.train) // count)
+    labels = source.train.even_labels(count)
     order = np.random.RandomState(_QUALITY_SEED).permutation(count)
     return None if labels is None else labels.numpy()[order]
 

@@ -112,12 +112,11 @@ def _asked(sampler: Sampler, source: Source, count: int) -> npt.NDArray[Any] | N
     """Labels as frequent as in the training split, where generator and source have the same ones."""
     of_classes = sampler.classes is not None and sampler.classes == source.classes
     of_attributes = sampler.attributes > 0 and source.classes is None
-    if source.train.labels is None or not (of_classes or of_attributes):
+    if not (of_classes or of_attributes):
         return None
     # Spread over the split and then shuffled: the first of the fakes are like the others.
-    chosen = (torch.arange(count) * len(source.train) // count)[shuffled(count)]
-    labels = source.train.batch_labels(chosen)
-    return None if labels is None else labels.cpu().numpy()
+    labels = source.train.even_labels(count)
+    return None if labels is None else labels[shuffled(count)].numpy()
 
 
 def _opened(given: Given) -> Source:

@@ -101,8 +101,12 @@ def refuse_labels(labels: Tensor | None) -> None:
 # ------------------------------------------------------------------------------------- in the generator
 
 
+class Labelled(nn.Module):
+    """A layer that takes encoded labels (N, size) beside the features: see :func:`run`."""
+
+
 @final
-class ConditionalNorm(nn.Module):
+class ConditionalNorm(Labelled):
     """A norm with scale and shift by the label: norm(x) (1 + s(y)) + b(y), s and b linear, zero at first.
 
     Source: Dumoulin, Shlens, Kudlur 2017, "A Learned Representation for Artistic Style", eq. 5.
@@ -135,7 +139,7 @@ def conditioned(norms: list[nn.Module], width: int, condition: Condition | None)
 def run(layers: Iterable[nn.Module], features: Tensor, encoded: Tensor | None) -> Tensor:
     """Features through the layers, with the encoded labels for those that take them."""
     for layer in layers:
-        features = layer(features, encoded) if isinstance(layer, ConditionalNorm) else layer(features)
+        features = layer(features, encoded) if isinstance(layer, Labelled) else layer(features)
     return features
 
 

@@ -177,7 +177,7 @@ class MLP:
     activation: Activation = "leaky-relu"
     """Activation of both."""
     init: Init = "default"
-    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02) or He's."""
+    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02), He's or orthogonal maps."""
     generator_labels: GeneratorCondition = "embedding"
     """How labels enter a conditional generator."""
     critic_labels: CriticCondition = "projection"

@@ -23,6 +23,7 @@ from wgan.networks.conditioning import (
     CriticCondition,
     GeneratorCondition,
     GeneratorLabels,
+    Labelled,
     conditioned,
     critic_labels,
     described,
@@ -121,9 +122,7 @@ class ResNetGenerator(Network):
         """Latents (N, latent_dim), and labels for a conditional one, to pictures (N, C, H, W) in [-1, 1]."""
         entering, encoded = self._labels.enter(latents, labels)
         features = torch.unflatten(self.base(entering), 1, self.base_shape)
-        for block in self.blocks:
-            features = block(features, encoded) if isinstance(block, ResidualBlock) else block(features)
-        return run(self.head, features, encoded)
+        return run(self.head, run(self.blocks, features, encoded), encoded)
 
 
 class ResNetCritic(Network):
@@ -207,7 +206,7 @@ class ResNetCritic(Network):
 
 
 @final
-class ResidualBlock(nn.Module):
+class ResidualBlock(Labelled):
     """The sum of a branch and of a shortcut around it.
 
     Args:

@@ -135,9 +135,8 @@ class Recorder:
 
     def pictures(self, step: int, image: Image) -> None:
         """Write what the generator makes of the fixed latents."""
-        if self.writes:
-            write_png(self.folder.samples / f"{step:08d}.png", image)
-            self._audience.pictures(step, image)
+        write_png(self.folder.samples / f"{step:08d}.png", image)
+        self._audience.pictures(step, image)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint."""

@@ -358,7 +358,7 @@ class Trainer:
         fixed = torch.from_numpy(latents(FIXED, self.latent_dim)).to(self._device)
         observer = Observer(state, self.source, self._constraint, fixed, labelled=self.conditional)
         if not saved_steps(recorder.folder.checkpoints):
-            recorder.pictures(state.step, self._picture(state, fixed))
+            self._show(recorder, state, fixed)
             recorder.checkpoint(state)
         with own_global(self._device):
             ending = self._world.any(signals.received is not None)
@@ -375,7 +375,7 @@ class Trainer:
                         recorder.stopped = True
                         return
                 if state.step % self.cadence.pictures == 0 or state.step == steps:
-                    recorder.pictures(state.step, self._picture(state, fixed))
+                    self._show(recorder, state, fixed)
                 ending = self._world.any(signals.received is not None)
                 if recorder.checkpoint_due(state.step) or state.step == steps or ending:
                     recorder.checkpoint(state)
@@ -415,6 +415,10 @@ class Trainer:
             self._world.share(self.batch_size),
             rng,
         )
+
+    def _show(self, recorder: Recorder, state: State, fixed: Tensor) -> None:
+        if recorder.writes:  # of several processes, one need draw
+            recorder.pictures(state.step, self._picture(state, fixed))
 
     @torch.no_grad()
     def _picture(self, state: State, fixed: Tensor) -> Image:

@@ -54,9 +54,9 @@ def golden(count: int) -> Tensor:
 
 def spread_labels(split: Split, count: int, device: torch.device) -> Tensor:
     """The labels of ``count`` samples evenly spread over a labelled split, repeated where it has fewer."""
-    labels = split.batch_labels((torch.arange(count) * len(split) // count).to(device))
+    labels = split.even_labels(count)
     assert labels is not None
-    return labels
+    return labels.to(device)
 
 
 def spread(split: Split, count: int, device: torch.device) -> Tensor:
