@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from wgan.bracket import Bracket, check_confidence, lower_bound, upper_bound
+from wgan.bracket import LARGEST_COUPLING, Bracket, check_confidence, lower_bound, upper_bound
 from wgan.errors import InputError, check_seed, check_whole
-from wgan.lipschitz import Extremal, Steepest, certify, score_pair
+from wgan.lipschitz import Extension, Extremal, Steepest, certify, score_pair
 from wgan.losses import gap
+from wgan.transport import wasserstein1
 
 Array = npt.NDArray[np.float64]
 Samples = npt.ArrayLike | Tensor
@@ -77,11 +78,37 @@ class Form:
         return Extremal(dim, members=self.features // width, hidden=(width,), smallest=self.smallest)
 
 
+@final
+@dataclass(frozen=True)
+class Potentials:
+    """The potential of an exact transport between two batches, extended from the one side to all points.
+
+    Nothing is better on these samples, and little in a few dimensions, where every point is near one of
+    them; in many dimensions none is near any, and networks see further.
+    """
+
+    smallest: bool = False
+    """The minimum, from the second side, instead of the maximum from the first: see
+    :class:`~wgan.lipschitz.Extension`."""
+
+    def both_ways(self) -> tuple["Potentials", "Potentials"]:
+        """The maximum and the minimum."""
+        return self, replace(self, smallest=not self.smallest)
+
+    def extend(self, p: Tensor, q: Tensor) -> Extension:
+        """The critic of batches (n, d) and (m, d)."""
+        above, below = wasserstein1(p, q).potentials
+        points, values = (q, -below) if self.smallest else (p, above)
+        return Extension(points, torch.from_numpy(values), smallest=self.smallest)
+
+
 LINEAR = Form(0)
 """The difference of two means is all there is to a shift, and in many dimensions hard to better."""
 FEW = Form(1024)
 MANY = Form(2048, lr=0.05)
 """For laws of many parts: what tells two parts apart is small, and a long step would follow the noise."""
+NETWORKS = (LINEAR, *FEW.both_ways(), *MANY.both_ways())
+Critic = Extremal | Extension
 
 
 @final
@@ -93,7 +120,7 @@ class Fit:
     depends on the data, and so does whether a maximum or a minimum is: each form is tried.
     """
 
-    forms: tuple[Form, ...] = (LINEAR, *FEW.both_ways(), *MANY.both_ways())
+    forms: tuple[Form | Potentials, ...] = (*NETWORKS, *Potentials().both_ways())
     """Each is tried with a share of the steps; the one with the largest gap is fitted with all."""
     steps: int = 300
     """Steps, >= 1."""
@@ -116,7 +143,7 @@ Draw = Callable[[torch.Generator, int], tuple[Tensor, Tensor]]
 """Draws a batch of each side, of at most so many samples: (n, d) and (n, d)."""
 
 
-def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> Extremal:
+def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | None = None) -> Critic:
     """A critic of Lipschitz constant at most 1, fitted to tell the two sides apart as far as it can.
 
     Args:
@@ -139,16 +166,18 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
 
 
 @torch.no_grad()
-def _gap(critic: Extremal, judges: Sequence[Draw], seed: int) -> float:
+def _gap(critic: Critic, judges: Sequence[Draw], seed: int) -> float:
     rng = torch.Generator().manual_seed(seed)
     return fmean(float(gap(*score_pair(critic, *judge(rng, BATCH)))) for judge in judges)
 
 
-def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
+def _fit(draw: Draw, dim: int, form: Form | Potentials, *, fit: Fit, seed: int, check: Draw | None) -> Critic:
+    rng = torch.Generator().manual_seed(seed)
+    if isinstance(form, Potentials):
+        return form.extend(*draw(rng, LARGEST_COUPLING))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic = form.build(dim)
-    rng = torch.Generator().manual_seed(seed)
     optimisers = _optimisers(critic, form, fit)
     decays = [LambdaLR(optimiser, lambda step: 1 - step / fit.steps) for optimiser in optimisers]
     first, last = fit.temperatures
@@ -237,6 +266,7 @@ def audit(
         n_p=len(points_p),
         n_q=len(points_q),
         gap_fitted=unit.scale * float(fitted[0].mean() - fitted[1].mean()) / certificate,
+        critic="potentials" if isinstance(critic, Extension) else "network",
     )
 
 
@@ -315,17 +345,21 @@ def _split(points: Array, seed: int) -> tuple[Array, Array, Array]:
 
 def _frozen(p: Tensor, q: Tensor) -> Draw:
     def draw(rng: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
-        size = min(count, len(p), len(q))
-        rows = (torch.randint(len(side), (size,), generator=rng) for side in (p, q))
-        return p[next(rows)], q[next(rows)]
+        return _some(p, count, rng), _some(q, count, rng)
 
     return draw
+
+
+def _some(side: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    return side if count >= len(side) else side[torch.randint(len(side), (count,), generator=rng)]
 
 
 def _affordable(draw: Draw, dim: int, fit: Fit, minutes: float) -> int:
     if not (isfinite(minutes) and minutes > 0):
         raise InputError(f"minutes must be a finite number > 0, not {minutes!r}.")
     trial = 5
+    # A transport takes what it takes.
+    fit = replace(fit, forms=tuple(form for form in fit.forms if isinstance(form, Form)) or (LINEAR,))
     fit_critic(draw, dim, fit=replace(fit, steps=1))
     start = time.perf_counter()
     fit_critic(draw, dim, fit=replace(fit, steps=trial))

@@ -38,6 +38,7 @@ class Bracket:
         n_q: Samples of the second set.
         gap_fitted: The gap / certificate on the samples the critic was fitted on. Far above ``estimate``,
             it has learnt them by heart, and more samples would raise the lower bound.
+        critic: What was fitted: "network", or "potentials" of an exact transport.
     """
 
     lower: float
@@ -48,6 +49,7 @@ class Bracket:
     n_p: int
     n_q: int
     gap_fitted: float
+    critic: str
 
 
 def check_confidence(confidence: float) -> None:

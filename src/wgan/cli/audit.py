@@ -33,6 +33,9 @@ class Audit:
     """Print one JSON object and nothing else."""
 
 
+_CRITICS = {"network": "a network", "potentials": "extended from the samples' own potentials"}
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Audit, arguments)
@@ -48,6 +51,7 @@ def _told(bracket: Bracket) -> str:
     return (
         f"{bracket.lower:.4g} <= W1 <= {bracket.upper:.4g} with {bracket.confidence:.4g} confidence "
         f"({bracket.n_p:,} and {bracket.n_q:,} samples)\n"
-        f"The certified critic (Lipschitz constant at most {bracket.certificate:.7f}) finds "
+        f"The certified critic ({_CRITICS[bracket.critic]}, Lipschitz constant at most "
+        f"{bracket.certificate:.7f}) finds "
         f"{bracket.estimate:.4g} on held-out samples, {bracket.gap_fitted:.4g} on those it was fitted on."
     )

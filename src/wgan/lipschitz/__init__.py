@@ -3,6 +3,7 @@
 from wgan.lipschitz.certificate import Certificate, LayerBound, certify
 from wgan.lipschitz.clipping import WeightClipping
 from wgan.lipschitz.constraint import Chain, Constraint
+from wgan.lipschitz.extension import Extension
 from wgan.lipschitz.extremal import Extremal
 from wgan.lipschitz.orthogonal import GroupSort, Orthogonal, orthonormalise
 from wgan.lipschitz.penalties import (
@@ -45,6 +46,7 @@ __all__ = [
     "Certificate",
     "Chain",
     "Constraint",
+    "Extension",
     "Extremal",
     "GradientPenalty",
     "GroupSort",

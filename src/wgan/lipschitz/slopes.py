@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from wgan.lipschitz.extension import Extension
 from wgan.lipschitz.extremal import Extremal, Members
 from wgan.lipschitz.operators import Convolution, Pair, convolution_norm, matrix_norm
 from wgan.lipschitz.orthogonal import Absolute, GroupSort
@@ -332,9 +333,17 @@ def extremal(layer: Extremal, sizes: Sizes) -> Slope:
     return math.prod(norms), "svd"
 
 
+def extension(layer: Extension, sizes: Sizes) -> Slope:
+    """Cones have slope one, and so has the lowest or highest of finitely many."""
+    finite(layer.points)
+    finite(layer.values)
+    return 1.0, "cones"
+
+
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: dense,
     Extremal: extremal,
+    Extension: extension,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), convolution),
     **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), transposed),
     # Isometries and selections of the input's numbers.
