@@ -3,11 +3,11 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from wgan.errors import StorageError, WganError
+from wgan.errors import InputError, StorageError, WganError
 
 
 @contextmanager
@@ -53,6 +53,32 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
                 partial.unlink()
             raise
         sync_folder(path.parent)
+
+
+@contextmanager
+def locked(folder: Path, *, busy: str | None = None) -> Iterator[None]:
+    """Make a folder and keep it to this process, until that ends at the latest; where the system can.
+
+    Args:
+        folder: The folder; the lock is a hidden file in it.
+        busy: What to say if another process has it; None: wait for that to end.
+
+    Raises:
+        InputError: Another process has it.
+        StorageError: The file system refuses.
+    """
+    with ExitStack() as stack:
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.name == "posix":
+                import fcntl
+
+                file = stack.enter_context((folder / ".lock").open("w"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(busy or "") from None
+        yield
 
 
 def remove(path: Path) -> None:

@@ -504,5 +504,5 @@ class TestMapped:
 
     def test_nothing_half_made_stays(self, folder, cache):
         data.load(folder, memory_limit=0)
-        suffixes = sorted(file.suffix for file in cache.rglob("*") if file.is_file())
-        assert suffixes == [".json", ".npy"]
+        names = sorted(file.name for file in cache.rglob("*") if file.is_file())
+        assert names == [".lock", "00000.json", "00000.npy", "pack.json"]

@@ -76,8 +76,10 @@ def test_where_a_run_can_start(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / ".lock").touch()  # what a start that was killed leaves
+    before = tree(tmp_path)
     for name in ("new", "empty", "hidden"):
         RunFolder(tmp_path / name).check_free()
+    assert tree(tmp_path) == before
 
 
 def test_where_no_run_can_start(tmp_path: Path):

@@ -28,6 +28,7 @@ COMMANDS = {
     "bench": "Time artifacts and runs beside each other.",
     "serve": "Serve an exported generator over HTTP, with a page to look at.",
     "audit": "Bracket the Wasserstein distance of two sample sets.",
+    "data": "Pack a set that is larger than memory, or read a pack through.",
     "recipes": "List the recipes, or print one whole.",
 }
 """Each command's module in this package, and what it does."""

@@ -101,4 +101,4 @@ def _labelled(split: Split) -> tuple[Tensor, Tensor]:
     """Pictures as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
     rows = split.rows[spread(len(split), MOST)]
     assert split.labels is not None
-    return split.storage[rows], split.labels[rows]
+    return split.storage.index_select(0, rows), split.labels[rows]

@@ -3,9 +3,9 @@
 import torch
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
-from wgan.networks import layers
+from wgan.networks import generate, layers
 from wgan.runs import flatten
 from wgan.training import Trainer
 
@@ -21,18 +21,18 @@ def dry_run(trainer: Trainer, steps: int) -> None:
         settings.add_row(name, str(value))
     state = trainer.state()
     latents = torch.zeros(2, config["latent_dim"], device=next(state.generator.parameters()).device)
-    samples = state.average(latents)
+    labels = _some_labels(trainer, latents.device)
+    samples = generate(state.average, latents, labels)
     seconds = trainer.seconds_per_step()
     terminal.print(
         Group(
             settings,
-            *_network("Generator", state.generator, latents),
-            *_network("Critic", state.critic, samples),
+            *_network("Generator", state.generator, latents, labels),
+            *_network("Critic", state.critic, samples, labels),
         )
     )
-    terminal.print(
-        f"\nMemory: about {_memory(trainer, latents, samples) / MIB:,.0f} MiB beside PyTorch itself."
-    )
+    memory = _memory(trainer, latents, samples, labels)
+    terminal.print(f"\nMemory: about {memory / MIB:,.0f} MiB beside PyTorch itself.")
     terminal.print(
         f"Time: {seconds * 1000:.3g} ms a step here, {_duration(seconds * steps)} for {steps:,} steps."
     )
@@ -45,27 +45,32 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _network(title: str, network: nn.Module, example: torch.Tensor) -> list[RenderableType]:
+def _some_labels(trainer: Trainer, device: torch.device) -> Tensor | None:
+    rows = torch.arange(2, device=device)
+    return trainer.source.train.batch_labels(rows) if trainer.conditional else None
+
+
+def _network(title: str, network: nn.Module, example: Tensor, labels: Tensor | None) -> list[RenderableType]:
     table = _table(f"\n{title}", "layer", "kind", "output", "parameters")
-    for layer in layers(network, example):
+    for layer in layers(network, example, labels):
         table.add_row(layer.path, layer.kind, "x".join(map(str, layer.shape)), f"{layer.parameters:,}")
     count = sum(parameter.numel() for parameter in network.parameters())
     return [table, f"{count:,} parameters"]
 
 
-def _memory(trainer: Trainer, latents: torch.Tensor, samples: torch.Tensor) -> int:
+def _memory(trainer: Trainer, latents: Tensor, samples: Tensor, labels: Tensor | None) -> int:
     generator, critic = trainer.generator, trainer.critic
     weights = sum(p.numel() for network in (generator, critic) for p in network.parameters())
     average = sum(p.numel() for p in generator.parameters())
     # Weights, gradients and two moments each; activations of a pass and of the penalty's pass through it.
-    activations = 2 * _activations(generator, latents) + 6 * _activations(critic, samples)
+    activations = 2 * _activations(generator, latents, labels) + 6 * _activations(critic, samples, labels)
     data = trainer.source.train.storage
-    resident = data.numel() * data.element_size() if trainer.source.train.resident else 0
+    resident = data.nbytes if isinstance(data, Tensor) else 0
     return 4 * (4 * weights + average + trainer.batch_size * activations) + resident
 
 
-def _activations(network: nn.Module, example: torch.Tensor) -> int:
-    return sum(torch.Size(layer.shape).numel() for layer in layers(network, example))
+def _activations(network: nn.Module, example: Tensor, labels: Tensor | None) -> int:
+    return sum(torch.Size(layer.shape).numel() for layer in layers(network, example, labels))
 
 
 def _duration(seconds: float) -> str:

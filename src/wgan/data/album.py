@@ -1,138 +1,197 @@
-"""A folder or a zip file of pictures."""
+"""Pictures that lie somewhere as files: in a folder, a zip file, tars."""
 
 from __future__ import annotations
 
 import itertools
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, final
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from wgan.data.pictures import DEFAULT_RESOLUTION, SUFFIXES, Facts, check_fit, decode, look
-from wgan.data.source import Source, assemble
-from wgan.data.stash import Array, Block, Stored, gather, key_of, memory_budget, recall, spill
+from wgan.data.material import Array, Block, Form, Material, key_of, refuse_many, shards_for
+from wgan.data.pictures import DEFAULT_RESOLUTION, SUFFIXES, Facts, decode, look
 from wgan.errors import InputError
 
 _BLOCK = 256
 _THREADS = 8
-_LARGEST_FILE = 1 << 30
+LARGEST_FILE = 1 << 30
 _DECODING = 1  # Raise it when `decode` changes what it returns: cached sets are then made again.
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Album:
-    """Picture files that can be opened one by one, in sorted order.
+    """Picture files that can be opened one by one, in an order that is always the same.
 
     Attributes:
         origin: the path, for messages.
-        stamps: for each picture's relative name, what changes when its content does.
-        open: opens a picture by its name.
+        stamps: for each picture's name, what changes when its content does.
+        open: opens a picture by its name; can be pickled.
+        owners: the class of each picture; None where there are no classes.
     """
 
     origin: str
     stamps: dict[str, str]
     open: Callable[[str], IO[bytes]]
+    owners: tuple[str, ...] | None
+
+    def __post_init__(self) -> None:
+        if not self.stamps:
+            raise InputError(
+                f"'{self.origin}' holds no pictures: a picture is a file, not hidden, whose name ends in one "
+                f"of {' '.join(sorted(SUFFIXES))}."
+            )
 
 
-def pictures_of(
-    path: str | Path,
-    *,
-    resolution: int | None = None,
-    channels: int | None = None,
-    memory_limit: int | None = None,
-) -> Source:
+@final
+@dataclass(frozen=True, eq=False)
+class Pictures(Material):
+    """The pictures of an album, as squares of one size; those that cannot be read are skipped and named.
+
+    Attributes:
+        album: where they are.
+        resolution: their side. If None: their own, if all share one square size that is a multiple of 4;
+            else 64.
+        channels: 1 (grey) or 3 (colour). If None: 1 if every file is grey by its format, else 3.
+    """
+
+    album: Album
+    resolution: int | None = None
+    channels: int | None = None
+
+    @property
+    def origin(self) -> str:
+        """The album's path."""
+        return self.album.origin
+
+    @property
+    def key(self) -> str:
+        """Made from every file's stamp."""
+        return key_of(_DECODING, list(self.album.stamps.items()), self.resolution, self.channels)
+
+    @cached_property
+    def form(self) -> Form:
+        """Found in the heads of all files."""
+        facts = survey(self.album)
+        lost = [name for name, fact in zip(self.album.stamps, facts, strict=True) if fact is None]
+        refuse_many(self.origin, lost, len(facts))
+        side = self.resolution or common_resolution(facts)
+        depth = self.channels or (1 if all(fact.grey for fact in facts if fact) else 3)
+        shards = shards_for(len(facts) * depth * side * side)
+        classes = None if self.album.owners is None else tuple(in_order(set(self.album.owners)))
+        return Form((depth, side, side), "uint8", len(facts), shards, classes)
+
+    def blocks(self, form: Form, shard: int) -> Iterator[Block]:
+        """The pictures, 256 at a time, decoded by a few threads."""
+        depth, side, _ = form.shape
+        span = form.span(shard)
+        names = list(itertools.islice(self.album.stamps, span.start, span.stop))
+        labels = self._labels(form, span)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for start in range(0, len(names), _BLOCK):
+                some = slice(start, start + _BLOCK)
+                found = pool.map(partial(self._read, side=side, channels=depth), names[some])
+                yield block_of(names[some], list(found), form.shape, None if labels is None else labels[some])
+
+    def _read(self, name: str, *, side: int, channels: int) -> Array | None:
+        try:
+            with self.album.open(name) as file:
+                return decode(file, side, channels)
+        except Exception:  # Pillow's decoders fail in any way on a broken file; it is named to the user.
+            return None
+
+    def _labels(self, form: Form, span: range) -> Array | None:
+        if self.album.owners is None or form.classes is None:
+            return None
+        label = {name: number for number, name in enumerate(form.classes)}
+        return np.array([label[name] for name in self.album.owners[span.start : span.stop]], np.int64)
+
+
+def album_of(path: Path) -> Album:
     """The pictures of a folder, with all its sub-folders, or of a zip file (which is never unpacked).
 
     Files are taken by their suffix (`SUFFIXES`), in sorted order; hidden files and `__MACOSX` are
     passed over. The first-level sub-folder is the class. Folders that all pictures have in common say
     nothing and are ignored; if pictures lie both at the top and in sub-folders there are no labels.
 
-    A picture that cannot be read is skipped and named in `Source.skipped`.
-
-    Args:
-        path: the folder or the zip file.
-        resolution: side of the square the pictures are cropped and resized to. If None: their own, if
-            all share one square size that is a multiple of 4; else 64.
-        channels: 1 (grey) or 3 (colour). If None: 1 if every file is grey by its format, else 3.
-        memory_limit: a set of more bytes is decoded once into a file of the user's cache and mapped.
-            If None: a quarter of the memory.
-
     Raises:
-        InputError: nothing at `path`, no zip, no pictures, a picture so large that it must be an attack,
-            more than 1 % (and more than one) unreadable, fewer than 8 readable.
-        StorageError: the cache cannot be written to.
-    """
-    check_fit(resolution, channels)
-    limit = memory_budget(memory_limit)
-    with opened(Path(path)) as album:
-        names = list(album.stamps)
-        stored = _stored(album, resolution, channels, limit)
-    gone = set(stored.dropped)
-    labels, classes = classes_of(names)
-    if labels is not None:
-        labels = labels[[position for position in range(len(names)) if position not in gone]]
-    skipped = tuple(names[position] for position in stored.dropped)
-    return assemble(stored, name=str(path), labels=labels, classes=classes, skipped=skipped)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Album]:
-    """Open a folder or zip file as an album; it can be read from within the context.
-
-    Raises:
-        InputError: see `pictures_of`.
+        InputError: nothing at `path`, no zip or one that is encrypted, no pictures.
     """
     if path.is_dir():
         stamps = _listing(path)
-        yield _checked(Album(str(path), stamps, lambda name: (path / name).open("rb")))
-        return
+        return Album(str(path), stamps, partial(_open_file, path), owners_of(list(stamps)))
     try:
-        archive = zipfile.ZipFile(path)
+        archive = _Zip(path)
     except FileNotFoundError:
         raise InputError(f"There is nothing at '{path}': give a folder or zip file of pictures.") from None
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"'{path}' cannot be read as a zip file ({error}): make it again.") from None
-    with archive:
-        stamps = _members(path, archive)
-        yield _checked(Album(str(path), stamps, lambda name: BytesIO(archive.read(name))))
+    stamps = _members(path, archive.members())
+    return Album(str(path), stamps, archive, owners_of(list(stamps)))
 
 
-def classes_of(names: list[str]) -> tuple[Tensor | None, tuple[str, ...] | None]:
-    """The label of each picture, int64 (N,), and the names of the classes, or (None, None)."""
+def block_of(
+    names: Sequence[str], found: Sequence[Array | None], shape: tuple[int, ...], labels: Array | None
+) -> Block:
+    """A block of the samples that were found; the others are dropped by their names."""
+    good = [picture is not None for picture in found]
+    return Block(
+        np.stack([picture for picture in found if picture is not None])
+        if any(good)
+        else np.empty((0, *shape), np.uint8),
+        tuple(name for name, there in zip(names, good, strict=True) if not there),
+        None if labels is None else labels[good],
+    )
+
+
+def owners_of(names: list[str]) -> tuple[str, ...] | None:
+    """The class of each picture by its folder, or None."""
     folders = [PurePosixPath(name).parts[:-1] for name in names]
     shared = _shared_depth(folders)
     if any(len(folder) == shared for folder in folders):
-        return None, None
-    owner = [folder[shared] for folder in folders]
-    classes = sorted(set(owner))
-    index = {name: label for label, name in enumerate(classes)}
-    return torch.tensor([index[name] for name in owner]), tuple(classes)
+        return None
+    return tuple(folder[shared] for folder in folders)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names sorted, as numbers if they all are."""
+    listed = sorted(names)
+    return sorted(listed, key=int) if all(name.isdecimal() for name in listed) else listed
+
+
+@final
+class _Zip:
+    """Opens members of a zip file; a process it is sent to opens the archive anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._archive = path, zipfile.ZipFile(path)
+
+    def __reduce__(self) -> tuple[type[_Zip], tuple[Path]]:
+        return _Zip, (self._path,)
+
+    def __call__(self, name: str) -> IO[bytes]:
+        return BytesIO(self._archive.read(name))
+
+    def members(self) -> list[zipfile.ZipInfo]:
+        """All that is in the archive."""
+        return self._archive.infolist()
+
+
+def _open_file(folder: Path, name: str) -> IO[bytes]:
+    return (folder / name).open("rb")
 
 
 def _shared_depth(folders: list[tuple[str, ...]]) -> int:
     """How many leading folders all have in common: what the first and the last in order share."""
-    pairs = zip(min(folders), max(folders), strict=False)
+    pairs = zip(min(folders, default=()), max(folders, default=()), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _checked(album: Album) -> Album:
-    if album.stamps:
-        return album
-    raise InputError(
-        f"'{album.origin}' holds no pictures: a picture is a file, not hidden, whose name ends in one of "
-        f"{' '.join(sorted(SUFFIXES))}."
-    )
 
 
 def _listing(folder: Path) -> dict[str, str]:
@@ -166,45 +225,32 @@ def _stamp(file: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
-    members = [member for member in archive.infolist() if not member.is_dir() and _wanted(member.filename)]
+def _members(path: Path, found: list[zipfile.ZipInfo]) -> dict[str, str]:
+    members = [member for member in found if not member.is_dir() and wanted(member.filename)]
     for member in members:
         if member.flag_bits & 1:
             raise InputError(
                 f"'{path}' is encrypted ('{member.filename}'): make it again without a password."
             )
-        if member.file_size > _LARGEST_FILE:
-            raise _bomb(str(path), member.filename, f"{member.file_size:,} bytes when unpacked")
+        if member.file_size > LARGEST_FILE:
+            raise bomb(str(path), member.filename, f"{member.file_size:,} bytes when unpacked")
     members.sort(key=lambda member: PurePosixPath(member.filename).parts)
     return {member.filename: f"{member.file_size} {member.CRC}" for member in members}
 
 
-def _wanted(name: str) -> bool:
+def wanted(name: str) -> bool:
+    """Whether a file of this name is taken for a picture."""
     path = PurePosixPath(name)
     hidden = any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in path.parts)
     return not hidden and path.suffix.lower() in SUFFIXES
 
 
-def _bomb(origin: str, name: str, size: str) -> InputError:
+def bomb(origin: str, name: str, size: str) -> InputError:
+    """The error for a picture that is too large to be one."""
     return InputError(
         f"'{name}' in '{origin}' is a picture of {size}, far more than any camera takes, so it may be a "
         f"decompression bomb: remove it, or scale it down first."
     )
-
-
-def _stored(album: Album, resolution: int | None, channels: int | None, limit: int) -> Stored:
-    key = key_of(_DECODING, list(album.stamps.items()), resolution, channels)
-    cached = recall(key, limit)
-    if cached is not None:
-        return cached
-    facts = survey(album)
-    side = resolution or common_resolution(facts)
-    depth = channels or (1 if all(fact.grey for fact in facts if fact) else 3)
-    shape = (depth, side, side)
-    blocks = _decoded(album, facts, side, depth)
-    if len(facts) * depth * side * side > limit:
-        return spill(blocks, shape, np.uint8, key)
-    return gather(blocks, len(facts), shape, np.uint8)
 
 
 def survey(album: Album) -> list[Facts | None]:
@@ -229,7 +275,7 @@ def _facts(album: Album, name: str) -> Facts | None:
             return look(file)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS or 0
-        raise _bomb(album.origin, name, f"more than {limit:,} pixels") from None
+        raise bomb(album.origin, name, f"more than {limit:,} pixels") from None
     except Exception:  # Pillow's decoders fail in any way on a broken file.
         return None
 
@@ -239,43 +285,3 @@ def common_resolution(facts: list[Facts | None]) -> int:
     sizes = {fact.size for fact in facts if fact}
     width, height = sizes.pop() if len(sizes) == 1 else (0, 1)
     return width if width == height and width % 4 == 0 else DEFAULT_RESOLUTION
-
-
-def _decoded(album: Album, facts: list[Facts | None], side: int, depth: int) -> Iterator[Block]:
-    """The pictures in blocks; raises InputError as soon as too many were unreadable."""
-    names = list(album.stamps)
-    lost = [names[position] for position, fact in enumerate(facts) if fact is None]
-    read = partial(_picture, album, side=side, channels=depth)
-    _refuse_many(album, lost)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(names), _BLOCK):
-            some, known = names[start : start + _BLOCK], facts[start : start + _BLOCK]
-            found = list(pool.map(lambda name, fact: read(name) if fact else None, some, known))
-            lost += [n for n, f, p in zip(some, known, found, strict=True) if f is not None and p is None]
-            _refuse_many(album, lost)
-            yield _block(found, start, (depth, side, side))
-
-
-def _picture(album: Album, name: str, *, side: int, channels: int) -> Array | None:
-    try:
-        with album.open(name) as file:
-            return decode(file, side, channels)
-    except Exception:  # As above: whatever it was, the file is named to the user.
-        return None
-
-
-def _block(found: list[Array | None], start: int, shape: tuple[int, ...]) -> Block:
-    good = [picture for picture in found if picture is not None]
-    dropped = [start + offset for offset, picture in enumerate(found) if picture is None]
-    return Block(np.stack(good) if good else np.empty((0, *shape), np.uint8), dropped)
-
-
-def _refuse_many(album: Album, lost: list[str]) -> None:
-    total = len(album.stamps)
-    if len(lost) <= max(1, total // 100):
-        return
-    named = ", ".join(f"'{name}'" for name in lost[:3]) + (", ..." if len(lost) > 3 else "")
-    raise InputError(
-        f"At least {len(lost)} of the {total} pictures of '{album.origin}' cannot be read ({named}); more "
-        f"than 1 % means that something went wrong with the set: repair or remove them."
-    )

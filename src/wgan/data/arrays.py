@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -16,27 +17,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from wgan.data.material import Array, Block, Form, Material, digest_of, key_of, shards_for
 from wgan.data.pictures import check_fit, on_white, refit
 from wgan.data.source import MINIMUM, Source, assemble
-from wgan.data.stash import (
-    Array,
-    Block,
-    Stored,
-    digest_of,
-    gather,
-    in_memory,
-    key_of,
-    memory_budget,
-    recall,
-    recollect,
-    remember,
-    spill,
-)
+from wgan.data.stash import gather, keep, memory_budget, recollect, remember
+from wgan.data.stored import File, Mapped, Stored, in_memory, pieces
 from wgan.errors import InputError
 
 Labels = npt.NDArray[Any] | Tensor | Sequence[int] | Sequence[float]
 
-_BLOCK_BYTES = 1 << 26
 _SAMPLE_NAMES = ("samples", "images", "x", "data", "arr_0")
 _LABEL_NAMES = ("labels", "y")
 _CONVERTING = 1  # Raise it when `Plan.convert` changes what it returns: cached sets are then made again.
@@ -64,6 +53,52 @@ class Plan:
     arrange: Callable[[Array], Array]
     convert: Callable[[Array], Array]
     as_is: bool
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ArrayFile(Material):
+    """The samples of a .npy file; layouts are those of `from_array`.
+
+    Attributes:
+        path: the file.
+        resolution: pictures are cropped to their centre square and resized to this side.
+        channels: pictures are made grey (1) or coloured (3).
+    """
+
+    path: Path
+    resolution: int | None = None
+    channels: int | None = None
+
+    @property
+    def origin(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    @property
+    def key(self) -> str:
+        """Made from the file's place, size and date."""
+        status = self.path.stat()
+        stamp = str(self.path.resolve()), status.st_size, status.st_mtime_ns
+        return key_of(_CONVERTING, *stamp, self.resolution, self.channels)
+
+    @cached_property
+    def form(self) -> Form:
+        """Found by reading the file through, once: not every value can be trained on."""
+        array, plan = self._opened()
+        _survey(array, plan, self.origin)
+        size = len(array) * math.prod(plan.shape) * plan.dtype.itemsize
+        return Form(plan.shape, plan.dtype.name, len(array), shards_for(size))
+
+    def blocks(self, form: Form, shard: int) -> Iterator[Block]:
+        """Some 64 MiB of the file at a time."""
+        array, plan = self._opened()
+        span = form.span(shard)
+        return _blocks(array[span.start : span.stop], plan)
+
+    def _opened(self) -> tuple[File, Plan]:
+        array = _map_npy(self.path)
+        return array, plan_for(array, self.resolution, self.channels, self.origin)
 
 
 def from_array(
@@ -135,10 +170,10 @@ def from_file(
     limit = memory_budget(memory_limit)
     plan = plan_for(mapped, resolution, channels, name)
     checked = check_labels(labels, len(mapped), name)
-    if len(mapped) * math.prod(plan.shape) * plan.dtype.itemsize > limit:
-        return assemble(_large(file, mapped, plan, limit), name=name, labels=checked)
-    _survey(mapped, plan, name)
-    stored = gather(_blocks(mapped, plan), len(mapped), plan.shape, plan.dtype)
+    if plan.as_is and mapped.nbytes > limit:
+        stored = Stored(Mapped([mapped], plan.arrange), _known_digest(file, mapped, plan))
+    else:
+        stored = keep(ArrayFile(file, resolution, channels), limit)
     return assemble(stored, name=name, labels=checked)
 
 
@@ -168,6 +203,7 @@ def refitted(
         return source
     if not source.picture:
         raise _not_pictures(source.name)
+    assert isinstance(source.train.storage, Tensor)
     storage = source.train.storage.numpy()
     shape = (
         len(storage),
@@ -317,16 +353,9 @@ def _as_float32(block: Array) -> Array:
         return block.astype(np.float32, copy=False)
 
 
-def _pieces(array: Array) -> Iterator[tuple[int, Array]]:
-    """The array in blocks of some 64 MiB, each with the position of its first sample."""
-    rows = max(1, _BLOCK_BYTES * len(array) // max(1, array.nbytes))
-    for start in range(0, len(array), rows):
-        yield start, array[start : start + rows]
-
-
 def _blocks(array: Array, plan: Plan) -> Iterator[Block]:
-    for _, piece in _pieces(array):
-        yield Block(plan.convert(plan.arrange(piece)), [])
+    for _, piece in pieces(array):
+        yield Block(plan.convert(plan.arrange(piece)))
 
 
 def _survey(array: Array, plan: Plan, name: str) -> None:
@@ -336,14 +365,14 @@ def _survey(array: Array, plan: Plan, name: str) -> None:
     if array.dtype.kind == "f":
         _check_finite(array, name)
     if len(plan.shape) == 3:
-        low = min(float(piece.min()) for _, piece in _pieces(array))
-        high = max(float(piece.max()) for _, piece in _pieces(array))
+        low = min(float(piece.min()) for _, piece in pieces(array))
+        high = max(float(piece.max()) for _, piece in pieces(array))
         _check_range(low, high, array.dtype, name)
 
 
 def _check_finite(array: Array, name: str) -> None:
     bad: list[int] = []
-    for start, piece in _pieces(array):
+    for start, piece in pieces(array):
         finite = np.isfinite(_as_float32(piece)).all(axis=tuple(range(1, piece.ndim)))
         bad += (start + np.flatnonzero(~finite)).tolist()
     if bad:
@@ -372,7 +401,7 @@ def _check_range(low: float, high: float, dtype: np.dtype[Any], name: str) -> No
         )
 
 
-def _map_npy(file: Path) -> Array:
+def _map_npy(file: Path) -> File:
     """Map a .npy file, copying on write; this also checks that it is as long as its header says."""
     try:
         return np.lib.format.open_memmap(file, mode="c")
@@ -409,25 +438,12 @@ def _npz_names(names: list[str], file: Path) -> tuple[str, str | None]:
     return (known or others)[0], labels
 
 
-def _large(file: Path, mapped: Array, plan: Plan, limit: int) -> Stored:
-    status = file.stat()
-    stamp = (_CONVERTING, str(file.resolve()), status.st_size, status.st_mtime_ns)
-    if plan.as_is:
-        samples = torch.from_numpy(plan.arrange(mapped))
-        return Stored(samples, _known_digest(file, mapped, plan, key_of(*stamp)), resident=False)
-    key = key_of(*stamp, plan.shape)
-    cached = recall(key, limit)
-    if cached is None:
-        _survey(mapped, plan, str(file))
-        cached = spill(_blocks(mapped, plan), plan.shape, plan.dtype, key)
-    return cached
-
-
-def _known_digest(file: Path, mapped: Array, plan: Plan, key: str) -> str:
+def _known_digest(file: Path, mapped: Array, plan: Plan) -> str:
     """The digest of a mapped file: it is read through once, and then known by its size and date."""
+    key = ArrayFile(file).key
     record = recollect(key)
     if record is None:
         _survey(mapped, plan, str(file))
-        record = {"digest": digest_of(plan.arrange(piece) for _, piece in _pieces(mapped))}
+        record = {"digest": digest_of(plan.arrange(piece) for _, piece in pieces(mapped))}
         remember(key, record)
     return str(record["digest"])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from wgan.data.source import Source, assemble
-from wgan.data.stash import in_memory
+from wgan.data.stored import in_memory
 
 
 def digits() -> Source:

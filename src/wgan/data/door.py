@@ -13,14 +13,19 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from wgan.data.album import pictures_of
-from wgan.data.arrays import Labels, from_array, from_file, refitted
+from wgan.data.album import Pictures, album_of
+from wgan.data.arrays import ArrayFile, Labels, from_array, from_file, refitted
 from wgan.data.digits import digits
 from wgan.data.emoji import emoji
+from wgan.data.hub import PREFIX, hub_set
 from wgan.data.idx import fashion_mnist, mnist
+from wgan.data.material import Material
+from wgan.data.packs import is_pack, open_pack
 from wgan.data.pictures import check_fit
-from wgan.data.source import Source
-from wgan.data.stash import memory_budget
+from wgan.data.source import Source, assemble
+from wgan.data.stash import keep, memory_budget, within
+from wgan.data.stored import Stored
+from wgan.data.tars import tar_album, tars_of
 from wgan.data.toys import grid25, ring8, swiss_roll, two_gaussians
 from wgan.errors import InputError
 
@@ -50,15 +55,17 @@ def load(
     """Get the data to train on, whatever it is.
 
     Args:
-        source: the name of a source in `SOURCES`; or the path of a folder or .zip of pictures, or of a
-            .npy or .npz file; or an array or a tensor. A name comes before a path: give './digits'
-            for a folder called so.
+        source: the name of a source in `SOURCES`; or the path of a folder, .zip, .tar or range of tars
+            (x-{000..009}.tar) of pictures, of a .npy or .npz file, or of a pack; or hf:NAME, hf:NAME[SPLIT]
+            or hf:NAME[CONFIG,SPLIT], a set of Hugging Face's; or an array or a tensor. A name comes before
+            a path: give './digits' for a folder called so.
         labels: classes, integers (N,) counted from 0, or attributes, floats (N, k); for an array, a
             tensor or a file of NumPy's.
         data_dir: the folder where mnist, fashion-mnist and emoji are looked for first.
         resolution: side of the square that pictures are cropped and resized to.
         channels: 1 makes pictures grey, 3 coloured.
-        memory_limit: a larger set (in bytes) is memory-mapped; a quarter of the memory where None.
+        memory_limit: a larger set (in bytes) is memory-mapped, packed once in the user's cache if it is no
+            pack yet; a quarter of the memory where None.
         name: the source's name, instead of its own.
 
     Returns:
@@ -66,6 +73,7 @@ def load(
 
     Raises:
         InputError: what was given cannot be trained on; the message says why and what to do.
+        MissingExtraError: `hf:` needs a package that is not installed.
         StorageError: the user's cache is needed and cannot be written to.
     """
     check_fit(resolution, channels)
@@ -93,6 +101,31 @@ def load(
     return loaded if name is None else replace(loaded, name=name)
 
 
+def material_of(
+    source: str | Path, *, resolution: int | None = None, channels: int | None = None
+) -> Material | None:
+    """What a path or an `hf:` name stands for, if it can be packed: pictures anywhere, or a .npy file.
+
+    Raises:
+        InputError: there is nothing at the path, or it cannot be read.
+    """
+    check_fit(resolution, channels)
+    if source in SOURCES:
+        return None
+    if str(source).startswith(PREFIX):
+        return hub_set(str(source), resolution, channels)
+    # os.path, because pathlib raises on a name that is too long or a user that is not there.
+    path = Path(os.path.expanduser(source))
+    if tars := tars_of(path):
+        return Pictures(tar_album(str(source), tars), resolution, channels)
+    if str(source) == "" or not os.path.exists(path):
+        raise _unknown(str(source))
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".zip":
+        return Pictures(album_of(path), resolution, channels)
+    return ArrayFile(path, resolution, channels) if suffix == ".npy" else None
+
+
 def _from_path(
     source: str | Path,
     labels: Labels | None,
@@ -100,23 +133,33 @@ def _from_path(
     channels: int | None,
     memory_limit: int | None,
 ) -> Source:
-    # os.path, because pathlib raises on a name that is too long or a user that is not there.
     path = Path(os.path.expanduser(source))
-    if source == "" or not os.path.exists(path):
-        raise _unknown(str(source))
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".zip":
-        _refuse_labels(labels, str(source))
-        loaded = pictures_of(path, resolution=resolution, channels=channels, memory_limit=memory_limit)
-    elif suffix in (".npy", ".npz"):
+    if path.suffix.lower() in (".npy", ".npz") and os.path.isfile(path):
         loaded = from_file(
             path, labels=labels, resolution=resolution, channels=channels, memory_limit=memory_limit
         )
-    else:
+        return replace(loaded, name=str(source))
+    _refuse_labels(labels, str(source))
+    if is_pack(path):
+        stored = _sized(open_pack(path), resolution, channels, path)
+        return assemble(within(stored, memory_budget(memory_limit)), name=str(source))
+    material = material_of(source, resolution=resolution, channels=channels)
+    if material is None:
         raise InputError(
-            f"'{source}' is a file of no kind known here: give a folder, a .zip, .npy or .npz file."
+            f"'{source}' is a file of no kind known here: give a folder, a .zip, .tar, .npy or .npz file."
         )
-    return replace(loaded, name=str(source))
+    return assemble(keep(material, memory_budget(memory_limit)), name=str(source))
+
+
+def _sized(stored: Stored, resolution: int | None, channels: int | None, path: Path) -> Stored:
+    """A pack, which has its size already."""
+    shape = tuple(stored.samples.shape[1:])
+    if shape == (channels or shape[0], *(2 * [resolution] if resolution else shape[1:])):
+        return stored
+    raise InputError(
+        f"'{path}' is a pack of samples {'x'.join(map(str, shape))}, of no other size: leave out resolution "
+        "and channels, or pack at the size that is wanted."
+    )
 
 
 def _refuse_labels(labels: Labels | None, source: str) -> None:
@@ -132,5 +175,6 @@ def _unknown(source: str) -> InputError:
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return InputError(
         f"'{source}' is neither the name of a source nor a path that exists.{hint} Give one of "
-        f"{', '.join(SOURCES)}, or the path of a folder or .zip of pictures, or of a .npy or .npz file."
+        f"{', '.join(SOURCES)}, hf:NAME, or the path of a folder, .zip or .tar of pictures, of a .npy or "
+        ".npz file, or of a pack."
     )

@@ -14,7 +14,7 @@ import torch
 
 from wgan.data.pictures import decode
 from wgan.data.source import Source, assemble
-from wgan.data.stash import in_memory
+from wgan.data.stored import in_memory
 from wgan.errors import InputError, StorageError
 
 PACKAGE, VERSION = "emoji-datasource-google", "16.0.0"

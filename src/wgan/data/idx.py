@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wgan.data.material import Array
 from wgan.data.source import Source, assemble
-from wgan.data.stash import Array, in_memory
+from wgan.data.stored import in_memory
 from wgan.errors import InputError, StorageError
 
 _IMAGES, _LABELS = 0x803, 0x801

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, final
 
 import numpy as np
 
-from wgan.data.stash import Array
+from wgan.data.material import Array
 from wgan.errors import InputError
 
 if TYPE_CHECKING:

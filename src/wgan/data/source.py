@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wgan.data.law import Law
-from wgan.data.stash import Stored
+from wgan.data.stored import Mapped, Stored
 from wgan.errors import InputError
 
 MINIMUM = 8
@@ -40,13 +40,16 @@ class Split:
         storage: (M, *shape), uint8 (pictures, 0..255) or float32 (taken as is).
         rows: int64 (N,), which rows of the storage are this split's.
         labels: of each row of the storage: classes, int64 (M,), or attributes, float32 (M, k); or None.
-        resident: False where the storage is a memory-mapped file, which stays on the host.
     """
 
-    storage: Tensor
+    storage: Tensor | Mapped
     rows: Tensor
     labels: Tensor | None = None
-    resident: bool = True
+
+    @property
+    def resident(self) -> bool:
+        """Whether the storage is a tensor; mapped files stay on the host."""
+        return isinstance(self.storage, Tensor)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,7 +84,7 @@ class Split:
 
     def to(self, device: torch.device | str) -> Split:
         """This split with its tensors on `device`; a memory-mapped one stays where it is."""
-        if not self.resident:
+        if not isinstance(self.storage, Tensor):
             return self
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, storage=self.storage.to(device), rows=self.rows.to(device), labels=labels)
@@ -156,27 +159,27 @@ def assemble(
     labels: Tensor | None = None,
     classes: tuple[str, ...] | None = None,
     law: Law | None = None,
-    skipped: tuple[str, ...] = (),
     rows: tuple[Tensor, Tensor] | None = None,
 ) -> Source:
     """Make a source of stored samples.
 
     Args:
-        stored: the samples (M, *shape).
+        stored: the samples (M, *shape), perhaps with labels.
         name: the source's name.
-        labels: int64 (M,) >= 0, or attributes, float32 (M, k), or None.
-        classes: the name of each label; '0', '1', ... where not given.
+        labels: int64 (M,) >= 0, or attributes, float32 (M, k), instead of those stored.
+        classes: the name of each label; '0', '1', ... where neither given nor stored.
         law: of a toy.
-        skipped: names of what could not be read.
         rows: training and held-out rows where the source has an official split, else `hold_out`.
 
     Raises:
         InputError: too few samples.
     """
     train, held_out = hold_out(len(stored.samples)) if rows is None else rows
+    labels = stored.labels if labels is None else labels
+    classes = stored.classes if classes is None else classes
     if labels is not None and classes is None and not labels.is_floating_point():
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    split = Split(stored.samples, train, labels, stored.resident)
+    split = Split(stored.samples, train, labels)
     return Source(
         name=name,
         shape=tuple(stored.samples.shape[1:]),
@@ -184,7 +187,7 @@ def assemble(
         held_out=replace(split, rows=held_out),
         classes=classes,
         law=law,
-        skipped=skipped,
+        skipped=stored.dropped,
         fingerprint=_fingerprint(stored.digest, labels, train, held_out),
     )
 

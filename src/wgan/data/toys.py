@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wgan.data.law import Law, mode_index
 from wgan.data.source import Source, assemble
-from wgan.data.stash import in_memory
+from wgan.data.stored import in_memory
 
 SAMPLES = 65_536
 _SEED = 20_170_331

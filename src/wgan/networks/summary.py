@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from wgan.networks.conditioning import generate
+
 ForwardHook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
 
 
@@ -21,8 +23,8 @@ class Layer:
 
 
 @torch.no_grad()
-def layers(network: nn.Module, example: Tensor) -> list[Layer]:
-    r"""The leaf modules in the order in which they run on ``example`` (N, \*shape), N >= 1.
+def layers(network: nn.Module, example: Tensor, labels: Tensor | None = None) -> list[Layer]:
+    r"""The leaf modules in the order in which they run on ``example`` (N, \*shape), N >= 1, and its labels.
 
     The network's state is left as it was. A re-parametrised module (spectral normalisation) is one leaf.
     """
@@ -34,7 +36,7 @@ def layers(network: nn.Module, example: Tensor) -> list[Layer]:
         if _is_leaf(path, module)
     ]
     try:
-        network.eval()(example)
+        generate(network.eval(), example, labels)
     finally:
         for module, training in modes.items():
             module.training = training

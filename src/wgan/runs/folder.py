@@ -17,14 +17,14 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from wgan.errors import InputError
-from wgan.files import remove, storing, sync_file, write_atomically
+from wgan.files import locked, remove, storing, sync_file, write_atomically
 
 FORMAT = 1
 """The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""
@@ -203,20 +203,7 @@ class RunFolder:
             InputError: Another process is training here.
             StorageError: The file system refuses.
         """
-        with storing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        if os.name != "posix":
-            yield
-            return
-        import fcntl
-
-        with ExitStack() as stack:
-            with storing(self.path):
-                file = stack.enter_context((self.path / ".lock").open("w"))
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InputError(f"Another process is training in {self.path}; wait for it.") from None
+        with locked(self.path, busy=f"Another process is training in {self.path}; wait for it."):
             yield
 
     def append(self, name: str, row: Row) -> None:
