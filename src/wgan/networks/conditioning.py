@@ -53,8 +53,32 @@ class Condition:
         """The length of an encoded label."""
         return self.classes or len(self.attributes)
 
+    def __str__(self) -> str:
+        if self.classes:
+            return f"int64 (N,) in [0, {self.classes}), or weights of the classes (N, {self.classes})"
+        return f"attributes, float (N, {self.size})"
+
+
+@final
+class Encoder(nn.Module):
+    """Labels as vectors whose components have a mean square of one, as those of latents have.
+
+    Args:
+        condition: What labels are.
+    """
+
+    moments: Tensor
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__()
+        self.condition = condition
+        if condition.attributes:
+            # Where the network is: made for each batch, they would stop a GPU at each. Not saved: a run's
+            # configuration has them.
+            self.register_buffer("moments", torch.tensor(condition.attributes), persistent=False)
+
     def encode(self, labels: Tensor | None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Labels as vectors (N, size) whose components have a mean square of one, as those of latents have.
+        """Labels as vectors (N, size).
 
         Args:
             labels: int64 (N,) in [0, classes), or float (N, size): attributes in their own unit, or a weight
@@ -64,21 +88,17 @@ class Condition:
         Raises:
             InputError: There are none, or they have another shape.
         """
+        classes, size = self.condition.classes, self.condition.size
         if labels is None:
-            raise InputError(f"This network needs labels: {self}.")
-        if labels.dim() == 1 and self.classes and not labels.is_floating_point():
-            labels = (labels[:, None] == torch.arange(self.classes, device=labels.device)).to(dtype)
-        if labels.dim() != 2 or labels.shape[1] != self.size:
-            raise InputError(f"Labels of shape {tuple(labels.shape)} do not fit: {self}.")
-        if self.classes:
-            return labels.to(dtype) * sqrt(self.classes)
-        mean, std = torch.tensor(self.attributes, dtype=dtype, device=labels.device).unbind(1)
+            raise InputError(f"This network needs labels: {self.condition}.")
+        if labels.dim() == 1 and classes and not labels.is_floating_point():
+            labels = (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)
+        if labels.dim() != 2 or labels.shape[1] != size:
+            raise InputError(f"Labels of shape {tuple(labels.shape)} do not fit: {self.condition}.")
+        if classes:
+            return labels.to(dtype) * sqrt(classes)
+        mean, std = self.moments.to(dtype).unbind(1)
         return (labels.to(dtype) - mean) / std
-
-    def __str__(self) -> str:
-        if self.classes:
-            return f"int64 (N,) in [0, {self.classes}), or weights of the classes (N, {self.classes})"
-        return f"attributes, float (N, {self.size})"
 
 
 def described(condition: Condition | None, labels_by: str) -> dict[str, object]:
@@ -144,11 +164,10 @@ def run(layers: Iterable[nn.Module], features: Tensor, encoded: Tensor | None) -
 
 
 @final
-@dataclass(frozen=True)
-class GeneratorLabels:
+class GeneratorLabels(nn.Module):
     """How labels enter a generator.
 
-    Attributes:
+    Args:
         condition: What labels are; None: there are none.
         by: ``embedding``: beside the latent, where the first layer embeds them; ``norm``: in every norm.
 
@@ -156,14 +175,12 @@ class GeneratorLabels:
         InputError: The way does not exist.
     """
 
-    condition: Condition | None
-    by: GeneratorCondition
-
-    def __post_init__(self) -> None:
-        if self.by not in ("embedding", "norm"):
-            raise InputError(
-                f"There is no way {self.by!r} of labels into a generator; known are embedding, norm."
-            )
+    def __init__(self, condition: Condition | None, by: GeneratorCondition) -> None:
+        super().__init__()
+        if by not in ("embedding", "norm"):
+            raise InputError(f"There is no way {by!r} of labels into a generator; known are embedding, norm.")
+        self.condition, self.by = condition, by
+        self.encoder = None if condition is None else Encoder(condition)
 
     @property
     def extra(self) -> int:
@@ -184,10 +201,10 @@ class GeneratorLabels:
 
     def enter(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """What the first layer takes, (N, latent_dim + extra), and what the norms take."""
-        if self.condition is None:
+        if self.encoder is None:
             refuse_labels(labels)
             return latents, None
-        encoded = self.condition.encode(labels, latents.dtype)
+        encoded = self.encoder.encode(labels, latents.dtype)
         return (torch.cat([latents, encoded], 1), None) if self.extra else (latents, encoded)
 
 
@@ -196,8 +213,6 @@ class GeneratorLabels:
 
 class CriticLabels(nn.Module):
     """How labels enter a critic: with its samples, or with the features before its last layer."""
-
-    condition: Condition
 
     @property
     @abstractmethod
@@ -222,7 +237,7 @@ class Projection(CriticLabels):
 
     def __init__(self, condition: Condition, features: int) -> None:
         super().__init__()
-        self.condition = condition
+        self.encoder = Encoder(condition)
         self.embedding = nn.Linear(condition.size, features, bias=False)
         # As large as the weights of a last dense layer in PyTorch's initialisation, however many classes.
         nn.init.normal_(self.embedding.weight, 0.0, 1 / sqrt(3 * features * condition.size))
@@ -238,7 +253,7 @@ class Projection(CriticLabels):
 
     def score(self, features: Tensor, labels: Tensor | None) -> Tensor:
         """<V y, phi(x)>, (N,)."""
-        embedded: Tensor = self.embedding(self.condition.encode(labels, features.dtype))
+        embedded: Tensor = self.embedding(self.encoder.encode(labels, features.dtype))
         return (embedded * features).sum(1)
 
 
@@ -251,17 +266,17 @@ class Concatenation(CriticLabels):
 
     def __init__(self, condition: Condition, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.condition = condition
+        self.encoder = Encoder(condition)
         self.plane = nn.Linear(condition.size, prod(shape[1:]), bias=False) if len(shape) == 3 else None
 
     @property
     def planes(self) -> int:
         """One channel for pictures, the encoding's length for vectors."""
-        return self.condition.size if self.plane is None else 1
+        return self.encoder.condition.size if self.plane is None else 1
 
     def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
         """(N, C + 1, H, W) for pictures, (N, d + size) for vectors."""
-        encoded = self.condition.encode(labels, samples.dtype)
+        encoded = self.encoder.encode(labels, samples.dtype)
         if self.plane is not None:
             encoded = self.plane(encoded).reshape(len(samples), 1, *samples.shape[2:])
         return torch.cat([samples, encoded], 1)
@@ -287,7 +302,6 @@ class AuxiliaryClassifier(CriticLabels):
             raise InputError(
                 "An auxiliary classifier guesses classes, and labels are attributes; use 'projection'."
             )
-        self.condition = condition
         self.classifier = nn.Linear(features, condition.classes)
 
     @property

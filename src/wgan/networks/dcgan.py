@@ -27,6 +27,7 @@ from wgan.networks.conditioning import (
     run,
     scores,
 )
+from wgan.networks.initialisation import initialise
 from wgan.networks.parts import (
     PICTURE_NORMS,
     VECTOR_NORMS,
@@ -38,7 +39,6 @@ from wgan.networks.parts import (
     check_names,
     check_positive,
     check_shape,
-    initialise,
     norm_layers,
 )
 
@@ -61,7 +61,7 @@ class DCGANGenerator(Network):
         kernel: Side of the kernels.
         norm: After each layer but the last.
         activation: Between layers.
-        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter as an ``embedding`` beside the latent, or in every ``norm``.
 
@@ -140,7 +140,7 @@ class DCGANCritic(Network):
         norm: After each layer but the first.
         head: From the last features to the score: one dense layer over all of them, or global maxima first.
         activation: Between layers.
-        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter by ``projection`` or ``concatenation``, or an ``auxiliary`` classifier guesses
             them.
@@ -282,7 +282,7 @@ class DCGAN:
     generator_activation: Activation = "relu"
     """Activation of the generator."""
     init: Init = "default"
-    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02), He's or orthogonal maps."""
+    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02), He's, orthogonal, or shaped by depth."""
     generator_labels: GeneratorCondition = "embedding"
     """How labels enter a conditional generator."""
     critic_labels: CriticCondition = "projection"

@@ -21,6 +21,7 @@ from wgan.networks.conditioning import (
     run,
     scores,
 )
+from wgan.networks.initialisation import initialise
 from wgan.networks.parts import (
     VECTOR_NORMS,
     Activation,
@@ -31,7 +32,6 @@ from wgan.networks.parts import (
     check_names,
     check_positive,
     check_shape,
-    initialise,
     norm_layers,
 )
 
@@ -45,7 +45,7 @@ class MLPGenerator(Network):
         hidden: Widths of the hidden layers.
         norm: After each hidden layer but the first, as the field does it.
         activation: Between layers.
-        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter as an ``embedding`` beside the latent, or in every ``norm``.
 
@@ -100,7 +100,7 @@ class MLPCritic(Network):
         hidden: Widths of the hidden layers.
         norm: After each hidden layer but the first.
         activation: Between layers.
-        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter by ``projection`` or ``concatenation``, or an ``auxiliary`` classifier guesses
             them.
@@ -177,7 +177,7 @@ class MLP:
     activation: Activation = "leaky-relu"
     """Activation of both."""
     init: Init = "default"
-    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02), He's or orthogonal maps."""
+    """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02), He's, orthogonal, or shaped by depth."""
     generator_labels: GeneratorCondition = "embedding"
     """How labels enter a conditional generator."""
     critic_labels: CriticCondition = "projection"

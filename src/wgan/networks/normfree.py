@@ -25,7 +25,8 @@ from wgan.networks.conditioning import (
     logits,
     scores,
 )
-from wgan.networks.parts import Network, check_positive, fan_in
+from wgan.networks.initialisation import fan_in
+from wgan.networks.parts import Network, check_positive
 from wgan.networks.scales import Size, scales, widths
 from wgan.networks.together import MinibatchStd, packed
 

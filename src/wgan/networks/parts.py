@@ -1,17 +1,15 @@
-"""The pieces that every family shares: activations, norms, initialisation, checks."""
+"""The pieces that every family shares: activations, norms, names, checks."""
 
 from collections.abc import Callable, Sequence
-from math import prod, sqrt
 from typing import Any, Literal, get_args
 
-import torch
 from torch import nn
 
 from wgan.errors import InputError
 
 Norm = Literal["none", "batch", "layer", "group"]
 Activation = Literal["relu", "leaky-relu", "softplus", "tanh"]
-Init = Literal["default", "normal", "he", "orthogonal"]
+Init = Literal["default", "normal", "he", "orthogonal", "shaped"]
 
 NAMES: dict[str, tuple[str, ...]] = {
     "norm": get_args(Norm),
@@ -25,15 +23,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
-
-SLOPES: dict[type[object], float] = {
-    nn.ReLU: 0.5**0.5,
-    nn.LeakyReLU: (1.04 / 2) ** 0.5,
-    nn.Softplus: 0.5416,
-    nn.Tanh: 1.0,
-}
-"""The root of the mean square of an activation's slope where what comes in is standard normal; of tanh where
-it is small, as it becomes after some layers: a larger gain makes deep networks of it chaotic."""
 
 Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
@@ -78,62 +67,6 @@ def norm_layers(norm: str, width: int, table: dict[str, Callable[[int], nn.Modul
 def activation_layer(name: str) -> nn.Module:
     """The activation called ``name``."""
     return ACTIVATIONS[name]()
-
-
-def initialise(network: nn.Module, init: str) -> None:
-    """Draw the weights anew, with biases zero; ``default`` leaves them as PyTorch drew them.
-
-    ``normal`` is DCGAN's: weights N(0, 0.02^2), norms' scales N(1, 0.02^2) (Radford, Metz, Chintala 2016,
-    "Unsupervised Representation Learning with Deep Convolutional GANs", section 4). ``he`` keeps the scale of
-    what goes through layers with ReLU: N(0, 2 / inputs of an output) (He, Zhang, Ren, Sun 2015, "Delving Deep
-    into Rectifiers", eq. 10); PyTorch's default is smaller by the factor sqrt 6 in every layer.
-
-    ``orthogonal`` is for deep networks: random orthogonal maps, which turn and stretch nothing, times what
-    makes up for the activation before them, so that gradients neither grow nor fade with depth (Saxe,
-    McClelland, Ganguli 2014, "Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural
-    Networks"; Pennington, Schoenholz, Ganguli 2017, "Resurrecting the Sigmoid in Deep Learning through
-    Dynamical Isometry"). After softplus they are centred: its mean, the same for every sample, would drown
-    the samples' differences within a few layers.
-    """
-    check_names(init=init)
-    if init == "default":
-        return
-    before: nn.Module | None = None
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            DRAWN[init](module, before)
-        elif init == "normal" and isinstance(module, NORM_LAYERS):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-        else:
-            before = module if type(module) in SLOPES else before
-            continue
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def _orthogonal(layer: Layer, before: nn.Module | None) -> None:
-    nn.init.orthogonal_(layer.weight)
-    inputs = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
-    if isinstance(before, nn.Softplus) and layer.weight.shape[inputs] > 1:
-        layer.weight.sub_(layer.weight.mean(inputs, keepdim=True))
-    gain = layer.weight.square().mean().sqrt() * sqrt(fan_in(layer))
-    layer.weight.div_(gain * SLOPES.get(type(before), 1.0))
-
-
-DRAWN: dict[str, Callable[[Layer, nn.Module | None], object]] = {
-    "normal": lambda layer, _: nn.init.normal_(layer.weight, 0.0, 0.02),
-    "he": lambda layer, _: nn.init.normal_(layer.weight, 0.0, sqrt(2 / fan_in(layer))),
-    "orthogonal": _orthogonal,
-}
-"""How a layer's weights are drawn, given the activation before it."""
-
-
-def fan_in(layer: Layer) -> float:
-    """How many inputs an output adds up, on average over the outputs of a strided transposed convolution."""
-    if isinstance(layer, nn.ConvTranspose2d):
-        return layer.weight[:, 0].numel() / prod(layer.stride)
-    return layer.weight[0].numel()
 
 
 def check_names(**names: str) -> None:

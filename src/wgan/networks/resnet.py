@@ -31,6 +31,7 @@ from wgan.networks.conditioning import (
     run,
     scores,
 )
+from wgan.networks.initialisation import initialise
 from wgan.networks.parts import (
     PICTURE_NORMS,
     Init,
@@ -38,7 +39,6 @@ from wgan.networks.parts import (
     Norm,
     check_names,
     check_positive,
-    initialise,
     norm_layers,
 )
 from wgan.networks.scales import attended, scales, widths
@@ -64,7 +64,7 @@ class ResNetGenerator(Network):
         norm: Before each rectifier.
         attention: Whether there is self-attention, at the largest size with sides of at most 32.
         spectral: Whether all weights are spectrally normalised.
-        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter as an ``embedding`` beside the latent, or in every ``norm``.
 
@@ -139,7 +139,7 @@ class ResNetCritic(Network):
         attention: Whether there is self-attention, at the largest size with sides of at most 32.
         minibatch_std: Whether the last layer sees how much the samples of a batch differ.
         packing: How many samples are judged at once, >= 1; see :class:`~wgan.networks.together.Pack`.
-        init: Initialisation, see :func:`wgan.networks.parts.initialise`.
+        init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter by ``projection`` or ``concatenation``, or an ``auxiliary`` classifier guesses
             them.
@@ -287,6 +287,11 @@ def staying(width: int, norm: Norm) -> ResidualBlock:
 @torch.no_grad()
 def initialise_residual(network: nn.Module, init: Init) -> None:
     """Initialise, and by ``he`` give layers whose input no rectifier halved half of its variance."""
+    if init == "shaped":
+        raise InputError(
+            "init='shaped' is for chains of layers, and shortcuts keep a residual network from needing it; "
+            "use init='he' or init='orthogonal'."
+        )
     initialise(network, init)
     shortcuts = (block.shortcut for block in network.modules() if isinstance(block, ResidualBlock))
     for layer in (layer for shortcut in shortcuts for layer in shortcut.modules()):
