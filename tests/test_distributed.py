@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from distributed_step import CASES, main
+from hypothesis import given
+from hypothesis import strategies as st
+from small_runs import assert_same_tensors, last
 
 from wgan.lipschitz import Shard, own_rows
 from wgan.runs import RunFolder, load_latest
+from wgan.training.distributed import fingerprint
 
 HERE = Path(__file__).parent
 CADENCE = ["--cadence.log", "10", "--cadence.checkpoint", "10"]
@@ -111,6 +115,43 @@ def wait_for(folder, step):
             return
         time.sleep(0.1)
     raise AssertionError(f"{folder} did not reach step {step}")
+
+
+def test_where_one_process_is_asked_to_end_all_do_and_go_on_as_if_nothing_had_been(tmp_path):
+    code, told = finished(torchrun(2, HERE / "distributed_ending.py", tmp_path))
+    assert code == 0, told
+    assert told.count("ended with 143") == 2
+    assert told.count("told of another order") == 2
+    stopped, straight = (last(tmp_path / name).tensors for name in ("stopped", "straight"))
+    for group, tensors in straight.items():
+        assert_same_tensors(stopped[group], tensors, group)
+    # The mean of a block that was cut in two is that of all processes, but for float32.
+    one, other = (RunFolder(tmp_path / name).history()[-1] for name in ("stopped", "straight"))
+    assert one == pytest.approx(other, rel=1e-6)
+
+
+@given(
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=9, unique=True),
+    st.randoms(),
+)
+def test_a_fingerprint_knows_every_value_and_its_place(values, random):
+    tensor = torch.tensor(values)
+    here, there = random.sample(range(len(values)), 2)
+    exchanged, moved = tensor.clone(), tensor.double()
+    exchanged[[here, there]] = tensor[[there, here]]
+    moved[here] = moved[here].nextafter(torch.tensor(1e39, dtype=torch.float64))
+    assert fingerprint(exchanged) != fingerprint(tensor) == fingerprint(tensor.clone())
+    assert fingerprint(moved) != fingerprint(tensor.double())
+    assert fingerprint(torch.stack([tensor, exchanged]).T) == fingerprint(
+        torch.stack([tensor, exchanged], 1).contiguous()
+    )
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.int64, torch.bfloat16, torch.complex64])
+def test_a_fingerprint_is_of_any_type(kind):
+    tensor = torch.tensor([[0, 1], [1, 1]]).to(kind)
+    assert fingerprint(tensor) != fingerprint(tensor.flip(0))
+    assert fingerprint(tensor[:0]) == 0
 
 
 def test_a_process_that_dies_ends_the_run_with_a_sentence(tmp_path):

@@ -144,8 +144,11 @@ def test_a_critic_that_knows_few_pictures_by_heart_is_noticed():
     [
         ({"transforms": ("rotation",)}, "known are translation, cutout, colour, flip"),
         ({"strength": 1.1}, r"strength must be in \[0, 1\]"),
-        ({"target": -0.1}, r"target must be in \[0, 1\]"),
-        ({"target": float("nan")}, "target"),
+        ({"strength": "x"}, "strength must be"),
+        ({"target": -0.1}, r"target must be in \[0, 1\)"),
+        ({"target": 1.0}, "target must be"),
+        ({"target": float("nan")}, "target must be"),
+        ({"target": None}, "target must be"),
         ({"span": 0}, "whole number >= 1"),
         ({"transforms": (), "strength": 0.5}, "needs a transform"),
     ],

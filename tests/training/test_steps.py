@@ -28,11 +28,11 @@ from wgan.losses import LOSSES, Loss
 from wgan.runs import RunFolder
 from wgan.training import Adam, Cadence, RMSprop
 from wgan.training.observe import gradient_norm, spread
-from wgan.training.optimisers import DECAYS
+from wgan.training.optimisers import DECAYS, set_rate
 from wgan.training.randomness import derive, seed_global
 from wgan.training.state import averageable, averaged
 from wgan.training.step import average_step, critic_step, generator_step
-from wgan.training.trainer import critic_steps, set_rate
+from wgan.training.trainer import critic_steps
 
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 every_optimiser = pytest.mark.parametrize("settings", [Adam(1e-2), RMSprop(1e-2)], ids=["adam", "rmsprop"])
@@ -439,10 +439,12 @@ def test_both_networks_learn_at_the_rate_of_the_step(optimisers):
             assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([1e-3 * factor])
 
 
-def test_a_rate_that_is_set_is_used():
+@pytest.mark.parametrize("rate", [1.0, torch.tensor(1.0)], ids=["number", "where captured steps read it"])
+def test_a_rate_that_is_set_is_used(rate):
     layer = nn.Linear(1, 1, bias=False)
-    optimiser = torch.optim.SGD(layer.parameters(), lr=1.0)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=rate)
     set_rate(optimiser, 0.25)
+    assert torch.equal(torch.as_tensor(rate), torch.tensor(1.0 if isinstance(rate, float) else 0.25))
     before = layer.weight.item()
     layer.weight.grad = torch.ones(1, 1)
     optimiser.step()

@@ -89,6 +89,7 @@ SETTINGS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("shape", {"generator": MLPGenerator((64,), latent_dim=4)}, r"\(64,\), those of digits"),
     ("shape", {"critic": MLPCritic((1, 9, 9))}, r"do not fit samples of shape \(1, 8, 8\)"),
+    ("weights", {"auxiliary": 0.1}, r"auxiliary must be wgan.losses's AuxiliaryWeights\(\.\.\.\), not 0.1"),
     ("scores", {"critic": nn.Sequential(nn.Flatten(), nn.Linear(64, 2))}, "one score a sample"),
     ("scores", {"critic": nn.Conv2d(1, 1, 1)}, "one score a sample"),
     (

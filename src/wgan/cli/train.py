@@ -21,7 +21,7 @@ from wgan.errors import InputError, unknown
 from wgan.healing import Intervention, attempt, heal
 from wgan.monitors import MONITORS, Console, Monitor
 from wgan.runs import RunFolder, saved_steps
-from wgan.training import ChangedSettingsError, Recipe, Trainer, recipe
+from wgan.training import ChangedSettingsError, Engine, Recipe, Trainer, recipe
 
 EXAMPLE_SHAPES = (1, 28, 28), (2,)
 """What the settings are read for as long as the source is not loaded; the help shows them for the first."""
@@ -35,8 +35,8 @@ class Train:
     """
 
     source: tyro.conf.Positional[str]
-    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder or zip of
-    pictures; or a .npy or .npz file."""
+    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder, zip or tar
+    of pictures; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")]
     recipe: str = "default"
     """Where the settings start from; `wgan recipes` lists them."""
@@ -48,6 +48,9 @@ class Train:
     """Of all randomness."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
+    engine: Engine = "auto"
+    """How steps are carried out: eager, compile, or graph (a GPU replays captured steps); auto is graph on a
+    GPU, else eager."""
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None
@@ -100,6 +103,7 @@ def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
             source,
             seed=command.seed,
             device=command.device,
+            engine=command.engine,
             monitors=_monitors(command, folder),
             origin={
                 "name": command.recipe,

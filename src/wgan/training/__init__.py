@@ -1,6 +1,7 @@
 """The engine: the step, the state, the loop, and the recipes."""
 
 from wgan.training.augment import Augment
+from wgan.training.engine import Engine
 from wgan.training.optimisers import Adam, RMSprop
 from wgan.training.recipes import RECIPES, Recipe, recipe
 from wgan.training.record import Cadence
@@ -13,6 +14,7 @@ __all__ = [
     "Augment",
     "Cadence",
     "ChangedSettingsError",
+    "Engine",
     "RMSprop",
     "Recipe",
     "Trainer",

@@ -11,13 +11,13 @@ Networks with Limited Data", sections 2.2 and 3 (their probability, and its adap
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
 
 from wgan.errors import InputError
+from wgan.training.optimisers import is_share
 
 Transform = Literal["translation", "cutout", "colour", "flip"]
 
@@ -54,9 +54,10 @@ class Augment:
     def __post_init__(self) -> None:
         if unknown := [name for name in self.transforms if name not in TRANSFORMS]:
             raise InputError(f"There is no transform {unknown[0]!r}; known are {', '.join(TRANSFORMS)}.")
-        for name, value, top in (("strength", self.strength, 1.0), ("target", self.target, 1.0)):
-            if not isfinite(value) or not 0 <= value <= top:
-                raise InputError(f"The augmentation's {name} must be in [0, 1], not {value!r}.")
+        if not is_share(self.strength) and self.strength != 1:
+            raise InputError(f"The augmentation's strength must be in [0, 1], not {self.strength!r}.")
+        if not is_share(self.target):
+            raise InputError(f"The augmentation's target must be in [0, 1), not {self.target!r}.")
         if not isinstance(self.span, int) or self.span < 1:
             raise InputError(f"The augmentation's span must be a whole number >= 1, not {self.span!r}.")
         if self.active and not self.transforms:

@@ -42,10 +42,11 @@ def find_constraint(constraint: Constraint | None) -> Constraint:
     return constraint
 
 
-def check_augment(augment: Augment) -> None:
-    """Raise InputError for what is no augmentation."""
-    if not isinstance(augment, Augment):
-        raise InputError(f"augment must be wgan.training's Augment(...), not {augment!r}.")
+def check_kinds(**settings: tuple[object, type]) -> None:
+    """Raise InputError for a setting that is not of the kind beside it."""
+    for name, (value, kind) in settings.items():
+        if not isinstance(value, kind):
+            raise InputError(f"{name} must be {kind.__module__}'s {kind.__name__}(...), not {value!r}.")
 
 
 def check_pictures(augment: Augment, source: Source) -> None:

@@ -17,7 +17,7 @@ from typing import Any, final
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from wgan.devices import processes
@@ -136,29 +136,33 @@ class World:
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any process."""
-        return here if self.size == 1 else self._reduced(float(here), dist.ReduceOp.MAX) > 0
+        return self.each(here)[0]
+
+    def each(self, *here: bool) -> list[bool]:
+        """Of several things, whether each is so in any process."""
+        return list(here) if self.size == 1 else [n > 0 for n in self._reduced(dist.ReduceOp.MAX, *here)]
 
     def of_first(self, number: float) -> float:
         """What the first process has found."""
-        return number if self.size == 1 else self._reduced(self.first * number, dist.ReduceOp.SUM)
+        return number if self.size == 1 else self._reduced(dist.ReduceOp.SUM, self.first * number)[0]
 
     def check_agreement(self, step: int, *networks: nn.Module) -> None:
-        """Make sure that all processes have the same weights, to the last bit.
+        """Make sure that all processes have the same weights and buffers, to the last bit.
 
         Raises:
             ProcessError: They have not.
         """
         if self.size == 1:
             return
-        sums = [p.detach().double().sum() for network in networks for p in network.parameters()]
-        mine = torch.stack(sums)
-        low, high = mine.clone(), mine.clone()
+        tensors = [t for network in networks for t in (*network.parameters(), *network.buffers())]
+        low = torch.stack([fingerprint(tensor) for tensor in tensors])
+        high = low.clone()
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)
-        if not torch.equal(low.nan_to_num(), high.nan_to_num()):
+        if not torch.equal(low, high):
             raise ProcessError(
-                f"The {self.size} processes have different weights at step {step:,}. The last checkpoint is "
-                "from before; the same command goes on from there. Please report this."
+                f"The {self.size} processes have different weights or buffers at step {step:,}. The last "
+                "checkpoint is from before; the same command goes on from there. Please report this."
             )
 
     @contextmanager
@@ -178,10 +182,27 @@ class World:
                 "last checkpoint is whole; the same command goes on from there, with any number of processes."
             ) from error
 
-    def _reduced(self, number: float, by: Any) -> float:  # noqa: ANN401 - torch has no public type for it
-        told = torch.tensor(number, dtype=torch.float64, device=self._device)
+    def _reduced(self, by: Any, *numbers: float) -> list[float]:  # noqa: ANN401 - torch's type is private
+        told = torch.tensor(numbers, dtype=torch.float64, device=self._device)
         dist.all_reduce(told, by)
-        return told.item()
+        reduced: list[float] = told.tolist()
+        return reduced
+
+
+def fingerprint(tensor: Tensor) -> Tensor:
+    """The sum of i w_i over a tensor's words w_i, i = 1, 2, ..., modulo 2^64: a scalar, int64.
+
+    Any bit that changes in one value changes it, and so do two values that change places. Of whole numbers,
+    it does not depend on the order in which a device adds.
+
+    Source: Fletcher 1982, "An Arithmetic Checksum for Serial Transmissions", the second of its two sums.
+
+    Args:
+        tensor: Of any shape and type; what is not finite counts as any other such, as the run ends of that.
+    """
+    values = tensor.detach().nan_to_num().flatten().contiguous()
+    words = values.view(torch.int32 if values.element_size() % 4 == 0 else torch.int8).long()
+    return (words * torch.arange(1, len(words) + 1, device=words.device)).sum()
 
 
 @final

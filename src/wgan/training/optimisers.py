@@ -6,7 +6,7 @@ from math import cos, pi
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wgan.errors import InputError
 
@@ -41,7 +41,10 @@ class Adam:
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
         first, second = (float(beta) for beta in self.betas)  # torch refuses whole numbers here
-        return torch.optim.Adam(parameters, lr=self.lr, betas=(first, second), eps=self.eps, fused=True)
+        weights, rate, on_gpu = _for_capture(parameters, self.lr)
+        return torch.optim.Adam(
+            weights, lr=rate, betas=(first, second), eps=self.eps, fused=True, capturable=on_gpu
+        )
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,31 @@ class RMSprop:
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
-        return torch.optim.RMSprop(parameters, lr=self.lr, alpha=self.alpha, eps=self.eps, foreach=True)
+        weights, rate, on_gpu = _for_capture(parameters, self.lr)
+        return torch.optim.RMSprop(
+            weights, lr=rate, alpha=self.alpha, eps=self.eps, foreach=True, capturable=on_gpu
+        )
 
 
 Optimiser = Adam | RMSprop
+
+
+def _for_capture(
+    parameters: Iterable[nn.Parameter], rate: float
+) -> tuple[list[nn.Parameter], float | Tensor, bool]:
+    """The parameters, the rate as captured steps can read it, and whether they lie on a GPU."""
+    weights = list(parameters)
+    on_gpu = weights[0].device.type == "cuda"
+    return weights, torch.tensor(rate, device=weights[0].device) if on_gpu else rate, on_gpu
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate, where it is."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def _check_rate(rate: float) -> None:

@@ -29,6 +29,7 @@ from wgan.networks import DCGAN, MLP, NormFree, ResNet
 from wgan.runs import to_plain
 from wgan.training.augment import Augment
 from wgan.training.draws import condition_of
+from wgan.training.engine import Engine
 from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
 from wgan.training.randomness import INITIALISATION, derive
 from wgan.training.record import Cadence
@@ -97,6 +98,7 @@ class Recipe:
         *,
         seed: int = 0,
         device: str = "auto",
+        engine: Engine = "auto",
         monitors: Sequence[Monitor] = (),
         origin: Mapping[str, Any] | None = None,
     ) -> Trainer:
@@ -130,6 +132,7 @@ class Recipe:
             augment=self.augment,
             seed=seed,
             device=device,
+            engine=engine,
             cadence=self.cadence,
             monitors=monitors,
             origin={"recipe": to_plain(self), **(origin or {})},
@@ -157,11 +160,16 @@ def _default(shape: tuple[int, ...]) -> Recipe:
 def _default_small() -> Recipe:
     return Recipe(
         networks=MLP(
-            latent_dim=32, generator_hidden=(256, 256), critic_hidden=(256, 256), generator_norm="batch"
+            latent_dim=32,
+            generator_hidden=(256, 256),
+            critic_hidden=(256, 256),
+            generator_norm="batch",
+            init="shaped",
         ),
         constraint=GradientPenalty(1.0),
-        generator_optimiser=Adam(1e-3, (0.0, 0.9)),
-        critic_optimiser=Adam(1e-3, (0.0, 0.9)),
+        # Networks of other depths and widths train at these rates, too: docs/recipes.md, "Deep networks".
+        generator_optimiser=Adam(4e-4, (0.0, 0.9)),
+        critic_optimiser=Adam(2e-3, (0.0, 0.9)),
         n_critic=1,
         decay="linear",
         ema=0.995,

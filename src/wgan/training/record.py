@@ -143,8 +143,12 @@ class Recorder:
         old = time.perf_counter() - self._last_checkpoint > CHECKPOINT_SECONDS
         return old or step % self.cadence.checkpoint == 0
 
-    def checkpoint(self, state: State) -> None:
+    def checkpoint(self, state: State, sums: Mapping[str, Tensor] | None = None) -> None:
         """Save the state.
+
+        Args:
+            state: To be saved.
+            sums: Those of all processes, for one that has only its own.
 
         Raises:
             DivergenceError: A weight is not finite; the last healthy checkpoint stays.
@@ -153,7 +157,7 @@ class Recorder:
             raise _diverged(state.step, "a weight")
         if self.writes:
             self.folder.sync()
-            save(self.folder.checkpoints, state.step, state.groups(), self.cadence.keep)
+            save(self.folder.checkpoints, state.step, state.groups(sums), self.cadence.keep)
         self._last_checkpoint = time.perf_counter()
 
     @contextmanager

@@ -3,7 +3,7 @@
 import signal
 import threading
 from types import FrameType
-from typing import Self
+from typing import NoReturn, Self
 
 
 class Signals:
@@ -26,17 +26,16 @@ class Signals:
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
-    def raise_received(self) -> None:
-        """Raise what the signal would have raised by itself.
+    def raise_received(self) -> NoReturn:
+        """End what was asked to end, as the signal would have done by itself.
 
         Raises:
             KeyboardInterrupt: After SIGINT.
-            SystemExit: With code 143, after SIGTERM.
+            SystemExit: With code 143, after SIGTERM, and where another of the run's processes was asked.
         """
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.received == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
+        raise SystemExit(128 + signal.SIGTERM)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received == signal.SIGINT and number == signal.SIGINT:

@@ -76,6 +76,7 @@ def critic_step(
         fake = generate(generator, latents, labels)
         if augmenter is not None:
             real, fake = augmenter(real, rng), augmenter(fake, rng)
+    optimiser.zero_grad(set_to_none=True)
     terms = through(
         critic_objective,
         critic,
@@ -88,7 +89,6 @@ def critic_step(
         auxiliary=auxiliary,
         penalty_scale=penalty_scale,
     )
-    optimiser.zero_grad(set_to_none=True)
     total(terms).backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     constraint.project(critic)
@@ -155,6 +155,7 @@ def generator_step(
         Scalars: ``generator_loss`` without what follows, ``generator_auxiliary`` with a classifier, and
         ``guide`` with a guide.
     """
+    optimiser.zero_grad(set_to_none=True)
     terms = through(
         generator_objective,
         generator,
@@ -168,7 +169,6 @@ def generator_step(
         guide=guide,
         rng=rng,
     )
-    optimiser.zero_grad(set_to_none=True)
     # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
     total(terms).backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
     optimiser.step()

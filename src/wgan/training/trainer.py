@@ -16,7 +16,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from wgan.data import Source, load
+from wgan.data import Source, Split, load
 from wgan.devices import find_device
 from wgan.errors import check_seed, check_whole
 from wgan.latents import latents
@@ -30,9 +30,10 @@ from wgan.training import checks
 from wgan.training.augment import ADAPTED_EVERY, Augment, Augmenter
 from wgan.training.distributed import World
 from wgan.training.draws import Batch, Draws, condition_of, refuse_unbalanced
+from wgan.training.engine import REHEARSED, Engine, Plan, check_engine, equip
 from wgan.training.guide import Guide
 from wgan.training.observe import Observer, facts, spread, spread_labels
-from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser
+from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser, set_rate
 from wgan.training.randomness import (
     INITIALISATION,
     TRAINING,
@@ -43,8 +44,8 @@ from wgan.training.randomness import (
 from wgan.training.record import Cadence, Recorder
 from wgan.training.resume import branch, check, claim, resume
 from wgan.training.signals import Signals
-from wgan.training.state import State, averaged
-from wgan.training.step import adapt_step, average_step, critic_step, generator_step
+from wgan.training.state import State, averaged, laid_out
+from wgan.training.step import Numbers, adapt_step, average_step, critic_step, generator_step
 
 Stop = Callable[[RunFolder], bool]
 """Whether the run in the folder is to end at the log point that was just written."""
@@ -87,6 +88,7 @@ class Trainer:
         latent_dim: Of the generator; None: its own attribute of that name.
         seed: In [0, 2^63).
         device: Where to train; ``auto`` is a GPU if there is one.
+        engine: ``eager``, ``compile``, ``graph`` on a GPU, or what is best, ``auto``: see docs/speed.md.
         cadence: How often the run logs, draws and saves.
         monitors: Who else watches.
         origin: Where the settings come from: noted in ``config.json``, no part of the run's identity.
@@ -116,6 +118,7 @@ class Trainer:
     latent_dim: int | None = None
     seed: int = 0
     device: str = "auto"
+    engine: Engine = "auto"
     cadence: Cadence = Cadence()
     monitors: Sequence[Monitor] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -130,7 +133,8 @@ class Trainer:
         checks.check_share("ema", self.ema)
         check_seed(self.seed)
         checks.check_decay(self.decay)
-        checks.check_augment(self.augment)
+        check_engine(self.engine)
+        checks.check_kinds(augment=(self.augment, Augment), auxiliary=(self.auxiliary, AuxiliaryWeights))
         checks.check_optimisers(
             generator_optimiser=self.generator_optimiser, critic_optimiser=self.critic_optimiser
         )
@@ -159,12 +163,8 @@ class Trainer:
             self.guide.to(self._device)
         classifies = self.conditional and getattr(self.critic, "classifies", False) is True
         self._auxiliary = self.auxiliary if classifies else None
-        self._draws = Draws(
-            self.source.train, labelled=self.conditional, balanced=self.balanced, device=self._device
-        )
-        self._unseen = Draws(
-            self.source.held_out, labelled=self.conditional, balanced=self.balanced, device=self._device
-        )
+        self._draws = self._draws_of(self.source.train)
+        self._unseen = self._draws_of(self.source.held_out) if self.augment.target else None
 
     def fit(
         self,
@@ -195,10 +195,9 @@ class Trainer:
             StorageError: The file system refuses; the last checkpoint is whole.
             DivergenceError: A number is not finite any more; the last healthy checkpoint stays.
             KeyboardInterrupt: SIGINT came.
-            SystemExit: SIGTERM came; code 143.
+            SystemExit: SIGTERM came, or a signal to another of several processes; code 143.
         """
         check_whole(steps=(steps, 1))
-        self._fetching = 0.0
         folder = RunFolder(Path(run_dir))
         config = self.config(steps)
         if start is not None:
@@ -212,6 +211,8 @@ class Trainer:
             self._world.led(lambda: check(folder, config))  # another run may have been faster
             resume(state, folder, rewind=self._world.first)
             self._world.wrap(state)  # from here on all processes have read what they need
+            self._equip(state)
+            self._fetching = 0.0
             self._world.led(lambda: self._claim(folder, config))
             recorder = Recorder(
                 folder,
@@ -272,8 +273,8 @@ class Trainer:
 
     def state(self) -> State:
         """A state of no steps around the networks, on the device."""
-        self.generator.to(self._device).train()
-        self.critic.to(self._device).train()
+        for network in (self.generator, self.critic):
+            laid_out(network.to(self._device).train())
         return State(
             self.generator,
             self.critic,
@@ -283,19 +284,37 @@ class Trainer:
             augmenter=Augmenter(self.augment).to(self._device) if self.augment.active else None,
         )
 
-    def advance(self, state: State, steps: int) -> None:
+    def advance(self, state: State, steps: int, *, observed: bool = False) -> None:
         """One step of a run of ``steps``: n_critic critic steps, a generator step, the average.
 
         All randomness is a function of (seed, step). Batches are drawn with replacement: independent draws
-        from the empirical law, which need no memory of the epoch.
+        from the empirical law, which need no memory of the epoch. A step that is observed is an eager one.
         """
         rng = self._world.rng(derive(self.seed, TRAINING, state.step))
         factor = DECAYS[self.decay](state.step / steps)
         set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
         set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)
-        for turn in range(critic_steps(state.step, n_critic=self.n_critic, warm_up=self.warm_up)):
+        step = state.carry_out if state.carry_out and not observed else self._step
+        for numbers in step(state, self._plan(state), rng):
+            state.add(numbers)
+        state.step += 1
+        # A full decay from the first step on would remember the initial weights for 1 / (1 - ema) steps.
+        average_step(*state.averaging, decay=min(self.ema, state.step / (state.step + 10)))
+        state.settle()
+
+    def _plan(self, state: State) -> Plan:
+        first = state.step * self.n_critic
+        turns = range(first, first + critic_steps(state.step, n_critic=self.n_critic, warm_up=self.warm_up))
+        every = self.penalty_every
+        return Plan(
+            penalties=tuple(0 if turn % every else every for turn in turns),
+            adapts=bool(state.augmenter and self.augment.target and state.step % ADAPTED_EVERY == 0),
+        )
+
+    def _step(self, state: State, plan: Plan, rng: torch.Generator) -> list[Numbers]:
+        found = []
+        for penalty_scale in plan.penalties:
             real = self._real(rng)
-            lazy = (state.step * self.n_critic + turn) % self.penalty_every != 0
             numbers = critic_step(
                 state.critic,
                 state.generator,
@@ -308,12 +327,12 @@ class Trainer:
                 labels=real.labels,
                 auxiliary=self._auxiliary,
                 augmenter=state.augmenter,
-                penalty_scale=0 if lazy else self.penalty_every,
+                penalty_scale=penalty_scale,
                 through=state.through[0],
             )
-            state.add(numbers)
-        if state.augmenter is not None and self.augment.target and state.step % ADAPTED_EVERY == 0:
-            self._adapt(state.critic, state.generator, state.augmenter, real, rng)
+            found.append(numbers)
+        if plan.adapts:
+            self._adapt(state, real, rng)
         noise = self._noise(rng)
         other = self._real(rng) if self._loss.paired or self.conditional else None
         numbers = generator_step(
@@ -330,16 +349,24 @@ class Trainer:
             rng=rng,
             through=state.through[1],
         )
-        state.add(numbers)
-        state.step += 1
-        # A full decay from the first step on would remember the initial weights for 1 / (1 - ema) steps.
-        average_step(*state.averaging, decay=min(self.ema, state.step / (state.step + 10)))
-        state.settle()
+        return [*found, numbers]
+
+    def _equip(self, state: State) -> None:
+        with own_global(self._device):
+            equip(state, self.engine, self._step, self._rehearse)
+
+    def _rehearse(self, trial: State) -> None:
+        every, adapts = self.penalty_every, bool(trial.augmenter and self.augment.target)
+        for number in range(REHEARSED):
+            rng = self._world.rng(derive(self.seed, TRAINING, number))
+            step = trial.carry_out or self._step
+            step(trial, Plan((every,) * self.n_critic, adapts), rng)
 
     def seconds_per_step(self, *, at_most: float = 3.0) -> float:
         """How long a step takes here and now, measured for about ``at_most`` seconds on a copy."""
         trial = deepcopy(self.state())
         self._world.wrap(trial)
+        self._equip(trial)
         trial.step = WARM_UP_STEPS  # the steps that are like most others
         with own_global(self._device):
             self.advance(trial, WARM_UP_EVERY)
@@ -365,7 +392,7 @@ class Trainer:
             while state.step < steps and not ending:
                 due = (state.step + 1) % self.cadence.log == 0
                 with observer.following() if due else nullcontext():
-                    self.advance(state, steps)
+                    self.advance(state, steps, observed=due)
                 if due:
                     self._world.check_agreement(state.step, state.critic, state.generator)
                     vital, others, shapes = observer.look()
@@ -376,23 +403,20 @@ class Trainer:
                         return
                 if state.step % self.cadence.pictures == 0 or state.step == steps:
                     self._show(recorder, state, fixed)
-                ending = self._world.any(signals.received is not None)
-                if recorder.checkpoint_due(state.step) or state.step == steps or ending:
-                    recorder.checkpoint(state)
+                ending, saving = self._world.each(
+                    signals.received is not None, recorder.checkpoint_due(state.step)
+                )
+                if saving or state.step == steps or ending:
+                    recorder.checkpoint(state, self._world.mean(state.sums))
 
-    def _adapt(
-        self,
-        critic: nn.Module,
-        generator: nn.Module,
-        augmenter: Augmenter,
-        real: Batch,
-        rng: torch.Generator,
-    ) -> None:
+    def _adapt(self, state: State, real: Batch, rng: torch.Generator) -> None:
+        assert self._unseen is not None
+        assert state.augmenter is not None
         unseen = self._unseen.draw(self.batch_size, rng)
         adapt_step(
-            critic,
-            generator,
-            augmenter,
+            state.critic,
+            state.generator,
+            state.augmenter,
             seen=real.samples,
             unseen=unseen.samples,
             latents=self._noise(rng),
@@ -400,6 +424,9 @@ class Trainer:
             rng=rng,
             labels=(real.labels, unseen.labels),
         )
+
+    def _draws_of(self, split: Split) -> Draws:
+        return Draws(split, labelled=self.conditional, balanced=self.balanced, device=self._device)
 
     def _real(self, rng: torch.Generator) -> Batch:
         start = time.perf_counter()
@@ -452,9 +479,3 @@ def critic_steps(step: int, *, n_critic: int, warm_up: bool) -> int:
     """Critic steps in step number ``step``, counted from 0."""
     warm = warm_up and (step < WARM_UP_STEPS or step % WARM_UP_EVERY == 0)
     return max(n_critic, WARM_UP_CRITIC) if warm else n_critic
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate

@@ -1,0 +1,202 @@
+"""How a step is carried out: as it is written, with compiled objectives, or captured once and replayed.
+
+All three are the same algorithm, and the eager one is its meaning: another is used only after it has made,
+on copies of the run's own networks, the same steps but for rounding. Compiled second derivatives have been
+wrong in silence before, and what can be captured depends on the networks; so neither is taken on trust.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from wgan.errors import unknown
+from wgan.training.randomness import own_global
+from wgan.training.state import State
+from wgan.training.step import Numbers, Objective, Through, critic_objective, generator_objective, here
+
+Engine = Literal["auto", "eager", "graph", "compile"]
+
+TOLERANCE = 0.02
+"""How far what steps do to a network's weights may be from what they do eagerly, as a share of its norm.
+
+Rounding alone turns Adam's first steps around where a gradient is all but zero, which comes to some tenths of
+a percent; a term that is wrong or missing comes to tens of percent."""
+REHEARSED = 2
+"""Steps of a rehearsal: the first of a run is always eager, for moments come into being in it."""
+LONGEST = 32
+"""Critic steps up to which a step is captured; those of a warm-up are a hundred, and rare."""
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """What of a step is decided before it begins, and is no number on the device.
+
+    Attributes:
+        penalties: The factor on the penalty in each of the critic's steps; 0 leaves it out.
+        adapts: Whether the augmentation's strength is adapted.
+    """
+
+    penalties: tuple[float, ...]
+    adapts: bool
+
+
+Step = Callable[[State, Plan, torch.Generator], list[Numbers]]
+"""A step from the first draw to the generator's update, with all rates set, and randomness seeded."""
+Capture = Callable[[Callable[[], list[Numbers]]], Callable[[], list[Numbers]]]
+"""Makes of some work, having done it any number of times, what does it again."""
+
+
+@final
+class Replays:
+    """Steps that are captured when their plan first comes up, and replayed from then on.
+
+    Args:
+        step: The step.
+        capture: How it is captured; on a GPU, :func:`captured`.
+    """
+
+    def __init__(self, step: Step, capture: Capture) -> None:
+        self._step, self._capture = step, capture
+        self._known: dict[Plan, Callable[[], list[Numbers]]] = {}
+
+    def __call__(self, state: State, plan: Plan, rng: torch.Generator) -> list[Numbers]:
+        """Carry out a step, always of the same state; what is returned is valid until the next one."""
+        if not state.generator_optimiser.state or len(plan.penalties) > LONGEST:
+            return self._step(state, plan, rng)
+        if plan not in self._known:
+            self._known[plan] = self._learnt(state, plan, rng)
+        return self._known[plan]()
+
+    def _learnt(self, state: State, plan: Plan, rng: torch.Generator) -> Callable[[], list[Numbers]]:
+        before = [(tensor, tensor.clone()) for tensor in touched(state)]
+        try:
+            with own_global(before[0][0].device):
+                return self._capture(lambda: self._step(state, plan, rng))
+        finally:
+            for tensor, value in before:
+                tensor.copy_(value)
+
+
+def captured(work: Callable[[], list[Numbers]]) -> Callable[[], list[Numbers]]:
+    """The work as a CUDA graph, whose replays write what they return to the same place each time."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):  # libraries choose their kernels and allocate, which a capture forbids
+            work()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        written = work()
+
+    def replay() -> list[Numbers]:
+        graph.replay()
+        return written
+
+    return replay
+
+
+def touched(state: State) -> list[Tensor]:
+    """All that a step changes, where it is: weights, buffers, moments, the augmentation's strength."""
+    modules = [state.generator, state.critic, *([state.augmenter] if state.augmenter else [])]
+    held = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    for optimiser in (state.generator_optimiser, state.critic_optimiser):
+        held += [slot for slots in optimiser.state.values() for slot in slots.values()]
+    return [tensor.detach() for tensor in held]
+
+
+def replaying(state: State, step: Step) -> None:
+    """Have a state's steps captured and replayed."""
+    state.carry_out = Replays(step, captured)
+
+
+def compiling(state: State, step: Step) -> None:
+    """Have both objectives of a state compiled."""
+    state.through = _compiled(critic_objective), _compiled(generator_objective)
+
+
+def _compiled(objective: Objective) -> Through:
+    quick = torch.compile(objective)
+    return lambda _, network, **given: quick(network, **given)
+
+
+ENGINES: dict[str, Callable[[State, Step], None]] = {"graph": replaying, "compile": compiling}
+"""How a state is given an engine other than the eager one, which it has."""
+
+
+def equip(state: State, name: Engine, step: Step, rehearse: Callable[[State], None]) -> None:
+    """Give a state the engine of that name, or say in a line why it stays eager.
+
+    ``auto`` replays captured steps on a GPU, and is eager on a CPU, where compiling takes a minute and gains
+    nothing (docs/speed.md).
+
+    Args:
+        state: Before the next step of a run.
+        name: Of the engine.
+        step: See :class:`Replays`.
+        rehearse: Takes a copy of the state through :data:`REHEARSED` steps.
+    """
+    on_gpu = _device(state).type == "cuda"
+    name = ("graph" if on_gpu else "eager") if name == "auto" else name
+    if name == "eager":
+        return
+    reason = _hindrance(state, name, on_gpu) or _disagreement(state, ENGINES[name], step, rehearse)
+    if reason is None:
+        ENGINES[name](state, step)
+    else:
+        warnings.warn(f"Training eagerly: the engine {name!r} {reason}.", stacklevel=3)
+
+
+def _hindrance(state: State, name: str, on_gpu: bool) -> str | None:
+    if state.through != (here, here):
+        return "does not work with several processes"
+    return "needs a GPU" if name == "graph" and not on_gpu else None
+
+
+def _disagreement(
+    state: State, engine: Callable[[State, Step], None], step: Step, rehearse: Callable[[State], None]
+) -> str | None:
+    """Why the engine cannot be used, None if it can: it fails, or moves weights elsewhere."""
+    eager, other = deepcopy(state), deepcopy(state)
+    engine(other, step)
+    rehearse(eager)
+    try:
+        rehearse(other)
+    except Exception as error:  # whatever a compiler or a capture may raise
+        return f"fails here: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    for name in ("critic", "generator"):
+        off = apart(getattr(state, name), getattr(eager, name), getattr(other, name))
+        if not off <= TOLERANCE:
+            return (
+                f"moves the {name} {off:.1%} away from where eager steps move it, more than {TOLERANCE:.0%}"
+            )
+    return None
+
+
+@torch.no_grad()
+def apart(start: nn.Module, one: nn.Module, other: nn.Module) -> float:
+    """How far two networks are from each other, as a share of how far the first is from the start."""
+    moved = distance = torch.zeros((), dtype=torch.float64)
+    for was, here_, there in zip(start.parameters(), one.parameters(), other.parameters(), strict=True):
+        moved = moved + (here_ - was).double().square().sum().cpu()
+        distance = distance + (here_ - there).double().square().sum().cpu()
+    return float((distance / moved).sqrt()) if distance > 0 else float(distance)
+
+
+def check_engine(name: str) -> None:
+    """Raise InputError for an engine that does not exist."""
+    known = ("auto", "eager", *ENGINES)
+    if name not in known:
+        raise unknown("engine", name, known)
+
+
+def _device(state: State) -> torch.device:
+    return next(state.generator.parameters()).device

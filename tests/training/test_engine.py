@@ -1,0 +1,192 @@
+"""Every engine is the eager one but for rounding, or is not used, which one sentence says."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import DIGITS, Hook, assert_same_run, assert_same_tensors, trainer
+from torch import nn
+
+from wgan.errors import InputError
+from wgan.lipschitz import Chain, GradientPenalty
+from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
+from wgan.training import Augment, Cadence, RMSprop, engine
+from wgan.training.engine import ENGINES, Plan, Replays, apart
+from wgan.training.state import State
+
+
+def called_again(work: Callable[[], list]) -> Callable[[], list]:
+    """A capture as far as a CPU can do it: what is returned is always in the same place."""
+    for _ in range(3):
+        work()
+    written = work()
+
+    def replay() -> list:
+        for kept, numbers in zip(written, work(), strict=True):
+            for name, number in numbers.items():
+                kept[name].copy_(number)
+        return written
+
+    return replay
+
+
+def by_replays(state: State, step: engine.Step) -> None:
+    state.carry_out = Replays(step, called_again)
+
+
+@pytest.fixture
+def replaying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the graph engine but CUDA's own part of it."""
+    monkeypatch.setitem(ENGINES, "graph", by_replays)
+    monkeypatch.setattr(engine, "_hindrance", lambda *_: None)
+
+
+def augmented() -> dict[str, object]:
+    torch.manual_seed(0)
+    return {
+        "generator": DCGANGenerator(DIGITS.shape, latent_dim=4, width=4),
+        "critic": DCGANCritic(DIGITS.shape, width=4),
+        "constraint": GradientPenalty(),
+        "augment": Augment(target=0.5, span=1000),
+    }
+
+
+CASES = {
+    "lazy penalties": dict,
+    "moments of another kind": lambda: {"critic_optimiser": RMSprop(1e-3), "penalty_every": 3},
+    "a warm-up, a decay": lambda: {"warm_up": True, "decay": "linear"},
+    "an augmentation that adapts": augmented,
+    "a paired loss": lambda: {"loss": "relativistic", "constraint": Chain()},
+}
+
+
+@pytest.mark.usefixtures("replaying")
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_replayed_run_is_the_eager_one_and_goes_on(tmp_path: Path, monkeypatch, case):
+    monkeypatch.setattr("wgan.training.trainer.WARM_UP_STEPS", 2)
+    shared = {"cadence": Cadence(log=6, pictures=5, checkpoint=1000)}
+    interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 5 else None)
+    trainer(**case(), **shared, engine="eager").fit(14, tmp_path / "eager")
+    trainer(**case(), **shared, engine="graph").fit(14, tmp_path / "graph")
+    with pytest.raises(KeyboardInterrupt):
+        trainer(**case(), **shared, engine="graph", monitors=[interrupt]).fit(14, tmp_path / "resumed")
+    trainer(**case(), **shared, engine="graph").fit(14, tmp_path / "resumed")
+    assert_same_run(tmp_path / "graph", tmp_path / "eager")
+    assert_same_run(tmp_path / "resumed", tmp_path / "eager")
+
+
+def test_learning_a_step_leaves_no_trace():
+    made = trainer()
+    state = made.state()
+    made.advance(state, 100)
+    before = {name: {k: v.clone() for k, v in group.items()} for name, group in state.groups().items()}
+    drawn = torch.get_rng_state()
+    Replays(made._step, called_again)._learnt(state, Plan((2, 0), False), torch.default_generator)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    for name, group in state.groups().items():
+        assert_same_tensors(group, before[name], name)
+
+
+def test_what_a_step_touches_is_all_that_changes():
+    made = trainer(**augmented())
+    state = made.state()
+    made.advance(state, 100)
+    kept = [tensor.clone() for tensor in engine.touched(state)]
+    before = {name: {k: v.clone() for k, v in group.items()} for name, group in state.groups().items()}
+    made._step(state, Plan((1,), True), made._world.rng(7))
+    for tensor, value in zip(engine.touched(state), kept, strict=True):
+        tensor.copy_(value)
+    for name, group in state.groups().items():
+        assert_same_tensors(group, before[name], name)
+
+
+def test_a_graph_needs_a_gpu(tmp_path: Path):
+    with pytest.warns(UserWarning, match="Training eagerly: the engine 'graph' needs a GPU"):
+        trainer(engine="graph").fit(10, tmp_path / "graph")
+    trainer(engine="eager").fit(10, tmp_path / "eager")
+    assert_same_run(tmp_path / "graph", tmp_path / "eager", pictures=False)
+
+
+def wrong(state: State, step: engine.Step) -> None:
+    """An engine that forgets the penalty."""
+    state.carry_out = lambda trial, plan, rng: step(trial, Plan((0,) * len(plan.penalties), False), rng)
+
+
+def broken(state: State, step: engine.Step) -> None:
+    """An engine that does not work here."""
+
+    def fail(*_):
+        raise RuntimeError("no compiler\nand more")
+
+    state.carry_out = fail
+
+
+def lost(state: State, step: engine.Step) -> None:
+    """An engine that makes weights that are no numbers."""
+
+    def lose(trial, plan, rng):
+        found = step(trial, plan, rng)
+        with torch.no_grad():
+            next(trial.critic.parameters()).fill_(float("nan"))
+        return found
+
+    state.carry_out = lose
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (wrong, r"moves the critic .*% away .* more than 2%"),
+        (broken, "fails here: RuntimeError: no compiler\\."),
+        (lost, "moves the critic nan% away"),
+    ],
+)
+def test_an_engine_that_is_not_the_same_is_not_used(tmp_path: Path, monkeypatch, other, reason):
+    monkeypatch.setitem(ENGINES, "compile", other)
+    watched = Hook()
+    settings = {"constraint": GradientPenalty(10.0), "monitors": [watched]}
+    with pytest.warns(UserWarning, match="Training eagerly: the engine 'compile' " + reason):
+        trainer(**settings, engine="compile").fit(12, tmp_path / "compile")
+    trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
+    assert_same_run(tmp_path / "compile", tmp_path / "eager", pictures=False)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own, of which it has some
+def test_a_run_of_compiled_objectives_goes_on(tmp_path: Path, monkeypatch):
+    """As graphs of forward and backward passes, without the minute that a compiler takes for machine code."""
+    traced = []
+
+    def compiled(objective):
+        traced.append(objective.__name__)
+        return compile_(objective, backend="aot_eager")
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", compiled)
+    torch._dynamo.reset()
+    settings = {"constraint": GradientPenalty(1.0), "critic": None, "penalty_every": 1}
+    for name, steps in (("straight", (10,)), ("resumed", (3, 10))):
+        for end in steps:
+            torch.manual_seed(0)
+            settings["critic"] = MLPCritic(DIGITS.shape, hidden=(8,))
+            trainer(**settings, engine="compile").fit(end, tmp_path / name)
+    # In each of three calls for the rehearsal and, as it agreed, for the run.
+    assert traced == ["critic_objective", "generator_objective"] * 6
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+
+
+def test_networks_apart():
+    one, two = (nn.Linear(1, 1, bias=False) for _ in range(2))
+    start = nn.Linear(1, 1, bias=False)
+    for network, value in ((start, 1.0), (one, 3.0), (two, 4.0)):
+        nn.init.constant_(network.weight, value)
+    assert apart(start, one, two) == pytest.approx(0.5)
+    assert apart(start, one, one) == 0
+    assert apart(start, start, start) == 0
+    assert apart(start, start, one) == float("inf")
+
+
+def test_an_engine_that_does_not_exist():
+    with pytest.raises(InputError, match="There is no engine 'grahp'; did you mean 'graph'"):
+        trainer(engine="grahp")
