@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import wgan
 from wgan.cli import main
@@ -19,6 +20,7 @@ from wgan.labels import class_number, in_turn
 from wgan.lipschitz import R1, GradientPenalty, SpectralNormalisation, WeightClipping, score, score_pair
 from wgan.losses import LOSSES, AuxiliaryWeights
 from wgan.networks import DCGAN, MLP, Condition, NormFree, ResNet, build, describe, generate
+from wgan.networks.conditioning import Encoder
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 from wgan.training import Adam, Cadence, recipe
@@ -97,20 +99,21 @@ def built(name, condition):
 @settings(deadline=None)
 def test_an_encoded_class_has_a_mean_square_of_one(classes, count, seed):
     labels = torch.randint(classes, (count,), generator=torch.Generator().manual_seed(seed))
-    encoded = Condition(classes=classes).encode(labels)
+    encoded = Encoder(Condition(classes=classes)).encode(labels)
     assert encoded.shape == (count, classes)
     assert torch.allclose(encoded.square().mean(1), torch.ones(count))
     assert torch.equal(encoded.argmax(1), labels)
 
 
 def test_attributes_are_counted_in_standard_deviations_from_their_mean():
-    encoded = ATTRIBUTES.encode(torch.tensor([[12.0, -1.0]]))
+    encoded = Encoder(ATTRIBUTES).encode(torch.tensor([[12.0, -1.0]]))
     assert torch.allclose(encoded, torch.tensor([[1.0, -1.0]]))
 
 
 def test_weights_of_classes_lie_between_them():
-    one, other = (CLASSES.encode(torch.tensor([label])) for label in (0, 2))
-    assert torch.allclose(CLASSES.encode(torch.tensor([[0.5, 0.0, 0.5]])), (one + other) / 2)
+    encode = Encoder(CLASSES).encode
+    one, other = (encode(torch.tensor([label])) for label in (0, 2))
+    assert torch.allclose(encode(torch.tensor([[0.5, 0.0, 0.5]])), (one + other) / 2)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_what_is_no_condition_is_refused(arguments):
 @pytest.mark.parametrize("labels", [None, torch.zeros(2, 4), torch.zeros(2), torch.zeros(2, 3, 1)])
 def test_labels_that_do_not_fit_are_refused(labels):
     with pytest.raises(InputError, match=r"labels|Labels"):
-        CLASSES.encode(labels)
+        Encoder(CLASSES).encode(labels)
 
 
 # ------------------------------------------------------------------------------------- the networks
@@ -155,6 +158,27 @@ def test_both_networks_listen_to_labels_and_to_those_of_their_own_sample_alone(n
     shifted = (score(critic, samples, changed) - score(critic, samples, labels)).abs()
     assert shifted[0] > 1e-6
     assert shifted[1:].max() < 1e-5
+
+
+class NothingFromNumbers(TorchFunctionMode):
+    """Lets no Python numbers become a tensor, for which a GPU would have to stop."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        assert function not in (torch.tensor, torch.as_tensor)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_moments_of_attributes_wait_where_the_network_is_and_are_not_saved(name):
+    generator, critic, shape = built(name, ATTRIBUTES)
+    assert not [key for network in (generator, critic) for key in network.state_dict() if "moments" in key]
+    for device in ("cpu", "meta"):
+        latents, labels = torch.randn(6, 4, device=device), labels_of(ATTRIBUTES, 6).to(device)
+        with NothingFromNumbers():
+            samples = generate(generator.to(device), latents, labels)
+            scored = critic.to(device)(samples, labels)
+        assert (samples.device.type, scored.device.type) == (device, device)
+        assert (samples.shape, scored.shape) == ((6, *shape), (6,))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

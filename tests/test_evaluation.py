@@ -358,9 +358,10 @@ def test_an_evaluated_run_is_as_it_was_but_for_one_file_and_goes_on_to_the_same_
 
 def test_two_evaluations_at_once_keep_all_their_numbers(folder, monkeypatch):
     """Each reads before the other has written, unless one of them waits."""
-    read = RunFolder.read_numbers
+    read, asked = RunFolder.read_numbers, []
 
     def slowly(self):
+        asked.append(self)
         rows = read(self)
         time.sleep(0.05)
         return rows
@@ -370,6 +371,7 @@ def test_two_evaluations_at_once_keep_all_their_numbers(folder, monkeypatch):
     before = {path.name for path in folder.path.iterdir()}
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda one: store(folder, one), found))
+    assert len(asked) == len(found)
     assert sorted(row["provenance"]["n_fake"] for row in read(folder)) == [70, 71, 72]
     assert {path.name for path in folder.path.iterdir()} == before | {"evaluation.json"}
 

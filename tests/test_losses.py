@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wgan.losses import LOSSES, gap
+from wgan.errors import InputError
+from wgan.losses import LOSSES, AuxiliaryWeights, gap
 
 Scores = list[float]
 
@@ -189,3 +190,10 @@ def test_paired_says_whether_the_generator_looks_at_real_scores(name: str):
     (gradient,) = torch.autograd.grad(loss.generator(real, fake), real, allow_unused=True)
     looks = gradient is not None and bool(gradient.any())
     assert loss.paired is looks is CLOSED_FORMS[name][2]
+
+
+@pytest.mark.parametrize("network", ["critic", "generator"])
+@pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan, "1", None])
+def test_weights_that_cannot_be_are_refused_by_name(network, weight):
+    with pytest.raises(InputError, match=f"weight for the {network} must be a finite number >= 0"):
+        AuxiliaryWeights(**{network: weight})

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from wgan.drawing import MEDIA, WIDEST, encode
 from wgan.errors import InputError, StorageError
 from wgan.pictures import CELL, GAP, animation, grid, picture, scatter, show, to_bytes, write_png
 
@@ -175,6 +176,17 @@ def test_an_animation_keeps_every_grey_level(tmp_path):
     read = [np.asarray(frame.convert("L")) for frame, _ in frames_of(tmp_path / "a.gif")]
     assert (read[0] == levels).all()
     assert (read[1] == levels.T).all()
+
+
+@pytest.mark.parametrize("form", MEDIA)
+@pytest.mark.parametrize("shape", [(1, 1, WIDEST), (1, 1, WIDEST + 1), (3, WIDEST + 1, 1)])
+def test_a_picture_is_too_large_for_webp_alone(form, shape):
+    samples = np.zeros((1, *shape), np.float32)
+    if form != "webp" or max(shape) <= WIDEST:
+        assert encode(samples, form)
+        return
+    with pytest.raises(InputError, match=r"at most 16,383 pixels a side, and this picture is .*16,384"):
+        encode(samples, form)
 
 
 def test_an_animation_lasts_as_long_though_a_frame_repeats(tmp_path):

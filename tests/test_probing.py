@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from math import isfinite
 
 import pytest
 import torch
@@ -115,7 +116,11 @@ def test_a_probe_leaves_the_run_and_its_trainer_as_they_are_and_is_the_same_agai
 )
 def test_every_kind_of_constraint_can_be_probed(tmp_path, constraint):
     folder = run(replace(SOUND, constraint=constraint), tmp_path / "run", steps=10)
-    assert probe(trainer_of(folder, device="cpu"), folder, steps=20).steps == 20
+    found = probe(trainer_of(folder, device="cpu"), folder, steps=20)
+    assert (found.step, found.steps) == (10, 20)
+    assert isfinite(found.gap)
+    assert isfinite(found.reached)
+    assert found.reached != found.gap  # the critic went on learning
 
 
 def test_only_what_can_be_probed_is(tmp_path, sound):

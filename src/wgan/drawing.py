@@ -20,6 +20,8 @@ from wgan.pictures import picture, show
 
 MEDIA = {"png": "image/png", "webp": "image/webp", "zip": "application/zip"}
 """What an answer can be, and its media type."""
+WIDEST = 2**14 - 1
+"""Pixels that a WebP can have on a side."""
 
 Samples = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -104,7 +106,8 @@ def encode(samples: Samples, form: str) -> bytes:
         form: A key of :data:`MEDIA`.
 
     Raises:
-        InputError: They are no pictures of 1 or 3 channels and the form needs pictures.
+        InputError: They are no pictures of 1 or 3 channels and the form needs pictures; or the picture is
+            larger than a WebP can be.
     """
     if form == "zip":
         return _zipped([_file(picture(sample), "png") for sample in samples])
@@ -115,12 +118,17 @@ def draw(generate: Generate, latent_dim: int, order: Order, *, classes: Sequence
     """The file that an order asks for.
 
     Raises:
-        InputError: The label is none of the classes, or the samples are no pictures.
+        InputError: The label is none of the classes, or the samples are none that the format can show.
     """
     return encode(generate(order.latents(latent_dim), order.labels(classes)), order.format)
 
 
 def _file(image: Image.Image, form: str) -> bytes:
+    if form == "webp" and max(image.size) > WIDEST:
+        raise InputError(
+            f"A WebP has at most {WIDEST:,} pixels a side, and this picture is {image.width:,} x "
+            f"{image.height:,}; ask for png or zip, or for fewer at once."
+        )
     file = io.BytesIO()
     image.save(file, format=form.upper(), **({"lossless": True} if form == "webp" else {}))
     return file.getvalue()

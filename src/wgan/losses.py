@@ -6,9 +6,12 @@ keep the critic Lipschitz are no part of a loss, they belong to :mod:`wgan.lipsc
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import torch.nn.functional as F
 from torch import Tensor
+
+from wgan.errors import InputError
 
 ScoreLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -83,10 +86,21 @@ class AuxiliaryWeights:
     Attributes:
         critic: Of the cross-entropy of real samples, in the critic's loss; >= 0.
         generator: Of the cross-entropy of fakes, in the generator's; >= 0.
+
+    Raises:
+        InputError: A weight is out of its range.
     """
 
     critic: float = 1.0
     generator: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, weight in (("critic", self.critic), ("generator", self.generator)):
+            if not isinstance(weight, int | float) or not 0 <= weight < inf:
+                raise InputError(
+                    f"The auxiliary classifier's weight for the {name} must be a finite number >= 0, "
+                    f"not {weight!r}."
+                )
 
 
 wasserstein = Loss("wasserstein", _negative_gap, _negative_score)

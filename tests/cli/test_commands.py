@@ -36,7 +36,7 @@ from wgan.lipschitz import (
     SpectralNormalisation,
     WeightClipping,
 )
-from wgan.networks import DCGAN, MLP, build
+from wgan.networks import DCGAN, MLP, Condition, build
 from wgan.pictures import grid, to_bytes
 from wgan.runs import RunFolder, saved_steps, to_plain
 from wgan.training import RECIPES, Adam, Cadence, RMSprop, recipe
@@ -537,6 +537,25 @@ def test_a_dry_run_counts_every_parameter(wgan, constraint):
     shapes = [[row[2] for row in cells(text) if len(row) == 4] for text in tables]
     assert shapes[0][-1] == "1x8x8"
     assert shapes[1][-1] == "1"
+
+
+@pytest.mark.parametrize("way", ["projection", "concatenation", "auxiliary"])
+def test_a_dry_run_shows_conditional_networks_too(wgan, way):
+    small = "networks:dcgan --networks.generator-width 3 --networks.critic-width 5 --networks.latent-dim 7"
+    out, _ = wgan(
+        f"train digits --conditional --dry-run --device cpu --batch-size 2 --n-critic 1 {small} "
+        f"--networks.critic-labels {way}"
+    )
+    family = DCGAN(latent_dim=7, generator_width=3, critic_width=5, critic_labels=way)
+    networks = family.build((1, 8, 8), Condition(classes=10))
+    tables = re.split(r"\n(?:Generator|Critic) *\n", out)[1:]
+    for network, text in zip(networks, tables, strict=True):
+        count = sum(parameter.numel() for parameter in network.parameters())
+        rows = [row for row in cells(text) if len(row) == 4]
+        assert f"\n{count:,} parameters" in text
+        # A classifier has no part in the scores, and is none of the layers on the way to them.
+        beside = network.labels.classifier.parameters() if getattr(network, "classifies", False) else ()
+        assert sum(int(row[3].replace(",", "")) for row in rows) + sum(p.numel() for p in beside) == count
 
 
 def test_a_dry_run_cuts_nothing_on_a_narrow_terminal(wgan, monkeypatch):

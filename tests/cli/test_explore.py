@@ -257,4 +257,8 @@ def test_what_is_no_picture_is_said_in_a_sentence(refused, made):
     assert "truncation must be in (0, 1]" in refused(
         f"sample {run} --latents long.npz --truncation 2 --out x.npz"
     )
+    np.savez("short.npz", latents=np.zeros((2, 4)))
+    for other in ("--count 1", "--seed 0"):
+        words = f"sample {run} --latents short.npz {other} --out x.npz"
+        assert "Give --latents, or --count and --seed" in refused(words)
     assert not Path("x.npz").exists()

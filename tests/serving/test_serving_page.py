@@ -2,12 +2,16 @@
 
 import base64
 import io
+import shutil
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from wgan.gallery import directions
+from wgan.gallery import directions, files
 from wgan.latents import latents
 
 SCREENS = [(1280, "light"), (390, "dark")]
@@ -77,6 +81,46 @@ def test_a_page_asks_for_the_token_until_it_is_right(points, start, look):
     assert seen["errors"] == []
     assert seen["title"] == "points"
     assert len(seen["samples"]) == 10
+
+
+def test_a_page_asks_a_busy_server_a_number_of_times_and_says_what_it_is_told(tmp_path):
+    """The page shows what the backend raises; here Node runs the backend alone."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed: apt-get install nodejs")
+    (tmp_path / "backend.mjs").write_bytes(files("server")["backend.js"])
+    (tmp_path / "ask.mjs").write_text(
+        'import { describe } from "./backend.mjs";\n'
+        "const real = fetch;\n"
+        "globalThis.fetch = (path, options) => real(new URL(path, process.argv[2]), options);\n"
+        "describe().catch((error) => console.log(error.message));\n"
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            words = [node, tmp_path / "ask.mjs", f"http://127.0.0.1:{server.server_port}/"]
+            done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+        finally:
+            server.shutdown()
+    assert done.stdout == "The queue is full.\n"
+    assert Busy.asked == 10
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A server that is always busy."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        """Refuse."""
+        Busy.asked += 1
+        self.send_response(503)
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(b'{"error": "The queue is full."}')
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 def test_vectors_are_plotted(points, start, look):

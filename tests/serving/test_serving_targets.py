@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import tarfile
 import urllib.request
 import zipfile
 
@@ -12,12 +13,13 @@ import tritonclient.grpc.model_config_pb2 as protobuf
 import tritonclient.http
 from google.protobuf import text_format
 from PIL import Image
+from small_runs import no_file_larger_than
 
 from wgan import Sampler
 from wgan.cli import main
 from wgan.drawing import Order, draw
 from wgan.edge.targets import aws_lambda, triton, web
-from wgan.errors import InputError
+from wgan.errors import InputError, StorageError
 from wgan.latents import latents
 from wgan.pictures import to_bytes
 
@@ -176,6 +178,25 @@ def test_a_configuration_fits_the_model(artifact, tmp_path):
         for tensor in read.input
     }
     assert sides(model.graph.output) == {tensor.name: list(tensor.dims) for tensor in read.output}
+
+
+# -------------------------------------------------------------------------------------- the browser
+
+
+def test_a_runtime_is_kept_whole_or_not_at_all(tmp_path):
+    """What was cut off would be found again, and refused, at every later export."""
+    with tarfile.open(tmp_path / "package.tgz", "w:gz") as packed:
+        for size, name in enumerate(web.RUNTIME, start=1):
+            (tmp_path / "file").write_bytes(b"x" * 1000 * size)
+            packed.add(tmp_path / "file", f"package/dist/{name}")
+    cache = tmp_path / "cache"
+    with no_file_larger_than(2500), pytest.raises(StorageError):
+        web._unpack(tmp_path / "package.tgz", cache)
+    first, second, third = (cache / name for name in web.RUNTIME)
+    assert sorted(cache.iterdir()) == sorted([first, second])
+    assert (first.stat().st_size, second.stat().st_size) == (1000, 2000)
+    web._unpack(tmp_path / "package.tgz", cache)
+    assert third.stat().st_size == 3000
 
 
 # ------------------------------------------------------------------------------------------- all

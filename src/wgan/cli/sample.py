@@ -24,10 +24,10 @@ class Sample:
     """The run's folder."""
     out: Path
     """x.npz (arrays `samples` and `latents`), x.png (one picture of all), or a folder of pictures."""
-    count: int = 64
-    """How many."""
-    seed: int = 0
-    """The same seed gives the same samples."""
+    count: int | None = None
+    """How many; by default 64."""
+    seed: int | None = None
+    """The same seed gives the same samples; by default 0."""
     label: str | None = None
     """Of a conditional run: a class's name or number; `all` is --count samples of every class, a row a class
     and a latent a column; or attributes, as in 1.5,-2. By default every class in turn."""
@@ -62,7 +62,10 @@ def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32],
     """The latents asked for, and the labels that were kept with them, if any."""
     labels = None
     if command.latents is None:
-        latents = sampler.latents(command.count, seed=command.seed, truncation=command.truncation)
+        count, seed = (64 if command.count is None else command.count), command.seed or 0
+        latents = sampler.latents(count, seed=seed, truncation=command.truncation)
+    elif command.count is not None or command.seed is not None:
+        raise InputError("Give --latents, or --count and --seed: the latents in a file are all drawn.")
     else:
         latents, labels = read_latents(command.latents)
         latents *= np.float32(check_truncation(command.truncation))

@@ -1,5 +1,6 @@
 // The generator on the server that this page comes from, asked by the Open Inference Protocol with raw tensors.
 const LENGTH = "Inference-Header-Content-Length";
+const PATIENCE = 10; // times that a busy server is asked
 let token = null;
 let askForToken = null;
 
@@ -9,12 +10,13 @@ export function onToken(ask) {
 }
 
 async function ask(path, options = {}) {
+  let refusals = 0;
   for (;;) {
     const headers = { ...options.headers, ...(token === null ? {} : { Authorization: `Bearer ${token}` }) };
     const answer = await fetch(path, { ...options, headers });
     if (answer.ok) return answer;
     const told = await answer.json().catch(() => ({ error: `The server answered ${answer.status}.` }));
-    if (answer.status === 503) {
+    if (answer.status === 503 && ++refusals < PATIENCE) {
       await new Promise((done) => setTimeout(done, 1000 * Number(answer.headers.get("Retry-After") ?? 1)));
     } else if (answer.status === 401 && askForToken !== null) {
       token = await askForToken();

@@ -6,11 +6,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from wgan.edge.targets.parts import load_onnx
 from wgan.errors import InputError
-from wgan.files import storing
+from wgan.files import storing, write_atomically
 from wgan.gallery import describe, files
 
 PACKAGE = "onnxruntime-web@1.30.0"
@@ -75,9 +76,12 @@ def _fetch(cache: Path) -> None:
             said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
             raise InputError(f"npm could not fetch {PACKAGE}: {' '.join(said)}.") from error
         (archive,) = Path(folder).glob("*.tgz")
-        with storing(cache), tarfile.open(archive) as packed:
-            cache.mkdir(parents=True, exist_ok=True)
-            for name in RUNTIME:
-                member = packed.extractfile(f"package/dist/{name}")
-                assert member is not None
-                (cache / name).write_bytes(member.read())
+        _unpack(archive, cache)
+
+
+def _unpack(archive: Path, cache: Path) -> None:
+    with storing(cache), tarfile.open(archive) as packed:
+        for name in RUNTIME:
+            member = packed.extractfile(f"package/dist/{name}")
+            assert member is not None
+            write_atomically(cache / name, partial(shutil.copyfileobj, member))
