@@ -101,6 +101,24 @@ def test_of_a_critic_that_is_not_piecewise_linear_at_all():
     assert_same_gradients(critic, torch.randn(2, 1, 5, 5, dtype=torch.float64))
 
 
+class Residual(nn.Module):
+    """What a leaky rectifier returns is changed in place, which torch allows: it has kept what went in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(2, 2, 3, padding=1).double()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        features = F.leaky_relu(self.layer(samples), 0.2)
+        features += samples
+        return features.square().sum((1, 2, 3))
+
+
+def test_of_a_critic_that_works_in_place():
+    torch.manual_seed(0)
+    assert_same_gradients(Residual(), torch.randn(2, 2, 5, 5, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("channels", [2, 4])
 def test_all_three_derivatives_of_a_convolution_are_differentiable(channels: int):
     def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

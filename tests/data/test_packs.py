@@ -148,6 +148,18 @@ def test_too_many_that_cannot_be_read_are_refused_and_tried_again(tmp_path, pict
     assert same(data.load(tmp_path / "a.pack"), data.load(pictures))
 
 
+def test_where_nothing_can_be_read_only_the_pack_is_removed(tmp_path, pictures):
+    seen = data.material_of(pictures)
+    for file in pictures.rglob("*.png"):
+        file.write_bytes(file.read_bytes()[:-30])
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / ".thesis").write_text("irreplaceable")
+    with pytest.raises(InputError, match="40 of the 40 pictures"):
+        data.pack(seen, folder)
+    assert sorted(entry.name for entry in folder.iterdir()) == [".lock", ".thesis"]
+
+
 # ---------------------------------------------------------------------------------- drawing from files
 
 
@@ -315,7 +327,7 @@ def test_a_finished_pack_is_left_alone(tmp_path, pictures):
 # ---------------------------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone", "no record", "torn record", "another"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "no record", "torn record", "another", "a label less"])
 def test_a_shard_that_is_not_whole_is_told_and_made_again(tmp_path, pictures, harm):
     folder = packed(pictures, tmp_path / "a.pack")
     whole, kept, victim = tree(folder), dates(folder), folder / "00003.npy"
@@ -327,6 +339,9 @@ def test_a_shard_that_is_not_whole_is_told_and_made_again(tmp_path, pictures, ha
         victim.unlink()
     elif harm == "no record":
         victim.with_suffix(".json").unlink()
+    elif harm == "a label less":
+        record = json.loads(victim.with_suffix(".json").read_text())
+        victim.with_suffix(".json").write_text(json.dumps(record | {"labels": record["labels"][1:]}))
     else:
         victim.with_suffix(".json").write_text("{")
     with pytest.raises(InputError, match=r"00003.npy' is damaged.*delete it.*makes this one anew"):
@@ -334,6 +349,18 @@ def test_a_shard_that_is_not_whole_is_told_and_made_again(tmp_path, pictures, ha
     packed(pictures, folder)
     assert tree(folder) == whole
     assert {name for name, date in dates(folder).items() if kept[name] != date} == {"00003.npy"}
+
+
+def test_a_pack_that_is_made_anew_is_not_finished_before_it_is(tmp_path, pictures):
+    folder = packed(pictures, tmp_path / "a.pack")
+    whole = tree(folder)
+    (folder / "00003.npy").unlink()
+    with pytest.raises(Stopped):
+        packed(pictures, folder, tell=stopping(SHARDS))
+    with pytest.raises(InputError, match="not packed to the end"):
+        data.load(folder)
+    packed(pictures, folder)
+    assert tree(folder) == whole
 
 
 def test_a_bit_that_turned_is_found_by_reading_it_through(tmp_path, pictures):
@@ -471,3 +498,6 @@ def test_the_command(tmp_path, pictures, monkeypatch, capsys):
     assert capsys.readouterr().out == "pictures.pack is whole.\n"
     head = json.loads((tmp_path / "pictures.pack" / "pack.json").read_text())
     assert head["form"]["classes"] == ["cat", "dog"]
+    monkeypatch.chdir(pictures)
+    assert main(["data", "pack", ".", "--processes", "1"]) == 0
+    assert f"in {tmp_path / 'pictures.pack'}.\n" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from wgan.errors import InputError
 from wgan.lipschitz import Chain, GradientPenalty
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
 from wgan.training import Augment, Cadence, RMSprop, engine
-from wgan.training.engine import ENGINES, Plan, Replays, apart
+from wgan.training.engine import ENGINES, Plan, Replays, apart, equip
 from wgan.training.state import State
 
 
@@ -109,6 +109,19 @@ def test_a_graph_needs_a_gpu(tmp_path: Path):
     assert_same_run(tmp_path / "graph", tmp_path / "eager", pictures=False)
 
 
+@pytest.mark.parametrize(("settings", "reason"), [("graph", "data that fit into memory"), ("auto", None)])
+def test_what_lies_in_files_is_not_captured(monkeypatch, recwarn, settings, reason):
+    """Nobody asked for a graph by ``auto``, so that it is not worth a line that there is none."""
+    monkeypatch.setattr(engine, "_device", lambda _: torch.device("cuda"))
+    made = trainer()
+    state = made.state()
+    equip(state, settings, made._step, made._rehearse, resident=False)
+    assert state.carry_out is None
+    assert [str(one.message) for one in recwarn] == (
+        [f"Training eagerly: the engine 'graph' needs {reason}."] if reason else []
+    )
+
+
 def wrong(state: State, step: engine.Step) -> None:
     """An engine that forgets the penalty."""
     state.carry_out = lambda trial, plan, rng: step(trial, Plan((0,) * len(plan.penalties), False), rng)
@@ -151,6 +164,14 @@ def test_an_engine_that_is_not_the_same_is_not_used(tmp_path: Path, monkeypatch,
         trainer(**settings, engine="compile").fit(12, tmp_path / "compile")
     trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
     assert_same_run(tmp_path / "compile", tmp_path / "eager", pictures=False)
+
+
+def test_networks_that_cannot_be_copied_are_trained_eagerly(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(ENGINES, "compile", by_replays)
+    made = trainer(engine="compile")
+    made.critic.computed = torch.ones(1, requires_grad=True) * 2  # as torch's older weight_norm leaves it
+    with pytest.warns(UserWarning, match="'compile' fails here: RuntimeError: Only Tensors created explicit"):
+        made.fit(3, tmp_path / "run")
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, of which it has some

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_runs import DIGITS, assert_same_run, last, trainer
+from torch import nn
 
 from wgan.networks import DCGANCritic, DCGANGenerator
 from wgan.training import Adam, RMSprop
@@ -49,6 +50,15 @@ def test_gradients_lie_like_their_weights():
     critic(torch.randn(3, 1, 12, 12)).sum().backward()
     for weight in critic.parameters():
         assert weight.grad.stride() == weight.stride()
+
+
+def test_only_kernels_of_convolutions_are_laid_out():
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(3, 2, 3))
+    network.register_parameter("own", nn.Parameter(torch.randn(1, 3, 4, 5)))
+    laid_out(network)
+    network.own.view(-1)  # which a network may do with what it calls its own
+    for weight in (network[0].weight, network[1].weight):
+        assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_layout_is_no_other_network():

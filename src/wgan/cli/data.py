@@ -86,6 +86,8 @@ def _beside(source: str) -> Path:
     if source.startswith("hf:"):
         return Path(f"{Path(source.removeprefix('hf:').partition('[')[0]).name}.pack")
     path = Path(os.path.expanduser(source))
+    if path.name in ("", ".."):  # '.' and '..' are called otherwise where they lie
+        path = path.resolve()
     return path.with_name(f"{path.name}.pack")
 
 

@@ -154,7 +154,7 @@ def from_file(
     """A source of samples in a .npy or .npz file; layouts are those of `from_array`.
 
     A .npy file of more than `memory_limit` bytes (a quarter of the memory where None) is mapped: in
-    place if its samples need no conversion, else converted once into a file of the user's cache. A
+    place if its samples need no conversion, else converted once into a pack in the user's cache. A
     .npz file, being compressed, is always read into memory; its samples are the array named samples,
     images, x, data or arr_0, or the only one; its labels those named labels or y, if any.
 
@@ -170,7 +170,8 @@ def from_file(
     limit = memory_budget(memory_limit)
     plan = plan_for(mapped, resolution, channels, name)
     checked = check_labels(labels, len(mapped), name)
-    if plan.as_is and mapped.nbytes > limit:
+    # In Fortran's order a sample is spread over the whole file.
+    if plan.as_is and mapped.flags.c_contiguous and mapped.nbytes > limit:
         stored = Stored(Mapped([mapped], plan.arrange), _known_digest(file, mapped, plan))
     else:
         stored = keep(ArrayFile(file, resolution, channels), limit)

@@ -60,6 +60,9 @@ def pack(
         if not missing and head.digest:
             return
         _check_room(form, len(missing), folder)
+        if head.digest:  # what is made anew need not be what it was
+            head = replace(head, digest=None)
+            _write_head(head, folder)
         for partial in folder.glob(".*.partial"):
             remove(partial)
         written = _written(Job(material, form, folder), missing, processes)
@@ -118,8 +121,9 @@ def _seal(head: Head, folder: Path) -> None:
         spoilt = [number for number, shard in enumerate(shards) if shard.dropped]
         for number in spoilt:
             remove(shard_path(folder, number))
+            remove(shard_path(folder, number).with_suffix(".json"))
         if len(spoilt) == len(shards):
-            remove(folder)
+            remove(folder / HEAD)  # not the folder, in which there may be something hidden
         raise
     _write_head(replace(head, digest=digest_of(samples.blocks())), folder)
 

@@ -154,6 +154,8 @@ def read_shard(folder: Path, form: Form, number: int) -> Shard:
         raise _damaged(folder, number, f"{type(error).__name__}: {error}") from error
     if samples.shape[1:] != form.shape or samples.dtype != form.dtype:
         raise _damaged(folder, number, f"it holds samples {samples.shape[1:]} of type {samples.dtype}")
+    if shard.labels is not None and len(shard.labels) != len(samples):
+        raise _damaged(folder, number, f"it holds {len(shard.labels)} labels for {len(samples)} samples")
     return shard
 
 

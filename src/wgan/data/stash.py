@@ -70,7 +70,12 @@ def within(stored: Stored, limit: int) -> Stored:
     samples = stored.samples
     if not isinstance(samples, Mapped) or samples.nbytes > limit:
         return stored
-    return replace(stored, samples=samples.index_select(0, torch.arange(len(samples))))
+    loaded = torch.empty(samples.shape, dtype=samples.dtype)
+    end = 0
+    for block in samples.blocks():
+        loaded[end : end + len(block)].numpy()[...] = block
+        end += len(block)
+    return replace(stored, samples=loaded)
 
 
 def gather(blocks: Iterable[Block], rows: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Stored:

@@ -113,8 +113,9 @@ def pieces(array: Array) -> Iterator[tuple[int, Array]]:
 
 def release(array: Array) -> None:
     """Let go of the memory that a mapped file's pages take; they are read again when they are wanted."""
-    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    file = array.base if isinstance(array.base, np.memmap) else array  # a slice's own base is the whole file
+    if isinstance(file, np.memmap) and isinstance(file.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        file.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _foretell(file: File, row: int) -> None:

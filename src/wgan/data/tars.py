@@ -80,9 +80,9 @@ def _members(tar: Path) -> Iterator[Member]:
         with tarfile.open(tar, "r:") as archive:
             yield from (Member(m.name, tar, m.offset_data, m.size) for m in archive if m.isfile())
     except (OSError, tarfile.TarError, ValueError) as error:
-        raise InputError(
-            f"'{tar}' cannot be read as a tar ({error}): make it again, not compressed as a whole."
-        ) from None
+        gone = isinstance(error, FileNotFoundError)
+        remedy = "see to its name" if gone else "make it again, not compressed as a whole"
+        raise InputError(f"'{tar}' cannot be read as a tar ({error}): {remedy}.") from None
 
 
 def _owners(found: Mapping[str, Member], pictures: Mapping[str, Member]) -> tuple[str, ...] | None:

@@ -110,7 +110,8 @@ class _Rectifier(Function):
         if inplace:
             context.mark_dirty(features)
         rectified = F.leaky_relu(features, slope, inplace) if slope else F.relu(features, inplace)
-        context.save_for_backward(rectified)
+        # Of one sign, and what torch saves: that one may be changed in place afterwards.
+        context.save_for_backward(features if slope and not inplace else rectified)
         context.slope = slope
         return rectified
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, final
 
 import torch
@@ -85,17 +86,18 @@ class Replays:
                 tensor.copy_(value)
 
 
-def captured(work: Callable[[], list[Numbers]]) -> Callable[[], list[Numbers]]:
-    """The work as a CUDA graph, whose replays write what they return to the same place each time."""
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):  # libraries choose their kernels and allocate, which a capture forbids
-            work()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        written = work()
+def captured(work: Callable[[], list[Numbers]], device: torch.device) -> Callable[[], list[Numbers]]:
+    """The work on a GPU as a CUDA graph, whose replays write what they return to the same place each time."""
+    with torch.cuda.device(device):  # streams are those of the current device, which need not be the run's
+        now, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        graph = torch.cuda.CUDAGraph()
+        aside.wait_stream(now)
+        with torch.cuda.stream(aside):  # all the way: a capture that fails stays on its own stream
+            for _ in range(3):  # libraries choose their kernels and allocate, which a capture forbids
+                work()
+            with torch.cuda.graph(graph, stream=torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+                written = work()
+        now.wait_stream(aside)
 
     def replay() -> list[Numbers]:
         graph.replay()
@@ -115,7 +117,7 @@ def touched(state: State) -> list[Tensor]:
 
 def replaying(state: State, step: Step) -> None:
     """Have a state's steps captured and replayed."""
-    state.carry_out = Replays(step, captured)
+    state.carry_out = Replays(step, partial(captured, device=_device(state)))
 
 
 def compiling(state: State, step: Step) -> None:
@@ -132,45 +134,52 @@ ENGINES: dict[str, Callable[[State, Step], None]] = {"graph": replaying, "compil
 """How a state is given an engine other than the eager one, which it has."""
 
 
-def equip(state: State, name: Engine, step: Step, rehearse: Callable[[State], None]) -> None:
+def equip(
+    state: State, name: Engine, step: Step, rehearse: Callable[[State], None], *, resident: bool = True
+) -> None:
     """Give a state the engine of that name, or say in a line why it stays eager.
 
-    ``auto`` replays captured steps on a GPU, and is eager on a CPU, where compiling takes a minute and gains
-    nothing (docs/speed.md).
+    ``auto`` replays captured steps on a GPU where they can be, and is eager else: on a CPU compiling takes a
+    minute and gains nothing (docs/speed.md).
 
     Args:
         state: Before the next step of a run.
         name: Of the engine.
         step: See :class:`Replays`.
         rehearse: Takes a copy of the state through :data:`REHEARSED` steps.
+        resident: Whether the data are on the state's device.
     """
-    on_gpu = _device(state).type == "cuda"
-    name = ("graph" if on_gpu else "eager") if name == "auto" else name
-    if name == "eager":
+    chosen = "graph" if name == "auto" else name
+    if chosen == "eager":
         return
-    reason = _hindrance(state, name, on_gpu) or _disagreement(state, ENGINES[name], step, rehearse)
+    reason = _hindrance(state, chosen, resident)
+    if reason and name == "auto":
+        return
+    reason = reason or _disagreement(state, ENGINES[chosen], step, rehearse)
     if reason is None:
-        ENGINES[name](state, step)
+        ENGINES[chosen](state, step)
     else:
-        warnings.warn(f"Training eagerly: the engine {name!r} {reason}.", stacklevel=3)
+        warnings.warn(f"Training eagerly: the engine {chosen!r} {reason}.", stacklevel=3)
 
 
-def _hindrance(state: State, name: str, on_gpu: bool) -> str | None:
+def _hindrance(state: State, name: str, resident: bool) -> str | None:
     if state.through != (here, here):
         return "does not work with several processes"
-    return "needs a GPU" if name == "graph" and not on_gpu else None
+    if name == "graph" and _device(state).type != "cuda":
+        return "needs a GPU"
+    return "needs data that fit into memory" if name == "graph" and not resident else None
 
 
 def _disagreement(
     state: State, engine: Callable[[State, Step], None], step: Step, rehearse: Callable[[State], None]
 ) -> str | None:
     """Why the engine cannot be used, None if it can: it fails, or moves weights elsewhere."""
-    eager, other = deepcopy(state), deepcopy(state)
-    engine(other, step)
-    rehearse(eager)
     try:
+        eager, other = deepcopy(state), deepcopy(state)
+        engine(other, step)
+        rehearse(eager)
         rehearse(other)
-    except Exception as error:  # whatever a compiler or a capture may raise
+    except Exception as error:  # whatever a compiler, a capture, or a GPU without room for copies may raise
         return f"fails here: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     for name in ("critic", "generator"):
         off = apart(getattr(state, name), getattr(eager, name), getattr(other, name))

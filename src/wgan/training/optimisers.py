@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules, as settings."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
@@ -82,6 +83,8 @@ def _for_capture(
     """The parameters, the rate as captured steps can read it, and whether they lie on a GPU."""
     weights = list(parameters)
     on_gpu = weights[0].device.type == "cuda"
+    if on_gpu:  # some steps are not captured: those that are observed, and all of the eager engine
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
     return weights, torch.tensor(rate, device=weights[0].device) if on_gpu else rate, on_gpu
 
 

@@ -118,7 +118,8 @@ def laid_out(network: nn.Module) -> None:
 
     Convolutions follow the layout of their weights. What a tensor is, and its order in files, stays the same.
     """
-    for weight in network.parameters():
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    for weight in (weight for convolution in convolutions for weight in convolution.parameters()):
         if weight.dim() == 4 and weight.device.type == "cpu":
             # Not contiguous(), to which a single channel lies right in any order: gradients ask for this one.
             laid = torch.empty_like(weight.data, memory_format=torch.channels_last)

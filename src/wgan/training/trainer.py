@@ -353,7 +353,7 @@ class Trainer:
 
     def _equip(self, state: State) -> None:
         with own_global(self._device):
-            equip(state, self.engine, self._step, self._rehearse)
+            equip(state, self.engine, self._step, self._rehearse, resident=self.source.train.resident)
 
     def _rehearse(self, trial: State) -> None:
         every, adapts = self.penalty_every, bool(trial.augmenter and self.augment.target)
@@ -369,14 +369,15 @@ class Trainer:
         self._equip(trial)
         trial.step = WARM_UP_STEPS  # the steps that are like most others
         with own_global(self._device):
-            self.advance(trial, WARM_UP_EVERY)
+            for _ in range(REHEARSED):  # the first is always eager, and a capture may come with the second
+                self.advance(trial, WARM_UP_EVERY)
             start = time.perf_counter()
             while True:
                 self.advance(trial, WARM_UP_EVERY)
                 next(trial.average.parameters()).flatten()[0].item()  # waits for the device
                 elapsed = time.perf_counter() - start
                 if self._world.any(elapsed > at_most) or trial.step == WARM_UP_EVERY:
-                    return self._world.of_first(elapsed / (trial.step - WARM_UP_STEPS - 1))
+                    return self._world.of_first(elapsed / (trial.step - WARM_UP_STEPS - REHEARSED))
 
     def _play(
         self, state: State, steps: int, recorder: Recorder, signals: Signals, stop: Stop | None
