@@ -1,7 +1,7 @@
 """Where samples are kept: in memory, or, over a budget, in a pack in the user's cache.
 
-A pack's folder there is named after all that decides its content. Nothing that is whole is ever deleted: the
-folder may be emptied at any time.
+A pack's folder there is named after all that decides its content. Nothing that this version can read is ever
+deleted, and the folder may be emptied at any time.
 """
 
 from __future__ import annotations
