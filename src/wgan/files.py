@@ -55,6 +55,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         sync_folder(path.parent)
 
 
+LOCK = ".lock"
+"""The hidden file in a folder by which a process keeps it to itself."""
+
+
 @contextmanager
 def locked(folder: Path, *, busy: str | None = None) -> Iterator[None]:
     """Make a folder and keep it to this process, until that ends at the latest; where the system can.
@@ -73,7 +77,7 @@ def locked(folder: Path, *, busy: str | None = None) -> Iterator[None]:
             if os.name == "posix":
                 import fcntl
 
-                file = stack.enter_context((folder / ".lock").open("w"))
+                file = stack.enter_context((folder / LOCK).open("w"))
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -26,7 +26,7 @@ from wgan.data.material import Array, Block, Form, Material, digest_of, refuse_m
 from wgan.data.packs import FORMAT, HEAD, Head, is_pack, is_whole, read_head, read_shard, shard_path
 from wgan.data.stored import Mapped
 from wgan.errors import InputError, ProcessError, StorageError
-from wgan.files import locked, remove, storing, write_atomically
+from wgan.files import LOCK, locked, remove, storing, write_atomically
 
 
 def pack(
@@ -123,7 +123,9 @@ def _seal(head: Head, folder: Path) -> None:
             remove(shard_path(folder, number))
             remove(shard_path(folder, number).with_suffix(".json"))
         if len(spoilt) == len(shards):
-            remove(folder / HEAD)  # not the folder, in which there may be something hidden
+            remove(folder / HEAD)
+            if {path.name for path in folder.iterdir()} <= {LOCK}:  # else something hidden was there before
+                remove(folder)
         raise
     _write_head(replace(head, digest=digest_of(samples.blocks())), folder)
 
