@@ -1,10 +1,12 @@
 """Run by ``torchrun`` in tests: a run that one of its processes is asked to end, and the run it is then."""
 
+import atexit
 import signal
 import sys
 from pathlib import Path
 
 import torch
+from distributed_step import tell_threads
 from small_runs import Hook, trainer
 from torch import nn
 
@@ -39,4 +41,5 @@ def disagree(world: World) -> None:
 
 
 if __name__ == "__main__":
+    atexit.register(tell_threads)
     main(Path(sys.argv[1]))

@@ -8,6 +8,7 @@ no error.
 """
 
 import atexit
+import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any, final
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before there is a group, which its functions' defaults would keep
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -53,7 +55,7 @@ class World:
         self._device = device
         if self.size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-            atexit.register(dist.destroy_process_group)
+            atexit.register(_leave)
 
     @property
     def first(self) -> bool:
@@ -187,6 +189,15 @@ class World:
         dist.all_reduce(told, by)
         reduced: list[float] = told.tolist()
         return reduced
+
+
+def _leave() -> None:
+    """End the backend's threads, which it does once nothing knows of the group, cycles of objects included.
+
+    A thread that lets go of its last tensor while the interpreter ends would abort the process.
+    """
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def fingerprint(tensor: Tensor) -> Tensor:
