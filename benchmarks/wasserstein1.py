@@ -43,7 +43,7 @@ ERROR = 0.005
 SCALE = SIDE / 3**0.5
 """The spread of P: the auditor fits samples of size one."""
 AIMS = {4: 97, 16: 90, 64: 75, 256: 65}
-FORMS = {"network": NETWORKS, "potentials": Potentials().both_ways()}
+FORMS = {"network": NETWORKS, "potentials": (Potentials(),)}
 
 Row = dict[str, Any]
 

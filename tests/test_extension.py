@@ -42,12 +42,11 @@ def test_values_that_a_function_of_slope_one_has_are_kept_and_others_are_bounded
     assert (off <= 1e-6).all() if smallest else (off >= -1e-6).all()
 
 
-@pytest.mark.parametrize("form", Potentials().both_ways())
 @pytest.mark.parametrize("dim", [1, 2, 10])
-def test_extended_potentials_find_the_exact_distance_of_the_samples_they_come_from(form, dim):
+def test_extended_potentials_find_the_exact_distance_of_the_samples_they_come_from(dim):
     p, q = drawn(0, 100, dim), drawn(1, 80, dim) + 1
-    critic = form.extend(p, q)
-    assert gap(critic(p), critic(q)).item() == pytest.approx(wasserstein1(p, q).value, rel=1e-5)
+    for critic in Potentials().extend(p, q):
+        assert gap(critic(p), critic(q)).item() == pytest.approx(wasserstein1(p, q).value, rel=1e-5)
 
 
 def test_an_audit_in_the_plane_is_near_the_truth_on_samples_that_it_never_saw():

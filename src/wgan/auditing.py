@@ -87,19 +87,13 @@ class Potentials:
     them; in many dimensions none is near any, and networks see further.
     """
 
-    smallest: bool = False
-    """The minimum, from the second side, instead of the maximum from the first: see
-    :class:`~wgan.lipschitz.Extension`."""
+    def extend(self, p: Tensor, q: Tensor) -> tuple[Extension, Extension]:
+        """Two critics of batches (n, d) and (m, d): the smallest from the first, the largest from the second.
 
-    def both_ways(self) -> tuple["Potentials", "Potentials"]:
-        """The maximum and the minimum."""
-        return self, replace(self, smallest=not self.smallest)
-
-    def extend(self, p: Tensor, q: Tensor) -> Extension:
-        """The critic of batches (n, d) and (m, d)."""
-        above, below = wasserstein1(p, q).potentials
-        points, values = (q, -below) if self.smallest else (p, above)
-        return Extension(points, torch.from_numpy(values), smallest=self.smallest)
+        Which one serves, the samples tell; see :class:`~wgan.lipschitz.Extension`.
+        """
+        above, below = map(torch.from_numpy, wasserstein1(p, q).potentials)
+        return Extension(p, above), Extension(q, -below, smallest=True)
 
 
 LINEAR = Form(0)
@@ -120,7 +114,7 @@ class Fit:
     depends on the data, and so does whether a maximum or a minimum is: each form is tried.
     """
 
-    forms: tuple[Form | Potentials, ...] = (*NETWORKS, *Potentials().both_ways())
+    forms: tuple[Form | Potentials, ...] = (*NETWORKS, Potentials())
     """Each is tried with a share of the steps; the one with the largest gap is fitted with all."""
     steps: int = 300
     """Steps, >= 1."""
@@ -156,15 +150,19 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     Returns:
         The critic: (N, d) to (N,), in evaluation mode.
     """
-    if len(fit.forms) == 1:
-        return _fit(draw, dim, fit.forms[0], fit=fit, seed=seed, check=check)
-    trial = replace(fit, steps=max(1, fit.steps // TRIAL))
-    tried = {form: _fit(draw, dim, form, fit=trial, seed=seed, check=None) for form in fit.forms}
     judges = [check] if check else [draw] * TRIAL_BATCHES  # what was set aside is the same each time
-    best = max(fit.forms, key=lambda form: _gap(tried[form], judges, seed))
+
+    def rate(critic: Critic) -> float:
+        return _gap(critic, judges, seed)
+
+    if len(fit.forms) == 1:
+        return _fit(draw, dim, fit.forms[0], rate, fit=fit, seed=seed, check=check)
+    trial = replace(fit, steps=max(1, fit.steps // TRIAL))
+    tried = {form: _fit(draw, dim, form, rate, fit=trial, seed=seed, check=None) for form in fit.forms}
+    best = max(fit.forms, key=lambda form: rate(tried[form]))
     if isinstance(best, Potentials):  # which takes no steps
         return tried[best]
-    return _fit(draw, dim, best, fit=fit, seed=seed, check=check)
+    return _fit(draw, dim, best, rate, fit=fit, seed=seed, check=check)
 
 
 @torch.no_grad()
@@ -173,10 +171,19 @@ def _gap(critic: Critic, judges: Sequence[Draw], seed: int) -> float:
     return fmean(float(gap(*score_pair(critic, *judge(rng, BATCH)))) for judge in judges)
 
 
-def _fit(draw: Draw, dim: int, form: Form | Potentials, *, fit: Fit, seed: int, check: Draw | None) -> Critic:
+def _fit(
+    draw: Draw,
+    dim: int,
+    form: Form | Potentials,
+    rate: Callable[[Critic], float],
+    *,
+    fit: Fit,
+    seed: int,
+    check: Draw | None,
+) -> Critic:
     rng = torch.Generator().manual_seed(seed)
     if isinstance(form, Potentials):
-        return form.extend(*draw(rng, LARGEST_COUPLING)).eval()
+        return max(form.extend(*draw(rng, LARGEST_COUPLING)), key=rate).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic = form.build(dim)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from wgan.networks import generate, layers
 from wgan.runs import flatten
 from wgan.training import Trainer
+from wgan.training.observe import spread_labels
 
 MIB = 2**20
 
@@ -21,7 +22,7 @@ def dry_run(trainer: Trainer, steps: int) -> None:
         settings.add_row(name, str(value))
     state = trainer.state()
     latents = torch.zeros(2, config["latent_dim"], device=next(state.generator.parameters()).device)
-    labels = _some_labels(trainer, latents.device)
+    labels = spread_labels(trainer.source.train, 2, latents.device) if trainer.conditional else None
     samples = generate(state.average, latents, labels)
     seconds = trainer.seconds_per_step()
     terminal.print(
@@ -43,11 +44,6 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")  # rather than cut
     return table
-
-
-def _some_labels(trainer: Trainer, device: torch.device) -> Tensor | None:
-    rows = torch.arange(2, device=device)
-    return trainer.source.train.batch_labels(rows) if trainer.conditional else None
 
 
 def _network(title: str, network: nn.Module, example: Tensor, labels: Tensor | None) -> list[RenderableType]:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import BytesIO
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import IO, final
 
@@ -82,11 +83,9 @@ class Pictures(Material):
         facts = survey(self.album)
         lost = [name for name, fact in zip(self.album.stamps, facts, strict=True) if fact is None]
         refuse_many(self.origin, lost, len(facts))
-        side = self.resolution or common_resolution(facts)
-        depth = self.channels or (1 if all(fact.grey for fact in facts if fact) else 3)
-        shards = shards_for(len(facts) * depth * side * side)
+        shape = common_shape(facts, self.resolution, self.channels)
         classes = None if self.album.owners is None else tuple(in_order(set(self.album.owners)))
-        return Form((depth, side, side), "uint8", len(facts), shards, classes)
+        return Form(shape, "uint8", len(facts), shards_for(len(facts) * prod(shape)), classes)
 
     def blocks(self, form: Form, shard: int) -> Iterator[Block]:
         """The pictures, 256 at a time, decoded by a few threads."""
@@ -280,8 +279,15 @@ def _facts(album: Album, name: str) -> Facts | None:
         return None
 
 
-def common_resolution(facts: list[Facts | None]) -> int:
-    """The side all pictures share if they are square and it is a multiple of 4, else 64."""
+def common_shape(
+    facts: list[Facts | None], resolution: int | None, channels: int | None
+) -> tuple[int, int, int]:
+    """The shape that pictures become: what is not asked for is found in them, see :class:`Pictures`."""
+    side = resolution or _common_resolution(facts)
+    return channels or (1 if all(fact.grey for fact in facts if fact) else 3), side, side
+
+
+def _common_resolution(facts: list[Facts | None]) -> int:
     sizes = {fact.size for fact in facts if fact}
     width, height = sizes.pop() if len(sizes) == 1 else (0, 1)
     return width if width == height and width % 4 == 0 else DEFAULT_RESOLUTION

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from wgan.data.album import block_of, common_resolution
+from wgan.data.album import block_of, common_shape
 from wgan.data.material import MOST_SHARDS, Array, Block, Form, Material, key_of
 from wgan.data.pictures import Facts, decode, look
 from wgan.errors import InputError, MissingExtraError
@@ -64,10 +64,9 @@ class Hub(Material):
         stream, picture, label = self._opened()
         with _telling(self.origin):
             facts = [_facts(row[picture]) for row in stream.take(_LOOKED_AT)]
-        side = self.resolution or common_resolution(facts)
-        depth = self.channels or (1 if all(fact.grey for fact in facts if fact) else 3)
+        shape = common_shape(facts, self.resolution, self.channels)
         classes = None if label is None else tuple(stream.features[label].names)
-        return Form((depth, side, side), "uint8", None, min(stream.num_shards, MOST_SHARDS), classes)
+        return Form(shape, "uint8", None, min(stream.num_shards, MOST_SHARDS), classes)
 
     def blocks(self, form: Form, shard: int) -> Iterator[Block]:
         """The pictures of one of the set's files, 256 at a time."""

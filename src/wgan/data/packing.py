@@ -23,7 +23,7 @@ from typing import IO, Any, final
 import numpy as np
 
 from wgan.data.material import Array, Block, Form, Material, digest_of, refuse_many
-from wgan.data.packs import FORMAT, HEAD, Head, is_pack, is_whole, read_head, read_shard, shard_path
+from wgan.data.packs import FORMAT, HEAD, Head, is_pack, is_whole, read_head, read_shards, shard_path
 from wgan.data.stored import Mapped
 from wgan.errors import InputError, ProcessError, StorageError
 from wgan.files import LOCK, locked, remove, storing, write_atomically
@@ -111,7 +111,7 @@ def _write_head(head: Head, folder: Path) -> None:
 
 
 def _seal(head: Head, folder: Path) -> None:
-    shards = [read_shard(folder, head.form, number) for number in range(head.form.shards)]
+    shards = read_shards(folder, head.form)
     samples = Mapped([shard.samples for shard in shards])
     lost = [name for shard in shards for name in shard.dropped]
     try:

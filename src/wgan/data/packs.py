@@ -88,18 +88,14 @@ def open_pack(folder: Path) -> Stored:
     Raises:
         InputError: it is not finished, of another format, or a shard is missing or damaged.
     """
-    head = read_head(folder)
-    if head.digest is None:
-        raise InputError(
-            f"'{folder}' is not packed to the end: give the same `wgan data pack` command again."
-        )
-    shards = [read_shard(folder, head.form, number) for number in range(head.form.shards)]
+    form, digest = _read_finished(folder)
+    shards = read_shards(folder, form)
     return Stored(
         Mapped([shard.samples for shard in shards]),
-        head.digest,
+        digest,
         dropped=tuple(name for shard in shards for name in shard.dropped),
         labels=_labels(shards),
-        classes=head.form.classes,
+        classes=form.classes,
     )
 
 
@@ -109,12 +105,19 @@ def verify(folder: Path) -> None:
     Raises:
         InputError: what `open_pack` refuses; or samples are not those that were written.
     """
-    open_pack(folder)
-    form = read_head(folder).form
-    for number in range(form.shards):
-        shard = read_shard(folder, form, number)
+    form, _ = _read_finished(folder)
+    for number, shard in enumerate(read_shards(folder, form)):
         if digest_of(piece for _, piece in pieces(shard.samples)) != shard.digest:
             raise _damaged(folder, number, "its samples are not those that were written")
+
+
+def _read_finished(folder: Path) -> tuple[Form, str]:
+    head = read_head(folder)
+    if head.digest is None:
+        raise InputError(
+            f"'{folder}' is not packed to the end: give the same `wgan data pack` command again."
+        )
+    return head.form, head.digest
 
 
 def read_head(folder: Path) -> Head:
@@ -157,6 +160,15 @@ def read_shard(folder: Path, form: Form, number: int) -> Shard:
     if shard.labels is not None and len(shard.labels) != len(samples):
         raise _damaged(folder, number, f"it holds {len(shard.labels)} labels for {len(samples)} samples")
     return shard
+
+
+def read_shards(folder: Path, form: Form) -> list[Shard]:
+    """Map all shards.
+
+    Raises:
+        InputError: one is not there, or not whole.
+    """
+    return [read_shard(folder, form, number) for number in range(form.shards)]
 
 
 def is_whole(folder: Path, form: Form, number: int) -> bool:

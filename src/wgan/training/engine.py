@@ -165,11 +165,13 @@ def equip(
 def _hindrance(state: State, name: str, resident: bool) -> str | None:
     if state.through != (here, here):
         return "does not work with several processes"
-    if name == "graph" and _device(state).type != "cuda":
+    if name != "graph":
+        return None
+    if _device(state).type != "cuda":
         return "needs a GPU"
-    if name == "graph" and torch.__version__ < "2.13":  # a failed capture takes eager randomness with it
+    if torch.__version__ < "2.13":  # a failed capture takes eager randomness with it
         return "needs torch 2.13 or later"
-    return "needs data that fit into memory" if name == "graph" and not resident else None
+    return None if resident else "needs data that fit into memory"
 
 
 def _disagreement(
