@@ -363,6 +363,15 @@ def test_a_pack_that_is_made_anew_is_not_finished_before_it_is(tmp_path, picture
     assert tree(folder) == whole
 
 
+def test_shards_that_changed_places_are_found(tmp_path, pictures):
+    folder = packed(pictures, tmp_path / "a.pack")
+    for suffix in (".npy", ".json"):
+        one, other, aside = (folder / f"{name}{suffix}" for name in ("00001", "00004", "aside"))
+        one.rename(aside), other.rename(one), aside.rename(other)
+    with pytest.raises(InputError, match="its record is not the one that was written"):
+        data.verify(folder)
+
+
 def test_a_bit_that_turned_is_found_by_reading_it_through(tmp_path, pictures):
     folder = packed(pictures, tmp_path / "a.pack")
     data.verify(folder)
@@ -372,6 +381,28 @@ def test_a_bit_that_turned_is_found_by_reading_it_through(tmp_path, pictures):
     data.load(folder)
     with pytest.raises(InputError, match=r"00005.npy' is damaged \(its samples are not those"):
         data.verify(folder)
+
+
+def test_a_label_that_changed_is_found_before_any_training(tmp_path, pictures):
+    folder = packed(pictures, tmp_path / "a.pack")
+    file = folder / "00002.json"
+    record = json.loads(file.read_text())
+    record["labels"][0] = 1 - record["labels"][0]
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"00002.npy' is damaged \(its record is not the one"):
+        data.load(folder)
+
+
+def test_two_folders_with_the_same_names_sizes_and_dates_are_two_sets(tmp_path, noise):
+    """As archives without dates give them."""
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        for number in range(20):
+            file = tmp_path / place / f"{number}.bmp"
+            noise(8, 8).save(file)
+            os.utime(file, (0, 0))
+    one, other = (data.load(tmp_path / place, memory_limit=0) for place in ("one", "other"))
+    assert one.fingerprint != other.fingerprint
 
 
 HEADS = {

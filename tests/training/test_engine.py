@@ -89,6 +89,30 @@ def test_learning_a_step_leaves_no_trace():
         assert_same_tensors(group, before[name], name)
 
 
+def test_steps_that_cannot_be_captured_later_are_eager(tmp_path: Path, monkeypatch):
+    """The plan with a penalty was rehearsed; the one without comes up first in the run itself."""
+    made: list[None] = []
+
+    def short_of_memory(work: Callable[[], list]) -> Callable[[], list]:
+        made.append(None)
+        if len(made) == 3:
+            work()  # what it did is undone
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return called_again(work)
+
+    monkeypatch.setitem(
+        ENGINES,
+        "compile",
+        lambda state, step: setattr(state, "carry_out", Replays(step, short_of_memory)),
+    )
+    settings = {"constraint": GradientPenalty(10.0), "penalty_every": 2, "n_critic": 1}
+    with pytest.warns(UserWarning, match="another kind stay eager: .* OutOfMemoryError: CUDA out of"):
+        trainer(**settings, engine="compile").fit(12, tmp_path / "short")
+    assert len(made) == 3
+    trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
+    assert_same_run(tmp_path / "short", tmp_path / "eager", pictures=False)
+
+
 def test_what_a_step_touches_is_all_that_changes():
     made = trainer(**augmented())
     state = made.state()
@@ -109,16 +133,28 @@ def test_a_graph_needs_a_gpu(tmp_path: Path):
     assert_same_run(tmp_path / "graph", tmp_path / "eager", pictures=False)
 
 
-@pytest.mark.parametrize(("settings", "reason"), [("graph", "data that fit into memory"), ("auto", None)])
-def test_what_lies_in_files_is_not_captured(monkeypatch, recwarn, settings, reason):
+IN_FILES = {"n_critic": 5, "resident": False}
+LONG = {"n_critic": 33, "resident": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "reason"),
+    [
+        ("graph", IN_FILES, "needs data that fit into memory"),
+        ("graph", LONG, "captures at most 32 critic steps"),
+        ("auto", IN_FILES, None),
+        ("auto", LONG, None),
+    ],
+)
+def test_what_cannot_be_captured_is_told_to_those_who_asked(monkeypatch, recwarn, settings, given, reason):
     """Nobody asked for a graph by ``auto``, so that it is not worth a line that there is none."""
     monkeypatch.setattr(engine, "_device", lambda _: torch.device("cuda"))
     made = trainer()
     state = made.state()
-    equip(state, settings, made._step, made._rehearse, resident=False)
+    equip(state, settings, made._step, made._rehearse, **given)
     assert state.carry_out is None
     assert [str(one.message) for one in recwarn] == (
-        [f"Training eagerly: the engine 'graph' needs {reason}."] if reason else []
+        [f"Training eagerly: the engine 'graph' {reason}."] if reason else []
     )
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +30,8 @@ class Pack:
     """Resize and crop pictures to squares of this side."""
     channels: int | None = None
     """1 makes pictures grey, 3 coloured; by default they stay what they are."""
-    processes: int = os.cpu_count() or 1
-    """How many work at once; by default one for each core."""
+    processes: int = field(default_factory=lambda: _cores())
+    """How many work at once; by default one for each core that this process may use."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ def _pack(command: Pack) -> None:
         shown = ", ".join(source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
         sys.stdout.write(f"Skipped {len(source.skipped)} unreadable picture(s): {shown}\n")
     sys.stdout.write(f"Next: wgan train {folder}\n")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _beside(source: str) -> Path:

@@ -23,7 +23,7 @@ from typing import IO, Any, final
 import numpy as np
 
 from wgan.data.material import Array, Block, Form, Material, digest_of, refuse_many
-from wgan.data.packs import FORMAT, HEAD, Head, is_pack, is_whole, read_head, read_shards, shard_path
+from wgan.data.packs import FORMAT, HEAD, Head, is_pack, is_whole, read_head, read_shards, seal_of, shard_path
 from wgan.data.stored import Mapped
 from wgan.errors import InputError, ProcessError, StorageError
 from wgan.files import LOCK, locked, remove, storing, write_atomically
@@ -145,6 +145,7 @@ class Job:
 
         def write(file: IO[bytes]) -> None:
             record = _write_npy(file, self.material.blocks(self.form, number), self.form)
+            record["seal"] = seal_of(number, **record)
             # Before the samples get their name: where they are, their record is.
             _write_json(path.with_suffix(".json"), record)
 

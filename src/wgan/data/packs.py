@@ -4,7 +4,7 @@
 
     pack.json    what is packed and in which form; once all is there, its digest
     00000.npy    the first shard, an array (n, *shape)
-    00000.json   its digest, its labels, and the names of what could not be read
+    00000.json   its digest, its labels, the names of what could not be read, and a seal on all that
     ...
 
 `wgan.data.packing` makes them.
@@ -22,7 +22,7 @@ from typing import Any, final
 import numpy as np
 import torch
 
-from wgan.data.material import Form, digest_of
+from wgan.data.material import Form, digest_of, key_of
 from wgan.data.stored import File, Mapped, Stored, pieces
 from wgan.errors import InputError
 
@@ -153,8 +153,11 @@ def read_shard(folder: Path, form: Form, number: int) -> Shard:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         samples = np.lib.format.open_memmap(path, mode="r")
         shard = Shard(samples, record["digest"], record["dropped"], record["labels"])
+        whole = record["seal"] == seal_of(number, shard.digest, shard.dropped, shard.labels)
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise _damaged(folder, number, f"{type(error).__name__}: {error}") from error
+    if not whole:
+        raise _damaged(folder, number, "its record is not the one that was written")
     if samples.shape[1:] != form.shape or samples.dtype != form.dtype:
         raise _damaged(folder, number, f"it holds samples {samples.shape[1:]} of type {samples.dtype}")
     if shard.labels is not None and len(shard.labels) != len(samples):
@@ -177,6 +180,11 @@ def is_whole(folder: Path, form: Form, number: int) -> bool:
         return bool(read_shard(folder, form, number))
     except InputError:
         return False
+
+
+def seal_of(number: int, digest: str, dropped: list[str], labels: list[int] | None) -> str:
+    """What a shard's record ends with: labels have no samples' digest to tell that they have changed."""
+    return key_of(number, digest, dropped, labels)
 
 
 def shard_path(folder: Path, number: int) -> Path:

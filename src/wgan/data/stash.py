@@ -1,7 +1,7 @@
 """Where samples are kept: in memory, or, over a budget, in a pack in the user's cache.
 
-A pack's folder there is named after all that decides its content. Nothing that this version can read is ever
-deleted, and the folder may be emptied at any time.
+A pack's folder there is named after all that decides its content, and where that lies. Nothing that this
+version can read is ever deleted, and the folder may be emptied at any time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wgan.data.material import Array, Block, Material, refuse_many
+from wgan.data.material import Array, Block, Material, key_of, refuse_many
 from wgan.data.packing import pack
 from wgan.data.packs import is_pack, is_readable, open_pack
 from wgan.data.stored import Mapped, Stored, in_memory
@@ -52,7 +52,7 @@ def keep(material: Material, limit: int) -> Stored:
         InputError: there is no way to make samples of it.
         StorageError: the cache cannot be written to; what is whole in it stays.
     """
-    folder = _cache() / material.key
+    folder = _cache() / key_of(material.key, _place(material.origin))
     if is_pack(folder):
         with contextlib.suppress(InputError):  # damaged or unfinished: made again
             return within(open_pack(folder), limit)
@@ -122,6 +122,11 @@ def _packed(material: Material, folder: Path) -> Stored:
             "XDG_CACHE_HOME names another place for the cache, --out of `wgan data pack` one for this pack."
         ) from error
     return open_pack(folder)
+
+
+def _place(origin: str) -> str:
+    """Where a set lies: files in two places can have the same names, sizes and dates."""
+    return os.path.realpath(origin) if os.path.exists(origin) else origin
 
 
 def _cache() -> Path:

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -19,6 +20,8 @@ from wgan.data.album import LARGEST_FILE, Album, bomb, owners_of, wanted
 from wgan.errors import InputError
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST = 100_000
+"""Tars that a name may stand for."""
 
 
 class Member(NamedTuple):
@@ -35,11 +38,19 @@ def tars_of(path: Path) -> list[Path]:
 
     Returns:
         in rising order; none if the path is of another kind, such as a folder with pictures beside tars.
+
+    Raises:
+        InputError: a range stands for more tars than there can be.
     """
     if os.path.isdir(path):  # pathlib raises on a name that is too long
         tars = sorted(path.glob("*.tar"))
         return [] if tars and any(wanted(file.name) for file in path.rglob("*")) else tars
-    return [Path(name) for name in _expanded(str(path))] if path.suffix.lower() == ".tar" else []
+    if path.suffix.lower() != ".tar":
+        return []
+    count = prod(max(0, int(last) + 1 - int(first)) for first, last in _RANGE.findall(str(path)))
+    if count > _MOST:
+        raise InputError(f"'{path}' stands for {count:,} tars, more than {_MOST:,}: see to its range.")
+    return [Path(name) for name in _expanded(str(path))]
 
 
 def tar_album(origin: str, tars: Sequence[Path]) -> Album:

@@ -51,6 +51,7 @@ class Extension(nn.Module):
         self.register_buffer("values", values.double())
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Samples (N, d) to scores (N,)."""
+        """Samples (N, d) to scores (N,), of their type if that is a floating-point one, else float64."""
         cones = self.sign * self.values - torch.cdist(samples.double(), self.points)
-        return (self.sign * cones.amax(1)).to(samples.dtype)
+        scores = self.sign * cones.amax(1)
+        return scores.to(samples.dtype) if samples.is_floating_point() else scores

@@ -59,6 +59,9 @@ Capture = Callable[[Callable[[], list[Numbers]]], Callable[[], list[Numbers]]]
 class Replays:
     """Steps that are captured when their plan first comes up, and replayed from then on.
 
+    The plan of most steps has been rehearsed. Another that cannot be captured, perhaps because the memory has
+    become short, ends the capturing and not the run.
+
     Args:
         step: The step.
         capture: How it is captured; on a GPU, :func:`captured`.
@@ -67,14 +70,25 @@ class Replays:
     def __init__(self, step: Step, capture: Capture) -> None:
         self._step, self._capture = step, capture
         self._known: dict[Plan, Callable[[], list[Numbers]]] = {}
+        self._captures = True
 
     def __call__(self, state: State, plan: Plan, rng: torch.Generator) -> list[Numbers]:
         """Carry out a step, always of the same state; what is returned is valid until the next one."""
-        if not state.generator_optimiser.state or len(plan.penalties) > LONGEST:
-            return self._step(state, plan, rng)
-        if plan not in self._known:
+        begun = bool(state.generator_optimiser.state)
+        if plan not in self._known and self._captures and begun and len(plan.penalties) <= LONGEST:
+            self._learn(state, plan, rng)
+        return self._known[plan]() if plan in self._known else self._step(state, plan, rng)
+
+    def _learn(self, state: State, plan: Plan, rng: torch.Generator) -> None:
+        try:
             self._known[plan] = self._learnt(state, plan, rng)
-        return self._known[plan]()
+        except RuntimeError as error:
+            if not self._known:  # in a rehearsal, which is there to find this out
+                raise
+            self._captures = False
+            warnings.warn(
+                f"Steps of another kind stay eager: capturing them {_failure(error)}.", stacklevel=2
+            )
 
     def _learnt(self, state: State, plan: Plan, rng: torch.Generator) -> Callable[[], list[Numbers]]:
         before = [(tensor, tensor.clone()) for tensor in touched(state)]
@@ -135,7 +149,13 @@ ENGINES: dict[str, Callable[[State, Step], None]] = {"graph": replaying, "compil
 
 
 def equip(
-    state: State, name: Engine, step: Step, rehearse: Callable[[State], None], *, resident: bool = True
+    state: State,
+    name: Engine,
+    step: Step,
+    rehearse: Callable[[State], None],
+    *,
+    n_critic: int,
+    resident: bool = True,
 ) -> None:
     """Give a state the engine of that name, or say in a line why it stays eager.
 
@@ -147,12 +167,13 @@ def equip(
         name: Of the engine.
         step: See :class:`Replays`.
         rehearse: Takes a copy of the state through :data:`REHEARSED` steps.
+        n_critic: Of the run.
         resident: Whether the data are on the state's device.
     """
     chosen = "graph" if name == "auto" else name
     if chosen == "eager":
         return
-    reason = _hindrance(state, chosen, resident)
+    reason = _hindrance(state, chosen, n_critic, resident)
     if reason and name == "auto":
         return
     reason = reason or _disagreement(state, ENGINES[chosen], step, rehearse)
@@ -162,7 +183,7 @@ def equip(
         warnings.warn(f"Training eagerly: the engine {chosen!r} {reason}.", stacklevel=3)
 
 
-def _hindrance(state: State, name: str, resident: bool) -> str | None:
+def _hindrance(state: State, name: str, n_critic: int, resident: bool) -> str | None:
     if state.through != (here, here):
         return "does not work with several processes"
     if name != "graph":
@@ -171,6 +192,8 @@ def _hindrance(state: State, name: str, resident: bool) -> str | None:
         return "needs a GPU"
     if torch.__version__ < "2.13":  # a failed capture takes eager randomness with it
         return "needs torch 2.13 or later"
+    if n_critic > LONGEST:
+        return f"captures at most {LONGEST} critic steps"
     return None if resident else "needs data that fit into memory"
 
 
@@ -184,7 +207,7 @@ def _disagreement(
         rehearse(eager)
         rehearse(other)
     except Exception as error:  # whatever a compiler, a capture, or a GPU without room for copies may raise
-        return f"fails here: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        return _failure(error)
     for name in ("critic", "generator"):
         off = apart(getattr(state, name), getattr(eager, name), getattr(other, name))
         if not off <= TOLERANCE:
@@ -192,6 +215,10 @@ def _disagreement(
                 f"moves the {name} {off:.1%} away from where eager steps move it, more than {TOLERANCE:.0%}"
             )
     return None
+
+
+def _failure(error: Exception) -> str:
+    return f"fails here: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 @torch.no_grad()

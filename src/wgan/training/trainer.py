@@ -353,7 +353,14 @@ class Trainer:
 
     def _equip(self, state: State) -> None:
         with own_global(self._device):
-            equip(state, self.engine, self._step, self._rehearse, resident=self.source.train.resident)
+            equip(
+                state,
+                self.engine,
+                self._step,
+                self._rehearse,
+                n_critic=self.n_critic,
+                resident=self.source.train.resident,
+            )
 
     def _rehearse(self, trial: State) -> None:
         every, adapts = self.penalty_every, bool(trial.augmenter and self.augment.target)
