@@ -238,7 +238,7 @@ def step(critic, generator, shape, *, loss="wasserstein", constraint=None, auxil
     rng = torch.Generator().manual_seed(0)
     latents = torch.randn(len(labels), 4, generator=rng)
     game = {"loss": LOSSES[loss], "labels": labels, "auxiliary": auxiliary}
-    optimisers = (Adam(1e-2).build(network.parameters()) for network in (critic, generator))
+    optimisers = (Adam(1e-2).build(network) for network in (critic, generator))
     critics, generators = optimisers
     first = critic_step(
         critic, generator, critics, constraint=constraint, real=real, latents=latents, rng=rng, **game
@@ -289,7 +289,7 @@ def test_an_auxiliary_classifier_learns_and_counts_as_much_as_it_is_told():
     labels = labels_of(CLASSES, 30)
     real = torch.randn(30, 5) + 3 * torch.nn.functional.one_hot(labels, 5)
     assert torch.equal(score(critic, real, labels), score(critic, real, labels.flip(0)))
-    optimiser = Adam(1e-2, (0.0, 0.9)).build(critic.parameters())
+    optimiser = Adam(1e-2, (0.0, 0.9)).build(critic)
     told = []
     for weight in (2.0, *[1.0] * 60):
         numbers = critic_step(

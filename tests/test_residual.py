@@ -312,7 +312,7 @@ def test_the_average_of_a_spectrally_normalised_generator_is_normalised():
     generator, critic = ResNet(
         latent_dim=4, generator_width=8, critic_width=8, generator_spectral=True
     ).build((1, 8, 8))
-    optimisers = (Adam().build(network.parameters()) for network in (generator, critic))
+    optimisers = (Adam().build(network) for network in (generator, critic))
     state = State(generator, critic, averaged(generator), *optimisers)
     for _ in range(60):
         for weight in generator.parameters():

@@ -208,7 +208,7 @@ class Noting(Constraint):
 
 def test_both_steps_and_the_penalty_see_transformed_pictures_only():
     critic, generator, constraint = Watching(), Mark(), Noting()
-    optimisers = [Adam(1e-3).build(network.parameters()) for network in (critic, generator)]
+    optimisers = [Adam(1e-3).build(network) for network in (critic, generator)]
     augmenter = Augmenter(Augment(("cutout",), strength=1.0))
     real, latents = torch.ones(16, 1, 8, 8), torch.zeros(16, 1)
     numbers = critic_step(

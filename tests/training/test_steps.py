@@ -22,13 +22,14 @@ from small_runs import (
 from torch import Tensor, nn
 
 from wgan.data import from_array
-from wgan.errors import DivergenceError
+from wgan.errors import DivergenceError, InputError
 from wgan.lipschitz import Chain, Constraint, GradientPenalty, WeightClipping
 from wgan.losses import LOSSES, Loss
+from wgan.networks import MLPCritic
 from wgan.runs import RunFolder
 from wgan.training import Adam, Cadence, RMSprop
 from wgan.training.observe import gradient_norm, spread
-from wgan.training.optimisers import DECAYS, set_rate
+from wgan.training.optimisers import DECAYS, set_rate, size_of
 from wgan.training.randomness import derive, seed_global
 from wgan.training.state import averageable, averaged
 from wgan.training.step import average_step, critic_step, generator_step
@@ -91,7 +92,7 @@ def test_the_critics_step_moves_the_critic_alone(loss: Loss, settings):
     numbers = critic_step(
         judge,
         made,
-        settings.build(judge.parameters()),
+        settings.build(judge),
         loss,
         GradientPenalty(),
         real=real,
@@ -112,7 +113,7 @@ def test_the_generators_step_moves_the_generator_alone(loss: Loss, settings):
     made, judge = both_with_gradients()
     moving, still = snapshot(made), snapshot(judge)
     real, latents = draws()
-    numbers = generator_step(judge, made, settings.build(made.parameters()), loss, latents=latents, real=real)
+    numbers = generator_step(judge, made, settings.build(made), loss, latents=latents, real=real)
     assert_untouched(judge, still)
     # Before a batch normalisation a bias moves nothing: its gradient is rounding alone, and may be none.
     assert_moved(made, moving, but="layers.2.bias")
@@ -203,7 +204,7 @@ def test_a_generator_that_is_frozen_in_part_learns_with_the_rest():
     made, judge = generator(), critic()
     made.layers[0].requires_grad_(False)
     before = snapshot(made)
-    optimiser = Adam(1e-2).build(made.parameters())
+    optimiser = Adam(1e-2).build(made)
     generator_step(judge, made, optimiser, LOSSES["wasserstein"], latents=draws()[1])
     assert torch.equal(made.layers[0].weight, before[0]["layers.0.weight"])
     assert not torch.equal(made.layers[-2].weight, before[0]["layers.5.weight"])
@@ -442,13 +443,41 @@ def test_both_networks_learn_at_the_rate_of_the_step(optimisers):
 @pytest.mark.parametrize("rate", [1.0, torch.tensor(1.0)], ids=["number", "where captured steps read it"])
 def test_a_rate_that_is_set_is_used(rate):
     layer = nn.Linear(1, 1, bias=False)
-    optimiser = torch.optim.SGD(layer.parameters(), lr=rate)
+    group = {"params": layer.parameters(), "initial_lr": 1.0}
+    optimiser = torch.optim.SGD([group], lr=rate)
     set_rate(optimiser, 0.25)
     assert torch.equal(torch.as_tensor(rate), torch.tensor(1.0 if isinstance(rate, float) else 0.25))
     before = layer.weight.item()
     layer.weight.grad = torch.ones(1, 1)
     optimiser.step()
     assert layer.weight.item() == pytest.approx(before - 0.25)
+
+
+@pytest.mark.parametrize("width", [8, 32, 128])
+@pytest.mark.parametrize("depth", [1, 6])
+def test_a_network_that_is_twice_as_large_has_half_of_the_rate(width: int, depth: int):
+    made = MLPCritic((16,), hidden=(width,) * depth)
+    size = 16 + width * depth
+    for at, share in [(None, 1.0), (size, 1.0), (2 * size, 1.0), (size // 2, 0.5)]:
+        (group,) = Adam(1e-2, size=at).build(made).param_groups
+        assert group["lr"] == pytest.approx(1e-2 * share)
+
+
+def test_a_decay_goes_on_from_the_rate_that_a_size_leaves():
+    (group,) = (optimiser := Adam(1e-2, size=10).build(nn.Linear(40, 3))).param_groups
+    set_rate(optimiser, 0.1)
+    assert group["lr"] == pytest.approx(1e-2 / 4 / 10)
+
+
+def test_of_convolutions_the_inputs_of_an_output_count():
+    network = nn.Sequential(nn.Conv2d(3, 5, 4), nn.ConvTranspose2d(5, 2, 4, stride=2), nn.LayerNorm(9))
+    assert size_of(network) == 3 * 16 + 5 * 16 / 4
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True])
+def test_a_size_that_is_none(size):
+    with pytest.raises(InputError, match="size must be a whole number of at least 1"):
+        Adam(size=size)
 
 
 # -------------------- looking on

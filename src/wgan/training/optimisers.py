@@ -1,15 +1,17 @@
 """Optimisers and learning-rate schedules, as settings."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from wgan.errors import InputError
+from wgan.errors import InputError, check_whole
+from wgan.networks.initialisation import fan_in
+from wgan.networks.parts import Layer
 
 Decay = Literal["constant", "linear", "cosine"]
 
@@ -31,6 +33,9 @@ class Adam:
     """Decay of the first and second moment, in [0, 1)."""
     eps: float = 1e-8
     """Added to the root of the second moment, > 0."""
+    size: int | None = None
+    """Up to which size a network has this rate, >= 1; one of twice the size has half of it. A network's size
+    is the sum of its layers' inputs, see :func:`size_of`. None: every network has this rate."""
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
@@ -38,13 +43,16 @@ class Adam:
             raise InputError(f"Adam needs two betas in [0, 1), not {self.betas!r}.")
         if not _is_positive(self.eps):
             raise InputError(f"Adam needs eps > 0, not {self.eps!r}.")
+        if self.size is not None:
+            check_whole(size=(self.size, 1))
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of these parameters."""
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of a network's parameters."""
         first, second = (float(beta) for beta in self.betas)  # torch refuses whole numbers here
-        weights, rate, on_gpu = _for_capture(parameters, self.lr)
+        share = 1.0 if self.size is None else min(1.0, self.size / max(1.0, size_of(network)))
+        groups, rate, on_gpu = _for_capture(network, share * self.lr)
         return torch.optim.Adam(
-            weights, lr=rate, betas=(first, second), eps=self.eps, fused=True, capturable=on_gpu
+            groups, lr=rate, betas=(first, second), eps=self.eps, fused=True, capturable=on_gpu
         )
 
 
@@ -66,31 +74,44 @@ class RMSprop:
         if not _is_positive(self.eps):
             raise InputError(f"RMSprop needs eps > 0, not {self.eps!r}.")
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of these parameters."""
-        weights, rate, on_gpu = _for_capture(parameters, self.lr)
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of a network's parameters."""
+        groups, rate, on_gpu = _for_capture(network, self.lr)
         return torch.optim.RMSprop(
-            weights, lr=rate, alpha=self.alpha, eps=self.eps, foreach=True, capturable=on_gpu
+            groups, lr=rate, alpha=self.alpha, eps=self.eps, foreach=True, capturable=on_gpu
         )
 
 
 Optimiser = Adam | RMSprop
 
 
-def _for_capture(
-    parameters: Iterable[nn.Parameter], rate: float
-) -> tuple[list[nn.Parameter], float | Tensor, bool]:
+def size_of(network: nn.Module) -> float:
+    """The sum of what an output of each dense layer or convolution has inputs.
+
+    Adam moves every weight by about its rate, whatever the gradient is. So a layer moves each of its outputs
+    by that times its inputs, and all of them together what the network gives by that times their sum: wide
+    and deep networks fall apart at a rate that suits small ones.
+
+    Source: Yang et al. 2021, "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter
+    Transfer", table 3 (Adam's rate of a hidden layer falls as 1 / width); the sum over layers is ours.
+    """
+    return sum(fan_in(module) for module in network.modules() if isinstance(module, Layer))
+
+
+def _for_capture(network: nn.Module, rate: float) -> tuple[list[dict[str, Any]], float | Tensor, bool]:
     """The parameters, the rate as captured steps can read it, and whether they lie on a GPU."""
-    weights = list(parameters)
+    weights = list(network.parameters())
     on_gpu = weights[0].device.type == "cuda"
     if on_gpu:  # some steps are not captured: those that are observed, and all of the eager engine
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
-    return weights, torch.tensor(rate, device=weights[0].device) if on_gpu else rate, on_gpu
+    groups = [{"params": weights, "initial_lr": rate}]
+    return groups, torch.tensor(rate, device=weights[0].device) if on_gpu else rate, on_gpu
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate, where it is."""
+def set_rate(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Set the learning rate, where it is, to a share of that with which the optimiser was built."""
     for group in optimiser.param_groups:
+        rate = share * group["initial_lr"]
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:

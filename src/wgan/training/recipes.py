@@ -167,9 +167,9 @@ def _default_small() -> Recipe:
             init="shaped",
         ),
         constraint=GradientPenalty(1.0),
-        # Networks of other depths and widths train at these rates, too: docs/recipes.md, "Deep networks".
-        generator_optimiser=Adam(4e-4, (0.0, 0.9)),
-        critic_optimiser=Adam(2e-3, (0.0, 0.9)),
+        # Networks of other depths and widths train, too: docs/recipes.md, "Deep networks".
+        generator_optimiser=Adam(4e-4, (0.0, 0.9), size=640),
+        critic_optimiser=Adam(2e-3, (0.0, 0.9), size=640),
         n_critic=1,
         decay="linear",
         ema=0.995,

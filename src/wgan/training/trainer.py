@@ -279,8 +279,8 @@ class Trainer:
             self.generator,
             self.critic,
             averaged(self.generator),
-            self.generator_optimiser.build(self.generator.parameters()),
-            self.critic_optimiser.build(self.critic.parameters()),
+            self.generator_optimiser.build(self.generator),
+            self.critic_optimiser.build(self.critic),
             augmenter=Augmenter(self.augment).to(self._device) if self.augment.active else None,
         )
 
@@ -292,8 +292,8 @@ class Trainer:
         """
         rng = self._world.rng(derive(self.seed, TRAINING, state.step))
         factor = DECAYS[self.decay](state.step / steps)
-        set_rate(state.critic_optimiser, self.critic_optimiser.lr * factor)
-        set_rate(state.generator_optimiser, self.generator_optimiser.lr * factor)
+        for optimiser in (state.critic_optimiser, state.generator_optimiser):
+            set_rate(optimiser, factor)
         step = state.carry_out if state.carry_out and not observed else self._step
         for numbers in step(state, self._plan(state), rng):
             state.add(numbers)
