@@ -3,11 +3,12 @@
     python -m benchmarks.wasserstein1                    # all pairs, seeds 0 1 2; goes on where it was
     python -m benchmarks.wasserstein1 --table            # prints the table of what has been measured
 
-The critic is a network, one of those that `wgan.audit` tries, fitted in the same way on fresh samples a
-step. It is measured on 4,096 fresh, unpaired samples of each side. *cost*: its gap / certificate, in % of W1.
-*cos*, *L2*: of its gradient at samples of Q against that of the optimal critic. Each fit is a line of
-benchmarks/wasserstein1.jsonl. The other critic that `wgan.audit` tries, the potentials of 4,096 samples
-extended to all points, has the very form of these pairs' answer: it is for comparison, and a table apart.
+The critic is a network, fitted as `wgan.audit` fits its own; samples are fresh in each step, and it may
+have four times as many members as for samples that are given. It is measured on 4,096 fresh, unpaired samples
+of each side. *cost*: its gap / certificate, in % of W1. *cos*, *L2*: of its gradient at samples of Q against
+that of the optimal critic. Each fit is a line of benchmarks/wasserstein1.jsonl. The other critic that
+`wgan.audit` tries, the potentials of 4,096 samples extended to all points, has the very form of these pairs'
+answer: it is for comparison, and a table apart.
 """
 
 import json
@@ -28,7 +29,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.funnels import COUNTS, DIMS, SIDE, Pair, make_pair
-from wgan.auditing import NETWORKS, Draw, Fit, Potentials, fit_critic
+from wgan.auditing import ENDLESS, Draw, Fit, Potentials, fit_critic
 from wgan.bracket import lower_bound, upper_bound
 from wgan.lipschitz import certify
 
@@ -43,7 +44,7 @@ ERROR = 0.005
 SCALE = SIDE / 3**0.5
 """The spread of P: the auditor fits samples of size one."""
 AIMS = {4: 97, 16: 90, 64: 75, 256: 65}
-FORMS = {"network": NETWORKS, "potentials": (Potentials(),)}
+FORMS = {"network": ENDLESS, "potentials": (Potentials(),)}
 
 Row = dict[str, Any]
 

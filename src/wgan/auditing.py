@@ -39,6 +39,10 @@ TIMES = 4
 """A member's width, of the samples' numbers. Twice and sixteen times as wide were worse."""
 NARROWEST = 16
 """A member."""
+WEIGHTS = 1 << 18
+"""Of all members' first layers together, at most, unless one alone has more: they are what takes time."""
+TRIAL_BATCH = 1024
+"""Samples of each side a step in a trial, at most: enough to tell forms apart."""
 CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
@@ -75,7 +79,8 @@ class Form:
         if not self.features:
             return Extremal(dim, members=1, hidden=())
         width = min(max(TIMES * dim, NARROWEST), self.features)
-        return Extremal(dim, members=self.features // width, hidden=(width,), smallest=self.smallest)
+        members = max(1, min(self.features // width, WEIGHTS // (width * dim)))
+        return Extremal(dim, members=members, hidden=(width,), smallest=self.smallest)
 
 
 @final
@@ -102,6 +107,9 @@ FEW = Form(1024)
 MANY = Form(2048, lr=0.015)
 """For laws of many parts: what tells two parts apart is small, and a long step would follow the noise."""
 NETWORKS = (LINEAR, *FEW.both_ways(), *MANY.both_ways())
+ENDLESS = (LINEAR, *replace(FEW, features=4096).both_ways(), *replace(MANY, batch_size=4096).both_ways())
+"""For draws that are fresh each time: there more members see further, where they would follow the noise of
+samples that are few."""
 Critic = Extremal | Extension
 
 
@@ -158,11 +166,19 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     if len(fit.forms) == 1:
         return _fit(draw, dim, fit.forms[0], rate, fit=fit, seed=seed, check=check)
     trial = replace(fit, steps=max(1, fit.steps // TRIAL))
-    tried = {form: _fit(draw, dim, form, rate, fit=trial, seed=seed, check=None) for form in fit.forms}
+    tried = {
+        form: _fit(draw, dim, _quick(form), rate, fit=trial, seed=seed, check=None) for form in fit.forms
+    }
     best = max(fit.forms, key=lambda form: rate(tried[form]))
     if isinstance(best, Potentials):  # which takes no steps
         return tried[best]
     return _fit(draw, dim, best, rate, fit=fit, seed=seed, check=check)
+
+
+def _quick(form: Form | Potentials) -> Form | Potentials:
+    if isinstance(form, Potentials):
+        return form
+    return replace(form, batch_size=min(form.batch_size, TRIAL_BATCH))
 
 
 @torch.no_grad()
