@@ -34,19 +34,19 @@ def weights(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_a_student_is_a_run_with_a_quarter_of_the_weights(run, student):
+def test_a_student_is_a_run_with_at_most_a_quarter_of_the_weights(run, student):
     teacher, taught = Sampler.load(run, device="cpu"), Sampler.load(student, device="cpu")
     assert (taught.latent_dim, taught.classes, taught.step) == (teacher.latent_dim, teacher.classes, 60)
     assert taught(5).shape == teacher(5).shape
-    # What latents and labels enter by grows with the width, all else with its square.
-    assert 0.2 < weights(taught.generator) / weights(teacher.generator) < 0.5
+    assert 0.1 < weights(taught.generator) / weights(teacher.generator) <= 0.25
     rows = [json.loads(line) for line in (student / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [20, 40, 60]
     assert all(row["guide"] > 0 for row in rows)
 
 
 def test_it_comes_nearer_to_its_teacher(run, tmp_path):
-    there = distil(run, tmp_path / "student", size=0.5, steps=200, pixel=30, feature=0, device="cpu").path
+    there = distil(run, tmp_path / "student", size=0.75, steps=800, pixel=30, feature=0, device="cpu").path
+    torch.manual_seed(0)  # of the network that nobody taught
     teacher, taught = Subject.load(run), Subject.load(there)
     given = teacher.feed(64, seed=3)
     untaught = replace(
@@ -113,9 +113,17 @@ def test_every_family_has_narrower_members(network, size):
     described = json.loads(json.dumps(describe(network)))
     smaller = build(narrower(described, size))
     assert type(smaller) is type(network)
-    assert weights(smaller) <= weights(network)
+    narrowest = weights(build(narrower(described, 1e-9)))
+    assert weights(smaller) <= max(size * weights(network), narrowest)
     points = torch.randn(2, network.latent_dim)
     assert smaller.eval()(points).shape == network.eval()(points).shape
+
+
+def test_a_student_is_as_wide_as_its_share_allows():
+    described = json.loads(json.dumps(describe(DCGANGenerator((1, 28, 28), width=24))))
+    whole, width = weights(build(described)), narrower(described, 0.25)["width"]
+    shares = [weights(build(described | {"width": width + more})) / whole for more in (0, 1)]
+    assert shares[0] <= 0.25 < shares[1]
 
 
 def test_a_network_of_ones_own_has_no_narrower_one():

@@ -28,7 +28,7 @@ class Distil:
     out: Path
     """The student's run."""
     size: float = SIZE
-    """About the student's weights, as a share of the teacher's; first and last layers shrink less."""
+    """The student's weights, at most, as a share of the teacher's."""
     steps: int | None = None
     """Generator steps; by default as many as the teacher's."""
     pixel: float = PIXEL

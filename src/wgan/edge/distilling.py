@@ -1,8 +1,9 @@
 """A smaller generator that makes of each latent what a trained one makes of it."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf
 from pathlib import Path
 from typing import Any, final, get_args
 
@@ -121,7 +122,7 @@ def distil(
     Args:
         run_dir: The teacher's run, of wgan's own networks.
         out: The student's folder.
-        size: The student's weights as a share of the teacher's, in (0, 1).
+        size: The student's weights as a share of the teacher's, at most, in (0, 1).
         steps: Generator steps; None: as many as the run's.
         pixel: Weight of the distance of samples, >= 0.
         feature: Weight of the distance of features, >= 0.
@@ -166,7 +167,9 @@ def distil(
 
 
 def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
-    """The description of a generator with about that share of the weights: every width times its root.
+    """The description of a generator with at most that share of the weights, all widths shrunk alike.
+
+    Where not even the narrowest has so few, of the narrowest: first and last layers have an end that stays.
 
     Raises:
         InputError: It is not of a generator of wgan's own.
@@ -180,11 +183,23 @@ def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
     # Groups of channels have to come out even.
     least = GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group", 0) // 2)
     widths = description[name]
+    widest = max(1, (widths if isinstance(widths, int) else max(widths)) // least)
 
-    def scaled(width: int) -> int:
-        return max(1, round(width * sqrt(size) / least)) * least
+    def narrowed(to: int) -> dict[str, Any]:
+        def scaled(width: int) -> int:
+            return max(1, width // least * to // widest) * least
 
-    return {**description, name: scaled(widths) if isinstance(widths, int) else [*map(scaled, widths)]}
+        return {**description, name: scaled(widths) if isinstance(widths, int) else [*map(scaled, widths)]}
+
+    most = size * _count(description)
+    fitting = bisect_right(range(1, widest), most, key=lambda to: _count(narrowed(to)))
+    return narrowed(max(1, fitting))
+
+
+def _count(description: Mapping[str, Any]) -> int:
+    """How many weights a network of this description has."""
+    with torch.random.fork_rng(devices=[]):
+        return sum(weight.numel() for weight in build(description).parameters())
 
 
 def features(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> list[Tensor]:
