@@ -2,8 +2,8 @@
 
     python -m benchmarks.edge --runs runs/edge
 
-Trains the default recipe on Fashion-MNIST and digits for 2,000 steps, distils students of a quarter of the
-weights, and converts all of them; a folder with these runs is gone on with. All forms of a generator are
+Trains the default recipe on Fashion-MNIST and digits for 2,000 steps, distils students of at most a quarter
+of the weights, and converts all of them; a folder with these runs is gone on with. All forms of a generator are
 timed in turns in one process, so that whatever else the machine does befalls all of them. A last table has
 the DCGAN generator of width 64 with random weights, for only its time counts, as that of the diffusion model
 beside each: a U-Net of about as many weights as the generator, random ones, in 50 and in 1,000 steps of
@@ -27,12 +27,13 @@ from torch import Tensor, nn
 from wgan.artifact import RUNTIMES, Feed
 from wgan.data import load
 from wgan.edge import distil
+from wgan.edge.distilling import SIZE, narrower
 from wgan.edge.exporting import CONVERSIONS
 from wgan.edge.latency import Latency, measure
 from wgan.edge.proof import Reference
 from wgan.edge.quality import Forward, Ruler, find_extractor
 from wgan.edge.subject import Subject
-from wgan.networks import DCGANGenerator
+from wgan.networks import DCGANGenerator, describe
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 from wgan.training import recipe
@@ -193,7 +194,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [row for source in SOURCES for row in case(source, options)]
     with TemporaryDirectory() as folder:
-        large, student = random_subject(64), random_subject(32)
+        large = random_subject(64)
+        student = random_subject(narrower(describe(large.sampler.generator), SIZE)["width"])
         timing, _ = timed(large, student, Path(folder), options.seconds)
         sizes = {"weights": weights(large.sampler.generator), "student": weights(student.sampler.generator)}
         rows += joined("width 64, random", timing, {}, sizes)
