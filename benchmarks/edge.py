@@ -3,10 +3,10 @@
     python -m benchmarks.edge --runs runs/edge
 
 Trains the default recipe on Fashion-MNIST and digits for 2,000 steps, distils students of at most a quarter
-of the weights, and converts all of them; a folder with these runs is gone on with. All forms of a generator are
-timed in turns in one process, so that whatever else the machine does befalls all of them. A last table has
-the DCGAN generator of width 64 with random weights, for only its time counts, as that of the diffusion model
-beside each: a U-Net of about as many weights as the generator, random ones, in 50 and in 1,000 steps of
+of the weights, and converts all of them; a folder with these runs is gone on with. All forms of a generator
+are timed in turns in one process, so that whatever else the machine does befalls all of them. A last table
+has the DCGAN generator of width 64 with random weights, for only its time counts, as that of the diffusion
+model beside each: a U-Net of about as many weights as the generator, random ones, in 50 and in 1,000 steps of
 ancestral sampling (Ho, Jain, Abbeel 2020, "Denoising Diffusion Probabilistic Models", algorithm 2).
 """
 
