@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -79,8 +80,20 @@ def tensors(network: nn.Module) -> list[torch.Tensor]:
 
 
 def tell_threads() -> None:
-    names = [Path(f"/proc/self/task/{task}/comm").read_text() for task in os.listdir("/proc/self/task")]
-    sys.stdout.write(f"threads left: {sum('gloo' in name for name in names)}\n")
+    """How many of the backend's threads are left; one that has ended may still be listed for a moment."""
+    until = time.monotonic() + 2
+    while left := sum(map(of_backend, os.listdir("/proc/self/task"))):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.05)
+    sys.stdout.write(f"threads left: {left}\n")
+
+
+def of_backend(task: str) -> bool:
+    try:
+        return "gloo" in Path(f"/proc/self/task/{task}/comm").read_text()
+    except OSError:  # it has ended since
+        return False
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wgan.auditing import Fit, Form, Potentials, audit, fit_critic
@@ -20,6 +20,7 @@ def drawn(seed, *shape):
 
 
 @settings(max_examples=100, deadline=None)
+@example(seed=34402, dim=1, smallest=True, far=985.9921875)
 @given(seed=st.integers(0, 2**31), dim=st.integers(1, 200), smallest=st.booleans(), far=st.floats(0, 1e3))
 def test_no_two_scores_are_further_apart_than_their_samples(seed, dim, smallest, far):
     critic = Extension(drawn(seed, 20, dim) + far, 5 * drawn(seed + 1, 20), smallest=smallest)

@@ -39,8 +39,6 @@ TIMES = 4
 """A member's width, of the samples' numbers. Twice and sixteen times as wide were worse."""
 NARROWEST = 16
 """A member."""
-WEIGHTS = 1 << 18
-"""Of all members' first layers together, at most, unless one alone has more: they are what takes time."""
 TRIAL_BATCH = 1024
 """Samples of each side a step in a trial, at most: enough to tell forms apart."""
 CHECKS = 20
@@ -64,6 +62,8 @@ class Form:
     """The spectral norm of the first step, > 0."""
     batch_size: int = 1024
     """Samples of each side a step, at most; all where there are fewer."""
+    weights: int | None = None
+    """Of all members' first layers together, at most, unless one alone has more; None: any number."""
 
     def __post_init__(self) -> None:
         check_whole(features=(self.features, 0), batch_size=(self.batch_size, 1))
@@ -79,7 +79,9 @@ class Form:
         if not self.features:
             return Extremal(dim, members=1, hidden=())
         width = min(max(TIMES * dim, NARROWEST), self.features)
-        members = max(1, min(self.features // width, WEIGHTS // (width * dim)))
+        members = self.features // width
+        if self.weights is not None:
+            members = max(1, min(members, self.weights // (width * dim)))
         return Extremal(dim, members=members, hidden=(width,), smallest=self.smallest)
 
 
@@ -93,7 +95,7 @@ class Potentials:
     """
 
     def extend(self, p: Tensor, q: Tensor) -> tuple[Extension, Extension]:
-        """Two critics of batches (n, d) and (m, d): the smallest from the first, the largest from the second.
+        """Two critics of batches (n, d) and (m, d): a maximum of cones at the first, a minimum at the second.
 
         Which one serves, the samples tell; see :class:`~wgan.lipschitz.Extension`.
         """
@@ -107,9 +109,13 @@ FEW = Form(1024)
 MANY = Form(2048, lr=0.015)
 """For laws of many parts: what tells two parts apart is small, and a long step would follow the noise."""
 NETWORKS = (LINEAR, *FEW.both_ways(), *MANY.both_ways())
-ENDLESS = (LINEAR, *replace(FEW, features=4096).both_ways(), *replace(MANY, batch_size=4096).both_ways())
-"""For draws that are fresh each time: there more members see further, where they would follow the noise of
-samples that are few."""
+ENDLESS = (
+    LINEAR,
+    *replace(FEW, features=4096, weights=1 << 18).both_ways(),
+    *replace(MANY, batch_size=4096).both_ways(),
+)
+"""For draws that are fresh each time: there more members, up to 128 dimensions, and larger batches see
+further, where they would follow the noise of samples that are few."""
 Critic = Extremal | Extension
 
 
@@ -199,6 +205,7 @@ def _fit(
 ) -> Critic:
     rng = torch.Generator().manual_seed(seed)
     if isinstance(form, Potentials):
+        rng.manual_seed(seed + 1)  # they would be judged by the very batch that they know by heart
         return max(form.extend(*draw(rng, LARGEST_COUPLING)), key=rate).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -405,13 +406,28 @@ def test_two_folders_with_the_same_names_sizes_and_dates_are_two_sets(tmp_path, 
     assert one.fingerprint != other.fingerprint
 
 
+def test_two_ranges_of_tars_of_one_name_are_two_sets(tmp_path, noise, monkeypatch):
+    found = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        noise(8, 8).save("0.bmp")
+        for number in range(2):
+            with tarfile.open(f"x-{number}.tar", "w") as archive:
+                for index in range(10):
+                    archive.add("0.bmp", f"{index}.bmp")
+            os.utime(f"x-{number}.tar", (0, 0))
+        found.append(data.load("x-{0..1}.tar", memory_limit=0).fingerprint)
+    assert found[0] != found[1]
+
+
 HEADS = {
     "empty": ("", "cannot be read"),
     "list": ("[]", "cannot be read"),
-    "older": ('{"format": 0}', "packed in format 0, and this wgan reads 1"),
-    "newer": ('{"format": 99}', "packed in format 99, and this wgan reads 1"),
-    "bare": ('{"format": 1}', "cannot be read"),
-    "odd": ('{"format": 1, "form": {"shape": 3}}', "cannot be read"),
+    "older": ('{"format": 1}', "packed in format 1, and this wgan reads 2"),
+    "newer": ('{"format": 99}', "packed in format 99, and this wgan reads 2"),
+    "bare": ('{"format": 2}', "cannot be read"),
+    "odd": ('{"format": 2, "form": {"shape": 3}}', "cannot be read"),
 }
 
 

@@ -112,6 +112,7 @@ BAD = {
     ),
     "few.tar": (lambda path: tarred(path, ["a.png", "b.png"]), "2 usable samples"),
     "x-{0..9999}{0..9999}.tar": (lambda path: None, "stands for 100,000,000 tars, more than 100,000"),
+    "x-{2..1}{0..999999999}.tar": (lambda path: None, "stands for 1,000,000,000 tars"),
     "x-{00..01}.tar": (
         lambda path: tarred(path.with_name("x-00.tar"), ["a.png"]),
         r"x-01.tar' cannot be read",

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from wgan.data import from_array
 from wgan.errors import DivergenceError, InputError
-from wgan.lipschitz import Chain, Constraint, GradientPenalty, WeightClipping
+from wgan.lipschitz import Chain, Constraint, GradientPenalty, SpectralNormalisation, WeightClipping
 from wgan.losses import LOSSES, Loss
 from wgan.networks import MLPCritic
 from wgan.runs import RunFolder
@@ -472,6 +472,13 @@ def test_a_decay_goes_on_from_the_rate_that_a_size_leaves():
 def test_of_convolutions_the_inputs_of_an_output_count():
     network = nn.Sequential(nn.Conv2d(3, 5, 4), nn.ConvTranspose2d(5, 2, 4, stride=2), nn.LayerNorm(9))
     assert size_of(network) == 3 * 16 + 5 * 16 / 4
+
+
+def test_a_rate_by_size_leaves_a_parametrised_network_as_it_is():
+    network = SpectralNormalisation().wrap(MLPCritic((4,), hidden=(8,))).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    Adam(size=1).build(network)
+    assert_same_tensors(dict(network.state_dict()), before, "critic")
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True])

@@ -28,7 +28,7 @@ class Distil:
     out: Path
     """The student's run."""
     size: float = SIZE
-    """The student's weights, at most, as a share of the teacher's."""
+    """The student's weights as a share of the teacher's: at most, where a generator can be so narrow."""
     steps: int | None = None
     """Generator steps; by default as many as the teacher's."""
     pixel: float = PIXEL

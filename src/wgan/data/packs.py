@@ -26,7 +26,7 @@ from wgan.data.material import Form, digest_of, key_of
 from wgan.data.stored import File, Mapped, Stored, pieces
 from wgan.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """The version of the folder's layout, in ``pack.json``; a reader refuses others."""
 
 HEAD = "pack.json"

@@ -1,7 +1,7 @@
 """Where samples are kept: in memory, or, over a budget, in a pack in the user's cache.
 
-A pack's folder there is named after all that decides its content, and where that lies. Nothing that this
-version can read is ever deleted, and the folder may be emptied at any time.
+A pack's folder there is named after all that decides its content: names, sizes, dates, and where it lies.
+Nothing that this version can read is ever deleted, and the folder may be emptied at any time.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def _packed(material: Material, folder: Path) -> Stored:
 
 def _place(origin: str) -> str:
     """Where a set lies: files in two places can have the same names, sizes and dates."""
-    return os.path.realpath(origin) if os.path.exists(origin) else origin
+    path = origin.removeprefix("hf:").partition("[")[0] if origin.startswith("hf:") else origin
+    return origin if path != origin and not os.path.isdir(path) else os.path.realpath(path)
 
 
 def _cache() -> Path:

@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 from wgan.data.album import LARGEST_FILE, Album, bomb, owners_of, wanted
 from wgan.errors import InputError
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}")
 _MOST = 100_000
 """Tars that a name may stand for."""
 
@@ -47,7 +47,7 @@ def tars_of(path: Path) -> list[Path]:
         return [] if tars and any(wanted(file.name) for file in path.rglob("*")) else tars
     if path.suffix.lower() != ".tar":
         return []
-    count = prod(max(0, int(last) + 1 - int(first)) for first, last in _RANGE.findall(str(path)))
+    count = prod(max(1, int(last) + 1 - int(first)) for first, last in _RANGE.findall(str(path)))
     if count > _MOST:
         raise InputError(f"'{path}' stands for {count:,} tars, more than {_MOST:,}: see to its range.")
     return [Path(name) for name in _expanded(str(path))]

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any, final, get_args
@@ -116,13 +116,15 @@ def distil(
 ) -> RunFolder:
     """Train a narrower generator to make of each latent what a run's generator makes of it.
 
-    It imitates the averaged generator and goes on against the trained critic, with all other settings of the
-    run. What comes out is a run like any other: the same call again goes on with it.
+    It imitates the averaged generator and goes on against the trained critic, at the quicker one's rate, and
+    with all other settings of the run. What comes out is a run like any other: the same call again goes on
+    with it.
 
     Args:
         run_dir: The teacher's run, of wgan's own networks.
         out: The student's folder.
-        size: The student's weights as a share of the teacher's, at most, in (0, 1).
+        size: The student's weights as a share of the teacher's, in (0, 1): at most, where a generator of the
+            teacher's kind can be so narrow.
         steps: Generator steps; None: as many as the run's.
         pixel: Weight of the distance of samples, >= 0.
         feature: Weight of the distance of features, >= 0.
@@ -146,6 +148,9 @@ def distil(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(config["seed"], INITIALISATION))
         student = build(narrower(config["generator"], size))
+    # Whom a trained critic and a teacher lead need not be slower than the critic.
+    quickest = max(settings[name].lr for name in ("generator_optimiser", "critic_optimiser"))
+    settings["generator_optimiser"] = replace(settings["generator_optimiser"], lr=quickest)
     trainer = Trainer(
         generator=student,
         critic=build(config["critic"]),
@@ -183,7 +188,7 @@ def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
     # Groups of channels have to come out even.
     least = GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group", 0) // 2)
     widths = description[name]
-    widest = max(1, (widths if isinstance(widths, int) else max(widths)) // least)
+    widest = max(1, (widths if isinstance(widths, int) else max(widths, default=1)) // least)
 
     def narrowed(to: int) -> dict[str, Any]:
         def scaled(width: int) -> int:
@@ -198,8 +203,9 @@ def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
 
 def _count(description: Mapping[str, Any]) -> int:
     """How many weights a network of this description has."""
+    plain = {**description, "init": "default"} if "init" in description else description  # quick to draw
     with torch.random.fork_rng(devices=[]):
-        return sum(weight.numel() for weight in build(description).parameters())
+        return sum(weight.numel() for weight in build(plain).parameters())
 
 
 def features(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> list[Tensor]:

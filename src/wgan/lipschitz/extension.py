@@ -46,12 +46,14 @@ class Extension(nn.Module):
             )
         self.arguments = {"shape": (points.shape[1],), "smallest": smallest}
         self.sign = -1.0 if smallest else 1.0
-        # Distances to points that are near come from large squares: float32 would make slopes above one.
+        # Float32 would make slopes above one between points that are near.
         self.register_buffer("points", points.double())
         self.register_buffer("values", values.double())
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples (N, d) to scores (N,), of their type if that is a floating-point one, else float64."""
-        cones = self.sign * self.values - torch.cdist(samples.double(), self.points)
+        # By differences: products of numbers far from zero leave slopes above one between near points.
+        away = torch.cdist(samples.double(), self.points, compute_mode="donot_use_mm_for_euclid_dist")
+        cones = self.sign * self.values - away
         scores = self.sign * cones.amax(1)
         return scores.to(samples.dtype) if samples.is_floating_point() else scores

@@ -83,10 +83,14 @@ def _orthogonal(layer: Layer, gain: float, *, centred: bool) -> None:
 
 
 def fan_in(layer: Layer) -> float:
-    """How many inputs an output adds up, on average over the outputs of a strided transposed convolution."""
-    if isinstance(layer, nn.ConvTranspose2d):
-        return layer.weight[:, 0].numel() / prod(layer.stride)
-    return layer.weight[0].numel()
+    """How many inputs an output adds up, on average over the outputs of a strided transposed convolution.
+
+    From its sizes: to ask a parametrised layer for its weight may change it.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    inputs = layer.in_channels // layer.groups * prod(layer.kernel_size)
+    return inputs / prod(layer.stride) if isinstance(layer, nn.ConvTranspose2d) else inputs
 
 
 # ------------------------------------------------------------------------------------------------ shaped

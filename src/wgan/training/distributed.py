@@ -9,6 +9,7 @@ no error.
 
 import atexit
 import gc
+import importlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from typing import Any, final
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # before there is a group, which its functions' defaults would keep
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -54,6 +54,8 @@ class World:
         self.rank, self.size = processes()
         self._device = device
         if self.size > 1 and not dist.is_initialized():
+            # Before there is a group, for the defaults of its functions would keep that one.
+            importlib.import_module("torch.distributed.nn.functional")
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
             atexit.register(_leave)
 

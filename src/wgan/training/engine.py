@@ -59,18 +59,22 @@ Capture = Callable[[Callable[[], list[Numbers]]], Callable[[], list[Numbers]]]
 class Replays:
     """Steps that are captured when their plan first comes up, and replayed from then on.
 
-    The plan of most steps has been rehearsed. Another that cannot be captured, perhaps because the memory has
-    become short, ends the capturing and not the run.
+    A plan that cannot be captured, perhaps because the memory has become short, ends the capturing and not
+    the run; a rehearsal is there to find that out.
 
     Args:
         step: The step.
         capture: How it is captured; on a GPU, :func:`captured`.
+
+    Attributes:
+        rehearsing: Whether a capture that fails is an error.
     """
 
     def __init__(self, step: Step, capture: Capture) -> None:
         self._step, self._capture = step, capture
         self._known: dict[Plan, Callable[[], list[Numbers]]] = {}
         self._captures = True
+        self.rehearsing = False
 
     def __call__(self, state: State, plan: Plan, rng: torch.Generator) -> list[Numbers]:
         """Carry out a step, always of the same state; what is returned is valid until the next one."""
@@ -83,7 +87,7 @@ class Replays:
         try:
             self._known[plan] = self._learnt(state, plan, rng)
         except RuntimeError as error:
-            if not self._known:  # in a rehearsal, which is there to find this out
+            if self.rehearsing:
                 raise
             self._captures = False
             warnings.warn(
@@ -204,6 +208,8 @@ def _disagreement(
     try:
         eager, other = deepcopy(state), deepcopy(state)
         engine(other, step)
+        if isinstance(other.carry_out, Replays):
+            other.carry_out.rehearsing = True
         rehearse(eager)
         rehearse(other)
     except Exception as error:  # whatever a compiler, a capture, or a GPU without room for copies may raise

@@ -35,7 +35,7 @@ class Adam:
     """Added to the root of the second moment, > 0."""
     size: int | None = None
     """Up to which size a network has this rate, >= 1; one of twice the size has half of it. A network's size
-    is the sum of its layers' inputs, see :func:`size_of`. None: every network has this rate."""
+    is the sum of the inputs of its dense and convolutional layers. None: every network has this rate."""
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)

@@ -5,6 +5,7 @@ A recipe adapts to the source's shape and nothing else; :data:`RECIPES` is the t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -154,10 +155,11 @@ SMALL = 16
 def _default(shape: tuple[int, ...]) -> Recipe:
     if len(shape) != 3:
         return _default_vectors(*shape)
-    return _default_small() if max(shape[1:]) <= SMALL else _default_pictures()
+    return _default_small(shape) if max(shape[1:]) <= SMALL else _default_pictures()
 
 
-def _default_small() -> Recipe:
+def _default_small(shape: tuple[int, ...]) -> Recipe:
+    size = prod(shape) + 576  # a little more than its own networks have: 544, and 512 beside the picture
     return Recipe(
         networks=MLP(
             latent_dim=32,
@@ -168,8 +170,8 @@ def _default_small() -> Recipe:
         ),
         constraint=GradientPenalty(1.0),
         # Networks of other depths and widths train, too: docs/recipes.md, "Deep networks".
-        generator_optimiser=Adam(4e-4, (0.0, 0.9), size=640),
-        critic_optimiser=Adam(2e-3, (0.0, 0.9), size=640),
+        generator_optimiser=Adam(4e-4, (0.0, 0.9), size=size),
+        critic_optimiser=Adam(2e-3, (0.0, 0.9), size=size),
         n_critic=1,
         decay="linear",
         ema=0.995,
