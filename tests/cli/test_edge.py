@@ -37,7 +37,7 @@ def test_from_a_run_to_the_edge(wgan, capfd, somewhere):
     assert "Done: student." in err
     assert (somewhere / "student" / "report.html").is_file()
     hidden = json.loads((somewhere / "student" / "config.json").read_text())["generator"]["hidden"]
-    assert hidden == [6]
+    assert hidden == [2]  # of 12, with at most a quarter of the weights
 
     out, err = wgan("export student --to onnx --out dist --count 200")
     said = Artifact.load("dist").provenance
