@@ -164,27 +164,24 @@ def fit_critic(draw: Draw, dim: int, *, fit: Fit, seed: int = 0, check: Draw | N
     Returns:
         The critic: (N, d) to (N,), in evaluation mode.
     """
-    judges = [check] if check else [draw] * TRIAL_BATCHES  # what was set aside is the same each time
-
-    def rate(critic: Critic) -> float:
-        return _gap(critic, judges, seed)
-
-    if len(fit.forms) == 1:
-        return _fit(draw, dim, fit.forms[0], rate, fit=fit, seed=seed, check=check)
+    if len(fit.forms) == 1 and isinstance(fit.forms[0], Form):
+        return _fit(draw, dim, fit.forms[0], fit=fit, seed=seed, check=check)
     trial = replace(fit, steps=max(1, fit.steps // TRIAL))
-    tried = {
-        form: _fit(draw, dim, _quick(form), rate, fit=trial, seed=seed, check=None) for form in fit.forms
-    }
-    best = max(fit.forms, key=lambda form: rate(tried[form]))
-    if isinstance(best, Potentials):  # which takes no steps
-        return tried[best]
-    return _fit(draw, dim, best, rate, fit=fit, seed=seed, check=check)
+    tried = [(form, critic) for form in fit.forms for critic in _try(draw, dim, form, fit=trial, seed=seed)]
+    judges = [check] if check else [draw] * TRIAL_BATCHES  # what was set aside is the same each time
+    form, best = max(tried, key=lambda one: _gap(one[1], judges, seed))
+    if isinstance(form, Potentials):  # which takes no steps
+        return best
+    return _fit(draw, dim, form, fit=fit, seed=seed, check=check)
 
 
-def _quick(form: Form | Potentials) -> Form | Potentials:
+def _try(draw: Draw, dim: int, form: Form | Potentials, *, fit: Fit, seed: int) -> Sequence[Critic]:
     if isinstance(form, Potentials):
-        return form
-    return replace(form, batch_size=min(form.batch_size, TRIAL_BATCH))
+        # Of another seed, or they would be judged by the very batch that they know by heart.
+        rng = torch.Generator().manual_seed(seed + 1)
+        return [critic.eval() for critic in form.extend(*draw(rng, LARGEST_COUPLING))]
+    quick = replace(form, batch_size=min(form.batch_size, TRIAL_BATCH))
+    return [_fit(draw, dim, quick, fit=fit, seed=seed, check=None)]
 
 
 @torch.no_grad()
@@ -193,20 +190,8 @@ def _gap(critic: Critic, judges: Sequence[Draw], seed: int) -> float:
     return fmean(float(gap(*score_pair(critic, *judge(rng, BATCH)))) for judge in judges)
 
 
-def _fit(
-    draw: Draw,
-    dim: int,
-    form: Form | Potentials,
-    rate: Callable[[Critic], float],
-    *,
-    fit: Fit,
-    seed: int,
-    check: Draw | None,
-) -> Critic:
+def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw | None) -> Extremal:
     rng = torch.Generator().manual_seed(seed)
-    if isinstance(form, Potentials):
-        rng.manual_seed(seed + 1)  # they would be judged by the very batch that they know by heart
-        return max(form.extend(*draw(rng, LARGEST_COUPLING)), key=rate).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic = form.build(dim)

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ def called_again(work: Callable[[], list]) -> Callable[[], list]:
     return replay
 
 
-def by_replays(state: State, step: engine.Step) -> None:
-    state.carry_out = Replays(step, called_again)
+def by_replays(state: State, step: engine.Step, capture: engine.Capture = called_again) -> None:
+    state.carry_out = Replays(step, capture)
 
 
 @pytest.fixture
@@ -101,11 +102,7 @@ def test_steps_that_cannot_be_captured_later_are_eager(tmp_path: Path, monkeypat
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return called_again(work)
 
-    monkeypatch.setitem(
-        ENGINES,
-        "compile",
-        lambda state, step: setattr(state, "carry_out", Replays(step, short_of_memory)),
-    )
+    monkeypatch.setitem(ENGINES, "compile", partial(by_replays, capture=short_of_memory))
     settings = {"constraint": GradientPenalty(10.0), "penalty_every": 2, "n_critic": 1}
     with pytest.warns(UserWarning, match="another kind stay eager: .* OutOfMemoryError: CUDA out of"):
         trainer(**settings, engine="compile").fit(12, tmp_path / "short")

@@ -15,6 +15,10 @@ from wgan.data import load, material_of, pack, verify
 from wgan.errors import InputError, check_whole
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Pack:
     """Pack SOURCE into a folder of bytes that `wgan train` maps: for sets larger than memory.
@@ -30,7 +34,7 @@ class Pack:
     """Resize and crop pictures to squares of this side."""
     channels: int | None = None
     """1 makes pictures grey, 3 coloured; by default they stay what they are."""
-    processes: int = field(default_factory=lambda: _cores())
+    processes: int = field(default_factory=_cores)
     """How many work at once; by default one for each core that this process may use."""
 
 
@@ -80,10 +84,6 @@ def _pack(command: Pack) -> None:
         shown = ", ".join(source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
         sys.stdout.write(f"Skipped {len(source.skipped)} unreadable picture(s): {shown}\n")
     sys.stdout.write(f"Next: wgan train {folder}\n")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _beside(source: str) -> Path:

@@ -19,8 +19,9 @@ from wgan.monitors import MONITORS, Console, Monitor
 class Distil:
     """Train a smaller generator to make of each latent what the generator of the run in DIR makes of it.
 
-    It imitates its teacher's samples and goes on against the trained critic, with all other settings of the
-    run. What comes out is a run like any other; the same command again goes on where it was.
+    It imitates its teacher's samples and goes on against the trained critic, at the quicker one's rate, and
+    with all other settings of the run. What comes out is a run like any other; the same command again goes on
+    where it was.
     """
 
     dir: tyro.conf.Positional[Path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Hub(Material):
         """The name it is asked for by."""
         chosen = self.split if self.config is None else f"{self.config},{self.split}"
         return f"{PREFIX}{self.path}[{chosen}]"
+
+    @property
+    def place(self) -> str:
+        """The folder's, or the name."""
+        return os.path.realpath(self.path) if os.path.isdir(self.path) else self.origin
 
     @property
     def key(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,11 @@ class Material(ABC):
     @abstractmethod
     def origin(self) -> str:
         """Where it is, for messages."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, in full: files in two places can have the same names, sizes and dates."""
+        return os.path.realpath(self.origin)
 
     @property
     @abstractmethod

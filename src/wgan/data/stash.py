@@ -52,7 +52,7 @@ def keep(material: Material, limit: int) -> Stored:
         InputError: there is no way to make samples of it.
         StorageError: the cache cannot be written to; what is whole in it stays.
     """
-    folder = _cache() / key_of(material.key, _place(material.origin))
+    folder = _cache() / key_of(material.key, material.place)
     if is_pack(folder):
         with contextlib.suppress(InputError):  # damaged or unfinished: made again
             return within(open_pack(folder), limit)
@@ -122,12 +122,6 @@ def _packed(material: Material, folder: Path) -> Stored:
             "XDG_CACHE_HOME names another place for the cache, --out of `wgan data pack` one for this pack."
         ) from error
     return open_pack(folder)
-
-
-def _place(origin: str) -> str:
-    """Where a set lies: files in two places can have the same names, sizes and dates."""
-    path = origin.removeprefix("hf:").partition("[")[0] if origin.startswith("hf:") else origin
-    return origin if path != origin and not os.path.isdir(path) else os.path.realpath(path)
 
 
 def _cache() -> Path:

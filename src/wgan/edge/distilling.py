@@ -188,13 +188,12 @@ def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
     # Groups of channels have to come out even.
     least = GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group", 0) // 2)
     widths = description[name]
-    widest = max(1, (widths if isinstance(widths, int) else max(widths, default=1)) // least)
+    units = [width // least for width in ([widths] if isinstance(widths, int) else widths)]
+    widest = max([1, *units])
 
     def narrowed(to: int) -> dict[str, Any]:
-        def scaled(width: int) -> int:
-            return max(1, width // least * to // widest) * least
-
-        return {**description, name: scaled(widths) if isinstance(widths, int) else [*map(scaled, widths)]}
+        fewer = [max(1, unit * to // widest) * least for unit in units]
+        return {**description, name: fewer[0] if isinstance(widths, int) else fewer}
 
     most = size * _count(description)
     fitting = bisect_right(range(1, widest), most, key=lambda to: _count(narrowed(to)))

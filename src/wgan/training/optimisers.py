@@ -49,7 +49,7 @@ class Adam:
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a network's parameters."""
         first, second = (float(beta) for beta in self.betas)  # torch refuses whole numbers here
-        share = 1.0 if self.size is None else min(1.0, self.size / max(1.0, size_of(network)))
+        share = 1.0 if self.size is None else self.size / max(self.size, size_of(network))
         groups, rate, on_gpu = _for_capture(network, share * self.lr)
         return torch.optim.Adam(
             groups, lr=rate, betas=(first, second), eps=self.eps, fused=True, capturable=on_gpu
