@@ -450,8 +450,8 @@ COMMANDS = {
     "data pack side30 --processes 0": "processes must be a whole number of at least 1",
     "data pack side30 --processes many": "'many' is not a whole number",
     "data pack corrupt": "At least 2 of the 20 pictures",
-    "data verify nowhere": "nowhere/pack.json' cannot be read",
-    "data verify mine": "mine/pack.json' cannot be read",
+    "data verify nowhere": "'nowhere' is no pack",
+    "data verify mine": "'mine' is no pack",
     # recipes
     "recipes wgan": "no recipe 'wgan'; known are default, dcgan-clip",
     "recipes toy-gp toy-clip": "Unrecognized options: toy-clip",

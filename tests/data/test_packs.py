@@ -421,6 +421,15 @@ def test_two_ranges_of_tars_of_one_name_are_two_sets(tmp_path, noise, monkeypatc
     assert found[0] != found[1]
 
 
+def test_nobody_is_told_to_delete_a_folder_that_is_no_pack(pictures):
+    before = tree(pictures)
+    with pytest.raises(
+        InputError, match=r"pictures' is no pack: give a folder that `wgan data pack` made\.$"
+    ):
+        data.verify(pictures)
+    assert tree(pictures) == before
+
+
 HEADS = {
     "empty": ("", "cannot be read"),
     "list": ("[]", "cannot be read"),

@@ -126,6 +126,8 @@ def read_head(folder: Path) -> Head:
     Raises:
         InputError: there is none that can be read, or it is of another format.
     """
+    if not is_pack(folder):
+        raise InputError(f"'{folder}' is no pack: give a folder that `wgan data pack` made.")
     try:
         plain = json.loads((folder / HEAD).read_text(encoding="utf-8"))
         version = plain.pop("format")
