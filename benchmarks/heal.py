@@ -43,8 +43,8 @@ from wgan.sampling import Sampler
 from wgan.training import Cadence, Recipe, RMSprop, Trainer, recipe
 from wgan.transport import wasserstein1
 
-SOURCES = {"ring8": 2000, "digits": 2000, "fashion-mnist": 640}
-"""Each source, and how many steps its runs have: enough for a healthy run to get somewhere."""
+STEPS = 2000
+"""Of a run: enough for a healthy one to get somewhere."""
 RESULTS = Path(__file__).with_suffix(".jsonl")
 JUDGED = 2_000
 """Samples that a run is judged by, and held-out ones at most."""
@@ -212,12 +212,12 @@ def measure(command: Heal) -> None:
 def case_of(name: str, source: str, seed: int, treated: bool) -> Row:
     """One run, and how good its samples are."""
     torch.set_num_threads(1)
-    data, steps, start = load(source), SOURCES[source], time.perf_counter()
+    data, start = load(source), time.perf_counter()
     with TemporaryDirectory() as passing:
         folder = Path(passing) / "run"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            done = train(name, data, seed, steps, folder, treated=treated)
+            done = train(name, data, seed, folder, treated=treated)
             judged = quality(folder, data)
         mark = fingerprint(folder)
     return {
@@ -228,19 +228,17 @@ def case_of(name: str, source: str, seed: int, treated: bool) -> Row:
         "quality": judged,
         "treated": [[one.step, one.finding.name, one.start, dict(one.finding.remedy)] for one in done],
         "fingerprint": mark,
-        "steps": steps,
+        "steps": STEPS,
         "seconds": round(time.perf_counter() - start, 1),
     }
 
 
-def train(
-    name: str, data: Source, seed: int, steps: int, folder: Path, *, treated: bool
-) -> Sequence[Intervention]:
+def train(name: str, data: Source, seed: int, folder: Path, *, treated: bool) -> Sequence[Intervention]:
     """Train a run into a folder, broken by the fault of that name, and treat it or not."""
     fault = FAULTS.get(name, Fault())
-    every = steps // POINTS
+    every = STEPS // POINTS
     # Checkpoints as far apart as the recipes have them: ten log points, and the last two stay.
-    cadence = Cadence(log=every, pictures=steps, checkpoint=10 * every)
+    cadence = Cadence(log=every, pictures=STEPS, checkpoint=10 * every)
     settings = fault.settings(replace(recipe("default", data.shape), cadence=cadence))
 
     def build(now: Recipe, done: Sequence[Intervention] = ()) -> Trainer:
@@ -251,8 +249,8 @@ def train(
 
     with suppress(DivergenceError):
         if treated:
-            return heal(settings, build, steps=steps, run_dir=folder)
-        build(settings).fit(steps, folder)
+            return heal(settings, build, steps=STEPS, run_dir=folder)
+        build(settings).fit(STEPS, folder)
     return ()
 
 

@@ -39,8 +39,9 @@ from wgan.monitors import Monitor
 from wgan.training import Cadence, RMSprop, Trainer, recipe
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
-SOURCES = {"ring8": 1000, "digits": 1000, "fashion-mnist": 320}
-"""Each source, and how many steps its runs have."""
+SOURCES = ("ring8", "digits", "fashion-mnist")
+STEPS = 1000
+"""Of a run."""
 POINTS = 40
 """Log points of a run."""
 LATE = 0.4
@@ -296,7 +297,7 @@ class Ward:
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the runs."""
-    sources: tuple[str, ...] = tuple(SOURCES)
+    sources: tuple[str, ...] = SOURCES
     """Of the data."""
     faults: tuple[str, ...] = (*FAULTS, "healthy")
     """Which."""
@@ -357,16 +358,15 @@ def admit(name: str, source: str, kind: str, seed: int, runs: Path | None = None
     """One run, and what the diagnosis makes of it."""
     torch.set_num_threads(1)
     fault = FAULTS.get(name)
-    steps = SOURCES[source]
     with tempfile.TemporaryDirectory() as passing:
         folder = (runs or Path(passing)) / f"{name}-{source}-{kind}-{seed}".replace(" ", "-")
         if not (folder / "trained").exists():
             shutil.rmtree(folder, ignore_errors=True)  # a run cut short would go on without its fault
-            train(fault, load(source), kind, seed, steps, folder)
+            train(fault, load(source), kind, seed, folder)
             (folder / "trained").touch()
         history = History.load(folder)
-    onset = round(fault.onset * steps) if fault else 0
-    found = first(history, onset, onset + round(WITHIN * steps)) if fault else first(history, 0, steps)
+    onset = round(fault.onset * STEPS) if fault else 0
+    found = first(history, onset, onset + round(WITHIN * STEPS)) if fault else first(history, 0, STEPS)
     named = found.name if found else None
     right = named in fault.names if fault else found is None
     return {
@@ -379,28 +379,28 @@ def admit(name: str, source: str, kind: str, seed: int, runs: Path | None = None
         "wanted": fault.names if fault else None,
         "since": found.since if found else None,
         "onset": onset,
-        "steps": steps,
+        "steps": STEPS,
     }
 
 
-def train(fault: Fault | None, data: Source, kind: str, seed: int, steps: int, folder: Path) -> None:
+def train(fault: Fault | None, data: Source, kind: str, seed: int, folder: Path) -> None:
     """Train a run into a folder and break it, until what follows is not diagnosed any more."""
     made = recipe(kind, data.shape)
-    every = steps // POINTS
-    made = replace(made, cadence=Cadence(log=every, pictures=steps, checkpoint=steps))
-    case = Case(made.trainer(data, seed=seed, device="cpu"), steps)
+    every = STEPS // POINTS
+    made = replace(made, cadence=Cadence(log=every, pictures=STEPS, checkpoint=STEPS))
+    case = Case(made.trainer(data, seed=seed, device="cpu"), STEPS)
     if fault:
         fault.prepare(case)
         if fault.onset == 0:
             fault.strike(case)
         case.trainer.monitors = [
-            Strike(partial(fault.strike, case), round(fault.onset * steps / every) * every)
+            Strike(partial(fault.strike, case), round(fault.onset * STEPS / every) * every)
         ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with suppress(DivergenceError):
-            last = steps if fault is None else (fault.onset + WITHIN) * steps
-            case.trainer.fit(steps, folder, stop=lambda run: run.history()[-1]["step"] >= last)
+            last = STEPS if fault is None else (fault.onset + WITHIN) * STEPS
+            case.trainer.fit(STEPS, folder, stop=lambda run: run.history()[-1]["step"] >= last)
 
 
 def first(history: History, start: int, end: int) -> Finding | None:

@@ -286,6 +286,20 @@ def test_the_default_is_complete(shape):
     assert 0 < made.ema < 1
 
 
+@pytest.mark.parametrize(
+    ("labels", "guessed"),
+    [(np.arange(16) % 4, True), (np.linspace(-1, 1, 16), False)],
+    ids=["classes", "attribute"],
+)
+def test_the_default_of_pictures_takes_classes_and_attributes(labels, guessed):
+    source = data.load(samples(MNIST), labels=labels)
+    trainer = replace(recipe("default", MNIST), conditional=True).trainer(source, device="cpu")
+    state = trainer.state()
+    trainer.advance(state, 10)
+    assert state.step == 1
+    assert trainer.critic.classifies is guessed
+
+
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(InputError, match="no recipe 'wgan'; known are default, dcgan-clip"):
         recipe("wgan", MNIST)

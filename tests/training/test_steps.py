@@ -443,8 +443,7 @@ def test_both_networks_learn_at_the_rate_of_the_step(optimisers):
 @pytest.mark.parametrize("rate", [1.0, torch.tensor(1.0)], ids=["number", "where captured steps read it"])
 def test_a_rate_that_is_set_is_used(rate):
     layer = nn.Linear(1, 1, bias=False)
-    group = {"params": layer.parameters(), "initial_lr": 1.0}
-    optimiser = torch.optim.SGD([group], lr=rate)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=rate)
     set_rate(optimiser, 0.25)
     assert torch.equal(torch.as_tensor(rate), torch.tensor(1.0 if isinstance(rate, float) else 0.25))
     before = layer.weight.item()
@@ -464,9 +463,21 @@ def test_a_network_that_is_twice_as_large_has_half_of_the_rate(width: int, depth
 
 
 def test_a_decay_goes_on_from_the_rate_that_a_size_leaves():
-    (group,) = (optimiser := Adam(1e-2, size=10).build(nn.Linear(40, 3))).param_groups
-    set_rate(optimiser, 0.1)
-    assert group["lr"] == pytest.approx(1e-2 / 4 / 10)
+    trained = trainer(decay="linear", critic_optimiser=Adam(1e-3, size=1))
+    state = trained.state()
+    state.step = 90
+    trained.advance(state, 100)
+    (group,) = state.critic_optimiser.param_groups
+    assert group["lr"] == pytest.approx(1e-3 / size_of(state.critic) / 10)
+
+
+def test_a_rate_that_is_changed_between_steps_is_taken_up():
+    trained = trainer()
+    state = trained.state()
+    trained.advance(state, 100)
+    trained.critic_optimiser = Adam(7e-3)
+    trained.advance(state, 100)
+    assert [group["lr"] for group in state.critic_optimiser.param_groups] == [7e-3]
 
 
 def test_of_convolutions_the_inputs_of_an_output_count():

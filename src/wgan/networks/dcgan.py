@@ -285,8 +285,8 @@ class DCGAN:
     """Initialisation of both: PyTorch's default, DCGAN's N(0, 0.02), He's, orthogonal, or shaped by depth."""
     generator_labels: GeneratorCondition = "embedding"
     """How labels enter a conditional generator."""
-    critic_labels: CriticCondition = "projection"
-    """How labels enter a conditional critic."""
+    critic_labels: CriticCondition | None = "projection"
+    """How labels enter a conditional critic; None: it guesses classes, and attributes enter by projection."""
 
     def build(
         self, shape: Sequence[int], condition: Condition | None = None
@@ -304,6 +304,7 @@ class DCGAN:
             condition=condition,
             labels_by=self.generator_labels,
         )
+        usual: CriticCondition = "auxiliary" if condition and condition.classes else "projection"
         critic = DCGANCritic(
             shape,
             width=self.critic_width,
@@ -313,6 +314,6 @@ class DCGAN:
             head=self.head,
             init=self.init,
             condition=condition,
-            labels_by=self.critic_labels,
+            labels_by=self.critic_labels or usual,
         )
         return generator, critic

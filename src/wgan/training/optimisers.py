@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +49,14 @@ class Adam:
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a network's parameters."""
         first, second = (float(beta) for beta in self.betas)  # torch refuses whole numbers here
-        share = 1.0 if self.size is None else self.size / max(self.size, size_of(network))
-        groups, rate, on_gpu = _for_capture(network, share * self.lr)
+        weights, rate, on_gpu = _for_capture(network, self.rate(network))
         return torch.optim.Adam(
-            groups, lr=rate, betas=(first, second), eps=self.eps, fused=True, capturable=on_gpu
+            weights, lr=rate, betas=(first, second), eps=self.eps, fused=True, capturable=on_gpu
         )
+
+    def rate(self, network: nn.Module) -> float:
+        """The learning rate of a network, before it decays."""
+        return self.lr if self.size is None else self.lr * self.size / max(self.size, size_of(network))
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,14 @@ class RMSprop:
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a network's parameters."""
-        groups, rate, on_gpu = _for_capture(network, self.lr)
+        weights, rate, on_gpu = _for_capture(network, self.rate(network))
         return torch.optim.RMSprop(
-            groups, lr=rate, alpha=self.alpha, eps=self.eps, foreach=True, capturable=on_gpu
+            weights, lr=rate, alpha=self.alpha, eps=self.eps, foreach=True, capturable=on_gpu
         )
+
+    def rate(self, network: nn.Module) -> float:
+        """The learning rate of a network, whichever it is, before it decays."""
+        return self.lr
 
 
 Optimiser = Adam | RMSprop
@@ -98,20 +105,18 @@ def size_of(network: nn.Module) -> float:
     return sum(fan_in(module) for module in network.modules() if isinstance(module, Layer))
 
 
-def _for_capture(network: nn.Module, rate: float) -> tuple[list[dict[str, Any]], float | Tensor, bool]:
+def _for_capture(network: nn.Module, rate: float) -> tuple[list[nn.Parameter], float | Tensor, bool]:
     """The parameters, the rate as captured steps can read it, and whether they lie on a GPU."""
     weights = list(network.parameters())
     on_gpu = weights[0].device.type == "cuda"
     if on_gpu:  # some steps are not captured: those that are observed, and all of the eager engine
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
-    groups = [{"params": weights, "initial_lr": rate}]
-    return groups, torch.tensor(rate, device=weights[0].device) if on_gpu else rate, on_gpu
+    return weights, torch.tensor(rate, device=weights[0].device) if on_gpu else rate, on_gpu
 
 
-def set_rate(optimiser: torch.optim.Optimizer, share: float) -> None:
-    """Set the learning rate, where it is, to a share of that with which the optimiser was built."""
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate, where it is."""
     for group in optimiser.param_groups:
-        rate = share * group["initial_lr"]
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:

@@ -292,8 +292,8 @@ class Trainer:
         """
         rng = self._world.rng(derive(self.seed, TRAINING, state.step))
         factor = DECAYS[self.decay](state.step / steps)
-        for optimiser in (state.critic_optimiser, state.generator_optimiser):
-            set_rate(optimiser, factor)
+        set_rate(state.critic_optimiser, factor * self.critic_optimiser.rate(state.critic))
+        set_rate(state.generator_optimiser, factor * self.generator_optimiser.rate(state.generator))
         step = state.carry_out if state.carry_out and not observed else self._step
         for numbers in step(state, self._plan(state), rng):
             state.add(numbers)
