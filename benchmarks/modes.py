@@ -8,6 +8,9 @@ A mode of the 25 is reached if a sample is within 3 standard deviations of its c
 thousand is three kinds of pictures, one in each colour channel; it is reached if the classifier that `wgan
 classifier` trains labels a sample's channels so. Reverse KL: of the modes of all samples, each at its
 nearest, against those of as many of the data. Each run is a line of benchmarks/modes.jsonl.
+
+The 25 are the default's. For the thousand it learns from 64 at a time, not 16, in wider networks and at half
+the rate: with small batches it reaches all modes sooner but not so evenly.
 """
 
 import json
@@ -26,8 +29,9 @@ from torch import Tensor
 
 from wgan.data import MNIST, Source, Split, find, load
 from wgan.metrics import Classifier, Modes, high_quality, label_divergence, reached, train_classifier
+from wgan.networks import DCGAN
 from wgan.sampling import Sampler
-from wgan.training import Recipe, recipe
+from wgan.training import Adam, Recipe, recipe
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 RUNS = Path("runs/modes")
@@ -49,7 +53,7 @@ class Count:
     seeds: tuple[int, ...] = tuple(range(10))
     """Of the runs; of the thousand only the first."""
     steps: int | None = None
-    """Generator steps; None: the default recipe's."""
+    """Generator steps; None: the recipe's."""
     table: bool = False
     """Only print what was measured."""
     results: Path = RESULTS
@@ -76,7 +80,7 @@ def measure(command: Count) -> None:
         if name == "stacked" and seed != command.seeds[0]:
             continue
         source = SOURCES[name]()
-        made = recipe("default", source.shape)
+        made = SETTINGS[name](recipe("default", source.shape))
         made = replace(made, steps=command.steps or made.steps)
         if (name, seed, made.steps) in there:
             continue
@@ -163,6 +167,21 @@ def label(judge: Classifier, stacks: Tensor) -> Tensor:
     return kinds @ torch.tensor([KINDS**2, KINDS, 1])
 
 
+def many_modes(default: Recipe) -> Recipe:
+    """The default for pictures, made to cover many modes evenly."""
+    assert isinstance(default.networks, DCGAN)
+    slower = Adam(2e-3, (0.0, 0.99))
+    return replace(
+        default,
+        networks=replace(default.networks, generator_width=24, critic_width=24),
+        generator_optimiser=slower,
+        critic_optimiser=slower,
+        batch_size=64,
+        steps=10_000,
+    )
+
+
+SETTINGS: dict[str, Callable[[Recipe], Recipe]] = {"grid25": lambda default: default, "stacked": many_modes}
 SOURCES: dict[str, Callable[[], Source]] = {"grid25": lambda: load("grid25"), "stacked": stacked}
 COUNTS: dict[str, Callable[[Source, Recipe, int, Path], Row]] = {
     "grid25": count_grid,
