@@ -192,7 +192,7 @@ def _default_pictures() -> Recipe:
         ema=0.995,
         penalty_every=4,
         steps=15_000,
-        cadence=Cadence(log=400),
+        cadence=Cadence(log=250, pictures=500),
     )
 
 
