@@ -59,7 +59,6 @@ class Case:
     """A run about to be broken."""
 
     trainer: Trainer
-    steps: int
     scale: float = 1.0
     """Of the latents; see Steered."""
     choices: int | None = None
@@ -388,7 +387,7 @@ def train(fault: Fault | None, data: Source, kind: str, seed: int, folder: Path)
     made = recipe(kind, data.shape)
     every = STEPS // POINTS
     made = replace(made, cadence=Cadence(log=every, pictures=STEPS, checkpoint=STEPS))
-    case = Case(made.trainer(data, seed=seed, device="cpu"), STEPS)
+    case = Case(made.trainer(data, seed=seed, device="cpu"))
     if fault:
         fault.prepare(case)
         if fault.onset == 0:
