@@ -42,7 +42,7 @@ IMAGES = {"dcgan-28": 5 * 64, "dcgan-32": 5 * 64, "toy": 5 * 256}
 """Real samples that the critic sees in a step of a case."""
 STEPS = {"dcgan-28": 1, "dcgan-32": 1, "toy": 15}
 """Steps in a burst; at least a second or so."""
-OURS, TEXTBOOK = "ours", "textbook"
+OURS, TEXTBOOK, HALF = "ours", "textbook", "ours in bfloat16"
 PEERS = {
     "Keras 3, JAX": ("keras_gp", {"KERAS_BACKEND": "jax"}, ("dcgan-32", "toy")),
     "Keras 3, torch": ("keras_gp", {"KERAS_BACKEND": "torch"}, ("dcgan-32", "toy")),
@@ -114,7 +114,7 @@ def race(case: str, data: Path, peers: str | None) -> None:
     """Bursts of all contenders of a case in turn, and what came of it."""
     commands = {
         name: ([sys.executable, "-m", "benchmarks.contenders", name, case, str(data)], {})
-        for name in (OURS, TEXTBOOK)
+        for name in (OURS, TEXTBOOK, HALF)
     }
     for name, (module, extra, cases) in PEERS.items():
         if peers and case in cases:

@@ -93,6 +93,17 @@ def test_a_run_of_two_processes_is_that_of_one(runs):
             assert shared[name] == pytest.approx(alone[name], rel=near, abs=near)
 
 
+def test_two_processes_in_bfloat16_are_one_but_for_its_rounding(tmp_path):
+    more = ["--precision", "bfloat16"]
+    command = [sys.executable, *map(str, train(tmp_path / "one", 10, *more))]
+    assert subprocess.run(command, env=ALONE, capture_output=True, check=False).returncode == 0
+    code, told = finished(torchrun(2, *train(tmp_path / "two", 10, *more)))
+    assert code == 0, told
+    (one,), (two,) = (RunFolder(tmp_path / name).history() for name in ("one", "two"))
+    for name in ("gap", "critic_loss"):
+        assert two[name] == pytest.approx(one[name], rel=0.05)
+
+
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     process = torchrun(2, *train(tmp_path / "run", 4000))
     wait_for(tmp_path / "run", 20)

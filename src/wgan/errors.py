@@ -37,10 +37,10 @@ class GateError(WganError):
     """An exported generator is not good enough to be shipped; the message gives the numbers."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """The error for a name that is none of the known ones, with the one that was perhaps meant."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {close[0]!r}? There" if close else "there"
     return InputError(f"There is no {kind} {name!r}; {hint} are {', '.join(names)}.")
 

@@ -59,6 +59,7 @@ CASES = {
     "moments of another kind": lambda: {"critic_optimiser": RMSprop(1e-3), "penalty_every": 3},
     "a warm-up, a decay": lambda: {"warm_up": True, "decay": "linear"},
     "an augmentation that adapts": augmented,
+    "bfloat16": lambda: {"precision": "bfloat16"},
     "a paired loss": lambda: {"loss": "relativistic", "constraint": Chain()},
 }
 

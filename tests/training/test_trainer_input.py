@@ -75,6 +75,10 @@ SETTINGS: list[tuple[str, dict[str, Any], str]] = [
         for value in ("l2", "", None, 3)
     ),
     *(("decay", {"decay": value}, "There is no decay .* known are constant") for value in ("exp", "", None)),
+    *(
+        ("precision", {"precision": value}, "There is no precision .* float32, bfloat16")
+        for value in ("float16", "", None, 32)
+    ),
     *(("device", {"device": value}, "There is no device") for value in ("abacus", "", "cpu:x", "cuda:99")),
     ("constraint", {"constraint": GradientPenalty}, "constraint must be one, as in"),
     ("constraint", {"constraint": "gp"}, "constraint must be one, as in"),

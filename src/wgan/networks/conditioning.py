@@ -107,9 +107,12 @@ def described(condition: Condition | None, labels_by: str) -> dict[str, object]:
 
 
 def generate(generator: nn.Module, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-    r"""Samples (N, \*shape) of latents (N, latent_dim), and of labels where there are any."""
+    r"""Samples (N, \*shape) of latents (N, latent_dim), and of labels where there are any.
+
+    In float32 even under autocast (float64 stays).
+    """
     samples: Tensor = generator(latents) if labels is None else generator(latents, labels)
-    return samples
+    return samples.to(torch.promote_types(samples.dtype, torch.float32))
 
 
 def refuse_labels(labels: Tensor | None) -> None:

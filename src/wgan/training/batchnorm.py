@@ -29,6 +29,10 @@ class SharedBatchNorm(_BatchNorm):
             return F.batch_norm(
                 features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
+        given = features.dtype
+        features = features.to(
+            torch.promote_types(given, torch.float32)
+        )  # sums of bfloat16 lose what they add
         others = [side for side in range(features.dim()) if side != 1]
         shape = [1, -1] + [1] * (features.dim() - 2)
         count = features.numel() // features.shape[1] * get_world_size()
@@ -37,9 +41,9 @@ class SharedBatchNorm(_BatchNorm):
         variance = summed(centred.square().sum(others)) / count
         self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))
         normal: Tensor = centred * torch.rsqrt(variance + self.eps).reshape(shape)
-        if self.weight is None:
-            return normal
-        return normal * self.weight.reshape(shape) + self.bias.reshape(shape)
+        if self.weight is not None:
+            normal = normal * self.weight.reshape(shape) + self.bias.reshape(shape)
+        return normal.to(given)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:

@@ -32,6 +32,7 @@ from wgan.training.augment import Augment
 from wgan.training.draws import condition_of
 from wgan.training.engine import Engine
 from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
+from wgan.training.precision import Precision
 from wgan.training.randomness import INITIALISATION, derive
 from wgan.training.record import Cadence
 from wgan.training.trainer import Trainer
@@ -80,6 +81,8 @@ class Recipe:
     """100 critic steps in each of the first 25 steps and in every 500th."""
     penalty_every: int = 1
     """The penalty is taken in every k-th critic step, k times as strong."""
+    precision: Precision = "float32"
+    """What networks compute in while they learn; with bfloat16, the penalty still has float32."""
     conditional: bool = False
     """Give both networks the labels of the data: then samples can be asked for by label."""
     balanced: bool = False
@@ -127,6 +130,7 @@ class Recipe:
             ema=self.ema,
             warm_up=self.warm_up,
             penalty_every=self.penalty_every,
+            precision=self.precision,
             conditional=self.conditional,
             balanced=self.balanced,
             auxiliary=self.auxiliary,

@@ -18,6 +18,7 @@ from wgan.losses import AuxiliaryWeights, Loss
 from wgan.networks import generate
 from wgan.training.augment import Augmenter
 from wgan.training.guide import Guide
+from wgan.training.precision import Precision, computing_in
 
 Numbers = dict[str, Tensor]
 Objective = Callable[..., Numbers]
@@ -49,6 +50,7 @@ def critic_step(
     auxiliary: AuxiliaryWeights | None = None,
     augmenter: Augmenter | None = None,
     penalty_scale: float = 1.0,
+    precision: Precision = "float32",
     through: Through = here,
 ) -> Numbers:
     """Bring the critic nearer to its optimum for the generator as it is.
@@ -66,6 +68,7 @@ def critic_step(
         auxiliary: For a critic with an auxiliary classifier.
         augmenter: Transforms real and fake before all else: the critic, and its penalty, know no others.
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
+        precision: What both networks compute in; the penalty and its gradient have float32 always.
         through: How the objective is evaluated.
 
     Returns:
@@ -73,22 +76,25 @@ def critic_step(
         the augmenter's ``augmentation`` strength.
     """
     with torch.no_grad():
-        fake = generate(generator, latents, labels)
+        with computing_in(precision, latents.device):
+            fake = generate(generator, latents, labels)
         if augmenter is not None:
             real, fake = augmenter(real, rng), augmenter(fake, rng)
     optimiser.zero_grad(set_to_none=True)
-    terms = through(
-        critic_objective,
-        critic,
-        real=real,
-        fake=fake,
-        loss=loss,
-        constraint=constraint,
-        rng=rng,
-        labels=labels,
-        auxiliary=auxiliary,
-        penalty_scale=penalty_scale,
-    )
+    with computing_in(precision, latents.device):
+        terms = through(
+            critic_objective,
+            critic,
+            real=real,
+            fake=fake,
+            loss=loss,
+            constraint=constraint,
+            rng=rng,
+            labels=labels,
+            auxiliary=auxiliary,
+            penalty_scale=penalty_scale,
+        )
+    # Outside: a derivative has the precision of its operation anyway, and the penalty's has to keep float32.
     total(terms).backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     constraint.project(critic)
@@ -133,6 +139,7 @@ def generator_step(
     augmenter: Augmenter | None = None,
     guide: Guide | None = None,
     rng: torch.Generator | None = None,
+    precision: Precision = "float32",
     through: Through = here,
 ) -> Numbers:
     """Bring the generator nearer to the data as the critic sees it.
@@ -149,6 +156,7 @@ def generator_step(
         augmenter: Transforms real and fake before the critic, as in its own step.
         guide: What else the generator aims at.
         rng: For the augmenter.
+        precision: What both networks compute in.
         through: How the objective is evaluated.
 
     Returns:
@@ -156,19 +164,20 @@ def generator_step(
         ``guide`` with a guide.
     """
     optimiser.zero_grad(set_to_none=True)
-    terms = through(
-        generator_objective,
-        generator,
-        critic=critic,
-        loss=loss,
-        latents=latents,
-        real=real,
-        labels=labels,
-        auxiliary=auxiliary,
-        augmenter=augmenter,
-        guide=guide,
-        rng=rng,
-    )
+    with computing_in(precision, latents.device):
+        terms = through(
+            generator_objective,
+            generator,
+            critic=critic,
+            loss=loss,
+            latents=latents,
+            real=real,
+            labels=labels,
+            auxiliary=auxiliary,
+            augmenter=augmenter,
+            guide=guide,
+            rng=rng,
+        )
     # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
     total(terms).backward(inputs=learning(optimiser))  # type: ignore[no-untyped-call]
     optimiser.step()

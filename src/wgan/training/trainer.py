@@ -34,6 +34,7 @@ from wgan.training.engine import REHEARSED, Engine, Plan, check_engine, equip
 from wgan.training.guide import Guide
 from wgan.training.observe import Observer, facts, spread, spread_labels
 from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser, set_rate
+from wgan.training.precision import Precision, check_precision
 from wgan.training.randomness import (
     INITIALISATION,
     TRAINING,
@@ -79,6 +80,8 @@ class Trainer:
             the code of Arjovsky et al. 2017.
         penalty_every: k: the penalty is taken in every k-th critic step, k times as strong (Karras et al.
             2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+        precision: What both networks compute in while they learn, ``float32`` or ``bfloat16``; the penalty,
+            weights and moments are float32 in either.
         conditional: Whether both networks are given the labels of the data, as a second argument.
         balanced: Whether every class is drawn equally often, however rare it is.
         auxiliary: Weights of the classifier in a critic that has one: it says ``classifies = True`` and has a
@@ -110,6 +113,7 @@ class Trainer:
     ema: float = 0.999
     warm_up: bool = False
     penalty_every: int = 1
+    precision: Precision = "float32"
     conditional: bool = False
     balanced: bool = False
     auxiliary: AuxiliaryWeights = AuxiliaryWeights()
@@ -133,6 +137,7 @@ class Trainer:
         checks.check_share("ema", self.ema)
         check_seed(self.seed)
         checks.check_decay(self.decay)
+        check_precision(self.precision)
         check_engine(self.engine)
         checks.check_kinds(augment=(self.augment, Augment), auxiliary=(self.auxiliary, AuxiliaryWeights))
         checks.check_optimisers(
@@ -261,6 +266,7 @@ class Trainer:
                     "ema": self.ema,
                     "warm_up": self.warm_up,
                     "penalty_every": self.penalty_every,
+                    "precision": self.precision,
                     "seed": self.seed,
                     "steps": steps,
                     "cadence": to_plain(self.cadence),
@@ -328,6 +334,7 @@ class Trainer:
                 auxiliary=self._auxiliary,
                 augmenter=state.augmenter,
                 penalty_scale=penalty_scale,
+                precision=self.precision,
                 through=state.through[0],
             )
             found.append(numbers)
@@ -347,6 +354,7 @@ class Trainer:
             augmenter=state.augmenter,
             guide=self.guide,
             rng=rng,
+            precision=self.precision,
             through=state.through[1],
         )
         return [*found, numbers]

@@ -1,0 +1,24 @@
+"""What networks compute in while they learn; weights, moments and averages are float32 always."""
+
+from typing import Literal, get_args
+
+import torch
+
+from wgan.errors import unknown
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """A region whose products of matrices and convolutions are in that precision, and their derivatives.
+
+    Source: Micikevicius et al. 2018, "Mixed Precision Training", section 3; bfloat16 has float32's range, so
+    that no loss need be scaled.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def check_precision(name: str) -> None:
+    """Raise InputError for a precision that does not exist."""
+    if name not in get_args(Precision):
+        raise unknown("precision", name, get_args(Precision))
