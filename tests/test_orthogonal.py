@@ -70,6 +70,35 @@ def test_the_derivative_of_sorting_is_a_permutation(seed: int, group: int | None
     assert torch.autograd.gradgradcheck(GroupSort(group, dim), x.requires_grad_())
 
 
+@settings(max_examples=200)
+@given(
+    seed=seeds,
+    shape=st.sampled_from([(2, 300), (3, 17), (2, 8, 3, 5), (1, 3, 1, 1)]),
+    group=st.sampled_from([None, 3, 8]),
+    size=st.sampled_from([1e-30, 1.0, 1e30]),
+)
+def test_the_derivative_of_sorting_float32_puts_each_number_back(seed: int, shape, group, size: float):
+    """Numbers apart from one another: gradients that are the sorted numbers become those that came in."""
+    rng = seeded(seed)
+    count = shape[1]
+    spread = torch.rand(shape, generator=rng).argsort(1) - count // 2 + 0.25
+    x = (spread * size).requires_grad_()
+    y = GroupSort(group)(x)
+    (back,) = torch.autograd.grad((y * y.detach()).sum(), x, create_graph=True)
+    assert torch.equal(back, x)
+    # Sorting is linear about where it is: to its derivative belongs that of the gradient.
+    weights = torch.randn(shape, generator=rng)
+    (once,) = torch.autograd.grad((GroupSort(group)(x) * y).sum(), x, create_graph=True)
+    (twice,) = torch.autograd.grad((once * weights).sum(), x)
+    assert torch.equal(twice, 2 * weights)
+
+
+def test_the_derivative_of_sorting_float32_is_a_permutation_also_among_equals():
+    x = torch.tensor([[0.0, -0.0, 1.0, 1.0 + 1e-7, 1.0, -1e-40, 5.0]]).requires_grad_()
+    jacobian = torch.autograd.functional.jacobian(GroupSort(), x).reshape(7, 7)
+    assert torch.equal(jacobian @ jacobian.T, torch.eye(7))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("group", [None, 2, 3])
 def test_sorting_in_every_precision_and_under_vmap(dtype: torch.dtype, group: int | None):

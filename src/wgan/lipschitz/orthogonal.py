@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -102,6 +102,13 @@ SORTS: dict[Sort, Callable[[], nn.Module] | None] = {
 
 
 def _sorted(features: Tensor, dim: int) -> Tensor:
+    # On a CPU numpy sorts with vector instructions: 2.5 ms for 2,048 x 256 numbers where torch takes 28.
+    if features.device.type == "cpu" and features.dtype == torch.float32 and features.shape[dim] > 2:
+        try:
+            sorted_: Tensor = _Sort.apply(features, dim)  # type: ignore[no-untyped-call]
+            return sorted_
+        except RuntimeError:
+            pass  # no numbers of its own, as under vmap
     return features.gather(dim, _order(features.detach(), dim))
 
 
@@ -109,13 +116,37 @@ def _order(features: Tensor, dim: int) -> Tensor:
     if features.shape[dim] == 2:
         swap = features.select(dim, 0) > features.select(dim, 1)
         return torch.stack([swap, ~swap], dim).long()
-    # On a CPU numpy sorts with vector instructions: 2.5 ms for 2,048 x 256 numbers where torch takes 28.
-    if features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64):
-        try:
-            return torch.from_numpy(np.argsort(features.numpy(), axis=dim))
-        except RuntimeError:
-            pass  # no numbers of its own, as under vmap
     return features.argsort(dim)
+
+
+class _Sort(torch.autograd.Function):
+    """Sorts float32 numbers; its derivative takes what differs by less than their last few bits for equal.
+
+    Only backwards is it asked where each number comes from. That is told by a sort of whole numbers in the
+    order of the features, with the place in their last bits: a third of what finding it for features takes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, dim: int) -> Tensor:  # noqa: ANN401 - torch's own, without a type
+        """The numbers in ascending order along a dimension."""
+        ctx.save_for_backward(features)
+        ctx.dim = dim
+        return torch.from_numpy(np.sort(features.detach().numpy(), axis=dim))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        """Each number's part of the gradient, back where it comes from; differentiable again."""
+        (features,) = ctx.saved_tensors
+        dim = ctx.dim % features.dim()
+        count = features.shape[dim]
+        last = np.int32((1 << (count - 1).bit_length()) - 1)
+        places = np.arange(count, dtype=np.int32).reshape(-1, *(1,) * (features.dim() - 1 - dim))
+        bits = features.detach().numpy().view(np.int32)
+        keys = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))  # whole numbers in the order of the features
+        keys = (keys & ~last) | places
+        keys.sort(axis=dim)
+        order = torch.from_numpy(keys & last).long()
+        return torch.empty_like(gradient).scatter_(dim, order, gradient), None
 
 
 def orthonormalise(weight: Tensor, iterations: int) -> Tensor:
