@@ -22,7 +22,7 @@ from wgan.latents import latents
 from wgan.losses import gap
 from wgan.runs import RunFolder, from_plain, load_latest
 from wgan.training import Recipe, Trainer
-from wgan.training.observe import Scored, observing, scored, spread, spread_labels
+from wgan.training.observe import Scored, observing, scored, sight
 from wgan.training.observe.slopes import Slopes
 from wgan.training.randomness import own_global
 from wgan.training.resume import check
@@ -143,17 +143,12 @@ class _Judge:
     """Scores and slopes of a critic, of samples that none has learned from."""
 
     def __init__(self, trainer: Trainer, generator: nn.Module, device: torch.device) -> None:
-        source, count = trainer.source, JUDGED
         self._generator, self._target = generator, _target(trainer)
         assert trainer.latent_dim is not None
-        self._latents = torch.from_numpy(latents(count, trainer.latent_dim, LATENTS)).to(device)
-        self._held_out = spread(source.held_out, count, device)
-        self._train = spread(source.train, len(self._held_out), device)
-        self._labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
-        if trainer.conditional:
-            asked = spread_labels(source.train, count, device)
-            train = spread_labels(source.train, len(self._train), device)
-            self._labels = asked, train, spread_labels(source.held_out, len(self._held_out), device)
+        points = torch.from_numpy(latents(JUDGED, trainer.latent_dim, LATENTS)).to(device)
+        self._latents, self._train, self._held_out, self._labels = sight(
+            trainer.source, points, labelled=trainer.conditional
+        )
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
 
     def look(self, critic: nn.Module) -> _Judged:

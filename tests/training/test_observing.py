@@ -39,7 +39,7 @@ from wgan.runs import RunFolder
 from wgan.training import RECIPES, Cadence, recipe
 from wgan.training.observe import Observer, certified_bounds, facts, gaps, histograms, observing, scored
 from wgan.training.observe.histograms import BINS, around_zero, together
-from wgan.training.observe.looking import evaluating, golden, quantiles
+from wgan.training.observe.looking import evaluating, golden, quantiles, sight
 from wgan.training.observe.slopes import Slopes
 from wgan.training.observe.units import Units
 from wgan.training.observe.variety import Variety
@@ -655,6 +655,54 @@ def test_the_facts_of_data_in_trouble():
     samples = source.train.storage[rows]
     assert (found["min"], found["max"]) == (samples.min().item(), samples.max().item())
     assert found["std"] == pytest.approx(samples.std().item(), rel=1e-3)
+
+
+class Partial(nn.Module):
+    """Scores a sample by its class alone, as a critic may at no cost."""
+
+    def forward(self, samples: Tensor, labels: Tensor) -> Tensor:
+        return 100 * labels.float().square() + 0 * samples.flatten(1).sum(1)
+
+
+class Unmoved(nn.Module):
+    """Makes the same of all latents."""
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        return torch.zeros_like(latents)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    count=st.integers(10, 600),
+    classes=st.integers(1, 9),
+    seed=st.integers(0, 2**31),
+    fakes=st.integers(60, 300),
+)
+def test_what_a_critic_adds_to_a_class_is_no_gap(count: int, classes: int, seed: int, fakes: int):
+    """Classes as uneven as they come, some with a single sample."""
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.multinomial(torch.rand(classes, generator=rng) ** 3 + 1e-3, count, True, generator=rng)
+    source = from_array(torch.zeros(count, 2), labels=drawn)
+    latents, train, held_out, labels = sight(source, torch.zeros(fakes, 2), labelled=True)
+    assert min(len(latents), len(held_out)) > 0
+    assert len(train) == len(held_out) <= len(latents) <= fakes
+    seen = scored(Partial(), Unmoved(), latents=latents, train=train, held_out=held_out, labels=labels)
+    found = gaps(seen)
+    assert abs(float(found["gap_held_out"])) < 1e-2
+    assert labels[2] is not None
+    known = source.train.batch_labels(torch.arange(len(source.train)))
+    if set(labels[2].tolist()) <= set(known.tolist()):
+        assert abs(float(found["gap"])) < 1e-2
+
+
+def test_what_a_conditional_run_is_looked_at_by_is_its_own_data():
+    """The labels are those of the samples that they go with."""
+    values = torch.arange(300) % 7
+    source = from_array(values[:, None].float() / 7, labels=values)
+    _, train, held_out, (_, of_train, of_held_out) = sight(source, torch.zeros(64, 2), labelled=True)
+    assert torch.equal((train[:, 0] * 7).round().long(), of_train)
+    assert torch.equal((held_out[:, 0] * 7).round().long(), of_held_out)
+    assert set(of_train.tolist()) == set(of_held_out.tolist())
 
 
 def test_vectors_have_no_colour_and_need_no_labels():

@@ -14,7 +14,7 @@ from wgan.data.idx import FASHION_MNIST, MNIST, Published, fashion_mnist, find, 
 from wgan.data.law import Law
 from wgan.data.packing import pack
 from wgan.data.packs import is_pack, open_pack, verify
-from wgan.data.source import Source, Split, hold_out, spread
+from wgan.data.source import Source, Split, evenly, hold_out, spread
 from wgan.data.toys import grid25, mixture, ring8, swiss_roll, two_gaussians
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Split",
     "digits",
     "emoji",
+    "evenly",
     "fashion_mnist",
     "find",
     "from_array",

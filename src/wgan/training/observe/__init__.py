@@ -5,7 +5,7 @@ One module for each thing that is looked at; :class:`Observer` puts them togethe
 """
 
 from wgan.training.observe.facts import facts
-from wgan.training.observe.looking import observing, spread, spread_labels
+from wgan.training.observe.looking import observing, sight, spread, spread_labels
 from wgan.training.observe.observer import Observer
 from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored
 from wgan.training.observe.weights import gradient_norm
@@ -19,6 +19,7 @@ __all__ = [
     "gradient_norm",
     "observing",
     "scored",
+    "sight",
     "spread",
     "spread_labels",
 ]

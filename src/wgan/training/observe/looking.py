@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from wgan.data import Split
+from wgan.data import Source, Split, evenly
 from wgan.data import spread as positions
 from wgan.training.step import Numbers
 
@@ -62,3 +63,57 @@ def spread_labels(split: Split, count: int, device: torch.device) -> Tensor:
 def spread(split: Split, count: int, device: torch.device) -> Tensor:
     """At most ``count`` samples evenly spread over a split, so that sorted data show all their classes."""
     return split.batch(positions(len(split), count).to(device))
+
+
+class Sight(NamedTuple):
+    """What a run is looked at by, the same at every log point.
+
+    Attributes:
+        latents: (N, latent_dim), of which fakes are made.
+        train: (M, *shape), real samples that training sees.
+        held_out: (K, *shape), real samples that it never sees.
+        labels: Asked of the fakes, of ``train`` and of ``held_out``, in a conditional run.
+    """
+
+    latents: Tensor
+    train: Tensor
+    held_out: Tensor
+    labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+
+
+def sight(source: Source, latents: Tensor, *, labelled: bool) -> Sight:
+    """At most as many samples as there are latents, evenly spread over each split, on the latents' device.
+
+    In a conditional run, training's samples have the classes of those held out, and fakes as often or a
+    whole number of times as often, for which some latents may be left over: what a critic adds to the scores
+    of a whole class costs it nothing and says nothing, but between sides of other classes would seem a gap.
+    """
+    count, device = len(latents), latents.device
+    shown = positions(len(source.held_out), count).to(device)
+    held_out = source.held_out.batch(shown)
+    if not labelled:
+        return Sight(latents, spread(source.train, count, device), held_out)
+    labels = source.held_out.batch_labels(shown)
+    assert labels is not None
+    alike = _alike(source.train, labels) if source.classes else evenly(len(source.train), len(shown))
+    alike = alike.to(device)
+    asked = torch.cat([labels] * (count // len(shown)))
+    return Sight(
+        latents[: len(asked)],
+        source.train.batch(alike),
+        held_out,
+        (asked, source.train.batch_labels(alike), labels),
+    )
+
+
+def _alike(split: Split, classes: Tensor) -> Tensor:
+    """Positions (n,) in a split of samples of these classes, evenly over each; any, where it has none."""
+    assert split.labels is not None
+    there = split.labels.index_select(0, split.rows.to(split.labels.device)).cpu()
+    asked = classes.cpu()
+    found = evenly(len(split), len(asked))
+    for number in set(asked.tolist()):
+        known, wanted = (there == number).nonzero()[:, 0], asked == number
+        if len(known):
+            found[wanted] = known[evenly(len(known), int(wanted.sum()))]
+    return found

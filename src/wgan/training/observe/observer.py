@@ -10,7 +10,7 @@ from torch import Tensor
 from wgan.data import Source
 from wgan.lipschitz import Constraint
 from wgan.training.observe.histograms import Histograms, around_zero, together
-from wgan.training.observe.looking import observing, quantiles, spread, spread_labels
+from wgan.training.observe.looking import observing, quantiles, sight, spread
 from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored, spreads
 from wgan.training.observe.slopes import Slopes
 from wgan.training.observe.variety import Variety, compared
@@ -52,17 +52,11 @@ class Observer:
         labelled: bool = False,
     ) -> None:
         self._state, self._constraint = state, constraint
-        self._latents = latents[:OBSERVED]
-        self._train = spread(source.train, OBSERVED, latents.device)
-        self._held_out = spread(source.held_out, OBSERVED, latents.device)
+        self._latents, self._train, self._held_out, self._labels = sight(
+            source, latents[:OBSERVED], labelled=labelled
+        )
         self._layers = weight_layers(state.critic)
         self._weights = Weights(state.critic)
-        self._labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
-        if labelled:
-            asked = spread_labels(source.train, len(self._latents), latents.device)
-            train = spread_labels(source.train, len(self._train), latents.device)
-            held_out = spread_labels(source.held_out, len(self._held_out), latents.device)
-            self._labels = asked, train, held_out
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
         self._variety = Variety(self._held_out, spread(source.train, compared(source.shape), latents.device))
         self._updates: dict[str, Update] = {}
