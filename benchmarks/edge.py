@@ -137,9 +137,8 @@ def trained(source: str, runs: Path) -> tuple[Subject, Subject]:
     """A run and its student, trained or gone on with."""
     data, run, student = load(source), runs / source, runs / f"{source}-student"
     trainer = recipe("default", data.shape).trainer(data, device="cpu")
-    steps = SEEN // trainer.batch_size
-    trainer.fit(steps, run)
-    distil(run, student, against=data, steps=steps, device="cpu")
+    trainer.fit(SEEN // trainer.batch_size, run)
+    distil(run, student, against=data, device="cpu")
     return Subject.load(run), Subject.load(student)
 
 

@@ -44,6 +44,14 @@ def test_a_student_is_a_run_with_at_most_a_quarter_of_the_weights(run, student):
     assert all(row["guide"] > 0 for row in rows)
 
 
+def test_by_itself_a_student_sees_as_many_samples_as_its_teacher_64_at_a_time(run, tmp_path):
+    there = distil(run, tmp_path / "student", device="cpu")
+    own, taught = Subject.load(run).config, there.read_config()
+    assert own["batch_size"] < taught["batch_size"] == 64
+    more = taught["steps"] * taught["batch_size"] - own["steps"] * own["batch_size"]
+    assert 0 <= more < 64
+
+
 def test_it_comes_nearer_to_its_teacher(run, tmp_path):
     there = distil(run, tmp_path / "student", size=0.75, steps=800, pixel=30, feature=0, device="cpu").path
     torch.manual_seed(0)  # of the network that nobody taught

@@ -19,9 +19,9 @@ from wgan.monitors import MONITORS, Console, Monitor
 class Distil:
     """Train a smaller generator to make of each latent what the generator of the run in DIR makes of it.
 
-    It imitates its teacher's samples and goes on against the trained critic, at the quicker one's rate, and
-    with all other settings of the run. What comes out is a run like any other; the same command again goes on
-    where it was.
+    It imitates its teacher's samples and goes on against the trained critic, at the quicker one's rate, of 64
+    samples at a time or more, and with all other settings of the run. What comes out is a run like any other;
+    the same command again goes on where it was.
     """
 
     dir: tyro.conf.Positional[Path]
@@ -31,7 +31,7 @@ class Distil:
     size: float = SIZE
     """The student's weights as a share of the teacher's: at most, where a generator can be so narrow."""
     steps: int | None = None
-    """Generator steps; by default as many as the teacher's."""
+    """Generator steps; by default those that see as many samples as the teacher's."""
     pixel: float = PIXEL
     """Weight of the distance to the teacher's samples, beside the critic's score."""
     feature: float = FEATURE

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, final, get_args
 
@@ -27,16 +27,19 @@ from wgan.training.recipes import AnyConstraint
 
 SIZE = 0.25
 """The student's weights, as a share of its teacher's."""
-PIXEL, FEATURE = 1.0, 1.0
-"""Weights of the two distances to the teacher's sample, beside a critic's score of weight 1."""
+LEAST_BATCH = 64
+"""Samples at a time: fewer make a better game, but a student has someone to imitate (docs/edge.md)."""
+PIXEL, FEATURE = 0.1, 0.1
+"""Weights of the two distances to the teacher's sample, beside a critic's score of weight 1: with more, a
+student that is too small for its teacher's samples is blurred by what it cannot imitate (docs/edge.md)."""
 
 _SETTINGS = {
     kind.__name__: kind
     for kind in (*get_args(AnyConstraint), Chain, Adam, RMSprop, Cadence, AuxiliaryWeights, Augment)
 }
 _KEPT = (
-    *("loss", "constraint", "n_critic", "batch_size", "generator_optimiser", "critic_optimiser", "decay"),
-    *("ema", "penalty_every", "latent_dim", "seed", "cadence"),
+    *("loss", "constraint", "n_critic", "generator_optimiser", "critic_optimiser", "decay"),
+    *("ema", "penalty_every", "precision", "latent_dim", "seed", "cadence"),
     *("conditional", "balanced", "auxiliary", "augment"),
 )
 """What of the run's settings the student's training takes over as it is."""
@@ -116,16 +119,16 @@ def distil(
 ) -> RunFolder:
     """Train a narrower generator to make of each latent what a run's generator makes of it.
 
-    It imitates the averaged generator and goes on against the trained critic, at the quicker one's rate, and
-    with all other settings of the run. What comes out is a run like any other: the same call again goes on
-    with it.
+    It imitates the averaged generator and goes on against the trained critic, at the quicker one's rate, of
+    64 samples at a time or more, and with all other settings of the run. What comes out is a run like any
+    other: the same call again goes on with it.
 
     Args:
         run_dir: The teacher's run, of wgan's own networks.
         out: The student's folder.
         size: The student's weights as a share of the teacher's, in (0, 1): at most, where a generator of the
             teacher's kind can be so narrow.
-        steps: Generator steps; None: as many as the run's.
+        steps: Generator steps; None: those that see as many samples as the run's.
         pixel: Weight of the distance of samples, >= 0.
         feature: Weight of the distance of features, >= 0.
         against: Other real samples than those that the run learned from.
@@ -151,10 +154,14 @@ def distil(
     # Whom a trained critic and a teacher lead need not be slower than the critic.
     quickest = max(settings[name].lr for name in ("generator_optimiser", "critic_optimiser"))
     settings["generator_optimiser"] = replace(settings["generator_optimiser"], lr=quickest)
+    batch_size = max(LEAST_BATCH, config["batch_size"])
+    if steps is None:
+        steps = ceil(config["steps"] * config["batch_size"] / batch_size)
     trainer = Trainer(
         generator=student,
         critic=build(config["critic"]),
         data=source,
+        batch_size=batch_size,
         guide=Imitation(
             subject.sampler.generator,
             judge.eval().requires_grad_(False),
@@ -168,7 +175,7 @@ def distil(
         **settings,
     )
     trainer.critic.load_state_dict(weights)
-    return trainer.fit(config["steps"] if steps is None else steps, out)
+    return trainer.fit(steps, out)
 
 
 def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
