@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.peers.pace import Train, serve
 from wgan.data import Source, load
-from wgan.devices import processes
+from wgan.devices import keep_freed_memory, processes
 from wgan.training import Recipe, Trainer, recipe
 from wgan.training.precision import Precision
 
@@ -39,7 +39,7 @@ def ours(case: str, source: Source, precision: Precision = "float32") -> Train:
 
 
 def in_half(case: str, source: Source) -> Train:
-    """The same but for the penalty in bfloat16, which gives another run."""
+    """The same in bfloat16, but for the penalty: another run."""
     return ours(case, source, "bfloat16")
 
 
@@ -47,6 +47,7 @@ def training(trainer: Trainer) -> Train:
     """A trainer's steps."""
     state = trainer.state()
     trainer._world.wrap(state)
+    keep_freed_memory()  # as `fit` does
 
     def train(steps: int) -> None:
         for _ in range(steps):

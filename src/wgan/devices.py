@@ -1,10 +1,13 @@
 """Where tensors live."""
 
+import ctypes
 import os
 
 import torch
 
 from wgan.errors import InputError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # in malloc.h
 
 
 def processes() -> tuple[int, int]:
@@ -28,3 +31,17 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise InputError(f"There is no device {name!r} here ({reason}); use --device cpu.") from error
     return device
+
+
+def keep_freed_memory() -> None:
+    """Have what is freed stay with the process, so that a step finds the memory of the step before again.
+
+    By itself the C library gives large blocks back, and the kernel clears each page before it hands it out
+    again: a twentieth of a step on a CPU. Does nothing where there is no glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
+    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

@@ -438,6 +438,7 @@ SETTINGS = {
     "ema": shares,
     "warm_up": st.booleans(),
     "penalty_every": small,
+    "precision": st.sampled_from(["float32", "bfloat16"]),
     "cadence": st.builds(Cadence, log=small, pictures=small, checkpoint=small, keep=small),
 }
 SUBCOMMANDS = {

@@ -685,7 +685,7 @@ def test_what_a_critic_adds_to_a_class_is_no_gap(count: int, classes: int, seed:
     source = from_array(torch.zeros(count, 2), labels=drawn)
     latents, train, held_out, labels = sight(source, torch.zeros(fakes, 2), labelled=True)
     assert min(len(latents), len(held_out)) > 0
-    assert len(train) == len(held_out) <= len(latents) <= fakes
+    assert len(held_out) <= len(latents) == len(train) <= fakes
     seen = scored(Partial(), Unmoved(), latents=latents, train=train, held_out=held_out, labels=labels)
     found = gaps(seen)
     assert abs(float(found["gap_held_out"])) < 1e-2
@@ -703,6 +703,39 @@ def test_what_a_conditional_run_is_looked_at_by_is_its_own_data():
     assert torch.equal((train[:, 0] * 7).round().long(), of_train)
     assert torch.equal((held_out[:, 0] * 7).round().long(), of_held_out)
     assert set(of_train.tolist()) == set(of_held_out.tolist())
+
+
+@pytest.mark.parametrize("count", [60, 300, 3000])
+@pytest.mark.parametrize("attributes", [False, True])
+def test_slopes_are_taken_between_samples_of_one_label(count: int, attributes: bool):
+    """Between a shoe and a shirt there is nothing that a conditional critic was ever asked about."""
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.rand(count, 2, generator=rng) if attributes else torch.randint(7, (count,), generator=rng)
+    source = from_array(torch.randn(count, 2, generator=rng), labels=labels)
+    latents, train, held_out, (asked, of_train, of_held_out) = sight(
+        source, torch.zeros(256, 2), labelled=True
+    )
+    assert len(latents) == len(asked) == len(train) > 128
+    if attributes:
+        apart = torch.linalg.vector_norm(asked - of_train, dim=1).mean()
+        assert (
+            apart < 2 / count**0.5
+        )  # that of the nearest of so many points in a square is about half a side
+    else:
+        assert torch.equal(asked, of_train)
+    # A fake that is its own label, and a critic that tells labels apart, so that pairs show themselves.
+    names = asked.float() if attributes else torch.nn.functional.one_hot(asked, 7).float()[:, :2]
+    seen = []
+
+    class Witness(nn.Module):
+        def forward(self, points: Tensor, given_labels: Tensor) -> Tensor:
+            seen.append(given_labels)
+            return points.sum(1)
+
+    Slopes(train, held_out, (of_train, of_held_out)).look(Witness(), names, torch.zeros(len(held_out)))
+    fakes = asked[torch.arange(len(seen[0])) * len(asked) // len(seen[0])]
+    apart = (fakes.float() - seen[0].float()).abs().max()
+    assert apart < 6 / count**0.5 if attributes else apart == 0
 
 
 def test_vectors_have_no_colour_and_need_no_labels():

@@ -144,7 +144,7 @@ def distil(
     _check(size, pixel, feature)
     subject = Subject.load(run_dir)
     config, source = subject.config, subject.source(against, data_dir)
-    settings = {name: from_plain(config[name], _SETTINGS) for name in _KEPT}
+    settings = {name: from_plain(config[name], _SETTINGS) for name in _KEPT if name in config}
     weights = _critic_weights(subject)
     judge = settings["constraint"].wrap(build(config["critic"]))
     judge.load_state_dict(weights)
@@ -233,7 +233,8 @@ def features(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> list[
 
 def _lengths(vectors: Tensor) -> Tensor:
     """The Euclidean length of each sample, (N,)."""
-    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    full = torch.promote_types(vectors.dtype, torch.float32)  # under autocast they are bfloat16
+    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1, dtype=full)
     return lengths
 
 

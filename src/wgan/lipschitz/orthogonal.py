@@ -36,6 +36,7 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm
 
 _FLOOR = 1e-12  # of the weights' size: below it they count as zero, and their gradients stay finite
 _MARGIN = 1e-6  # more than float32 rounds, so that a certificate over a few layers stays below 1 + 1e-6
+_WIDEST = 512  # of what is sorted with the place in the last bits
 _RETRACTIONS = 5  # from one optimiser's step off orthonormal to float32's rounding of it
 
 
@@ -102,8 +103,8 @@ SORTS: dict[Sort, Callable[[], nn.Module] | None] = {
 
 
 def _sorted(features: Tensor, dim: int) -> Tensor:
-    # On a CPU numpy sorts with vector instructions: 2.5 ms for 2,048 x 256 numbers where torch takes 28.
-    if features.device.type == "cpu" and features.dtype == torch.float32 and features.shape[dim] > 2:
+    host = features.device.type == "cpu" and features.dtype == torch.float32
+    if host and 2 < features.shape[dim] <= _WIDEST:
         try:
             sorted_: Tensor = _Sort.apply(features, dim)  # type: ignore[no-untyped-call]
             return sorted_
@@ -116,14 +117,21 @@ def _order(features: Tensor, dim: int) -> Tensor:
     if features.shape[dim] == 2:
         swap = features.select(dim, 0) > features.select(dim, 1)
         return torch.stack([swap, ~swap], dim).long()
+    # On a CPU numpy sorts with vector instructions: 2.5 ms for 2,048 x 256 numbers where torch takes 28.
+    if features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64):
+        try:
+            return torch.from_numpy(np.argsort(features.numpy(), axis=dim))
+        except RuntimeError:
+            pass  # no numbers of its own, as under vmap
     return features.argsort(dim)
 
 
 class _Sort(torch.autograd.Function):
-    """Sorts float32 numbers; its derivative takes what differs by less than their last few bits for equal.
+    """Sorts float32 numbers along a dimension; where each comes from is asked only backwards.
 
-    Only backwards is it asked where each number comes from. That is told by a sort of whole numbers in the
-    order of the features, with the place in their last bits: a third of what finding it for features takes.
+    That is told by a sort of whole numbers in the order of the features, whose last bits are the place: a
+    third of what an argsort takes. So the derivative may swap two numbers that agree in all but these bits,
+    nine of 24 where 512 are sorted; it is a permutation still, and of 256 normal ones 1 in 2,500 moves.
     """
 
     @staticmethod

@@ -300,7 +300,7 @@ def input_gradients(critic: nn.Module, points: Tensor, labels: Tensor | None = N
     if precision not in (torch.float32, torch.float64):
         raise InputError(
             f"The critic's weights are {precision}, too coarse for a penalty on gradients; "
-            "keep them in float32 and use torch.autocast for speed."
+            'keep them in float32 and train with precision="bfloat16" for speed.'
         )
     points = points.detach().to(precision).requires_grad_()
     linear = PiecewiseLinear()

@@ -50,8 +50,10 @@ class MinibatchStd(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to (N, C + 1, H, W)."""
-        spread = (features - features.mean(0, keepdim=True)).square().mean(0)
-        one: Tensor = (spread + 1e-8).sqrt().mean()
+        # In bfloat16 a small spread, the one that matters, would be lost beside the mean.
+        full = features.to(torch.promote_types(features.dtype, torch.float32))
+        spread = (full - full.mean(0, keepdim=True)).square().mean(0)
+        one = (spread + 1e-8).sqrt().mean().to(features.dtype)
         return torch.cat([features, one.expand(len(features), 1, *features.shape[2:])], 1)
 
 

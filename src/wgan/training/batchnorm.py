@@ -30,9 +30,8 @@ class SharedBatchNorm(_BatchNorm):
                 features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         given = features.dtype
-        features = features.to(
-            torch.promote_types(given, torch.float32)
-        )  # sums of bfloat16 lose what they add
+        # A sum in bfloat16 loses most of what is added to it.
+        features = features.to(torch.promote_types(given, torch.float32))
         others = [side for side in range(features.dim()) if side != 1]
         shape = [1, -1] + [1] * (features.dim() - 2)
         count = features.numel() // features.shape[1] * get_world_size()

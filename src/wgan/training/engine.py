@@ -12,10 +12,11 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 
 from wgan.errors import unknown
 from wgan.training.randomness import own_global
@@ -31,6 +32,8 @@ Rounding alone turns Adam's first steps around where a gradient is all but zero,
 a percent; a term that is wrong or missing comes to tens of percent."""
 REHEARSED = 2
 """Steps of a rehearsal: the first of a run is always eager, for moments come into being in it."""
+_DERIVATIVES = {"backward_pass_autocast": "off"} if hasattr(functorch, "backward_pass_autocast") else {}
+"""In the precision of their operations, and not in that around the call of what is compiled."""
 LONGEST = 32
 """Critic steps up to which a step is captured; those of a warm-up are a hundred, and rare."""
 
@@ -145,7 +148,12 @@ def compiling(state: State, step: Step) -> None:
 
 def _compiled(objective: Objective) -> Through:
     quick = torch.compile(objective)
-    return lambda _, network, **given: quick(network, **given)
+
+    def through(_: Objective, network: nn.Module, **given: Any) -> Numbers:  # noqa: ANN401
+        with functorch.patch(_DERIVATIVES):
+            return quick(network, **given)
+
+    return through
 
 
 ENGINES: dict[str, Callable[[State, Step], None]] = {"graph": replaying, "compile": compiling}

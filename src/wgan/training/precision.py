@@ -1,5 +1,6 @@
 """What networks compute in while they learn; weights, moments and averages are float32 always."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
@@ -9,13 +10,13 @@ from wgan.errors import unknown
 Precision = Literal["float32", "bfloat16"]
 
 
-def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
+def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """A region whose products of matrices and convolutions are in that precision, and their derivatives.
 
     Source: Micikevicius et al. 2018, "Mixed Precision Training", section 3; bfloat16 has float32's range, so
     that no loss need be scaled.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
 
 
 def check_precision(name: str) -> None:

@@ -191,7 +191,7 @@ def _default_pictures() -> Recipe:
         generator_optimiser=Adam(4e-3, (0.0, 0.9)),
         critic_optimiser=Adam(4e-3, (0.0, 0.9)),
         n_critic=1,
-        batch_size=16,  # four times as many steps in the time: docs/recipes.md, "Time to quality"
+        batch_size=16,  # three to four times the steps in the time: docs/recipes.md, "Time to quality"
         decay="linear",
         ema=0.995,
         penalty_every=4,

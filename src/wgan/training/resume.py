@@ -10,6 +10,8 @@ from wgan.training.state import State
 
 INCIDENTAL = ("format", "origin", "versions")
 """Parts of a configuration that say how a run came about, not which run it is."""
+LATER = {"precision": "float32"}
+"""Settings that there were not always, and what runs from before them have."""
 
 
 class ChangedSettingsError(InputError):
@@ -91,7 +93,7 @@ def branch(state: State, parent: RunFolder, before: int | None = None) -> None:
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in config.items() if name not in INCIDENTAL}
+    kept = LATER | {name: value for name, value in config.items() if name not in INCIDENTAL}
     # Data are the same wherever they lie: the fingerprint says so, the name does not.
     if isinstance(source := kept.get("source"), Mapping):
         kept["source"] = {name: value for name, value in source.items() if name != "name"}

@@ -17,7 +17,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from wgan.data import Source, Split, load
-from wgan.devices import find_device
+from wgan.devices import find_device, keep_freed_memory
 from wgan.errors import check_seed, check_whole
 from wgan.latents import latents
 from wgan.lipschitz import Constraint, GradientPenalty, own_rows
@@ -183,7 +183,8 @@ class Trainer:
         """Train until ``steps`` steps are done; in a folder with a run of the same settings, go on with it.
 
         SIGINT and SIGTERM end it after the step in hand, with a checkpoint. A run interrupted in any way, at
-        any moment, and gone on with is the run that was not: on one CPU, bit for bit.
+        any moment, and gone on with is the run that was not: on one CPU, bit for bit. On a CPU, freed memory
+        stays with the process from then on: see :func:`wgan.devices.keep_freed_memory`.
 
         Args:
             steps: Generator steps in all, >= 1, those of earlier calls included.
@@ -227,6 +228,8 @@ class Trainer:
                 writes=self._world.first,
             )
             recorder.start(config, state.step)
+            if self._device.type == "cpu":
+                keep_freed_memory()
             with recorder.telling_outcome(), Signals() as signals, self._world.telling_of_lost():
                 self._play(state, steps, recorder, signals, stop)
                 if state.step < steps and not recorder.stopped:

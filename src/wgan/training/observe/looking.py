@@ -13,6 +13,8 @@ from wgan.training.step import Numbers
 
 QUARTILES = (5, 25, 50, 75, 95)
 UPPER = (50, 95, 100)
+CANDIDATES = 4096
+"""Samples among which those of the nearest attributes are looked for."""
 
 
 @contextmanager
@@ -84,9 +86,10 @@ class Sight(NamedTuple):
 def sight(source: Source, latents: Tensor, *, labelled: bool) -> Sight:
     """At most as many samples as there are latents, evenly spread over each split, on the latents' device.
 
-    In a conditional run, training's samples have the classes of those held out, and fakes as often or a
-    whole number of times as often, for which some latents may be left over: what a critic adds to the scores
-    of a whole class costs it nothing and says nothing, but between sides of other classes would seem a gap.
+    In a conditional run, fakes have the labels of the samples held out, each as often, for which some latents
+    may be left over, and training's samples one by one the same class or the nearest attributes: what a
+    critic adds to the scores of a whole class costs it nothing and says nothing, but where one side had more
+    of that class than the other it would look like a gap.
     """
     count, device = len(latents), latents.device
     shown = positions(len(source.held_out), count).to(device)
@@ -95,9 +98,8 @@ def sight(source: Source, latents: Tensor, *, labelled: bool) -> Sight:
         return Sight(latents, spread(source.train, count, device), held_out)
     labels = source.held_out.batch_labels(shown)
     assert labels is not None
-    alike = _alike(source.train, labels) if source.classes else evenly(len(source.train), len(shown))
-    alike = alike.to(device)
     asked = torch.cat([labels] * (count // len(shown)))
+    alike = _alike(source.train, asked)
     return Sight(
         latents[: len(asked)],
         source.train.batch(alike),
@@ -106,14 +108,21 @@ def sight(source: Source, latents: Tensor, *, labelled: bool) -> Sight:
     )
 
 
-def _alike(split: Split, classes: Tensor) -> Tensor:
-    """Positions (n,) in a split of samples of these classes, evenly over each; any, where it has none."""
-    assert split.labels is not None
-    there = split.labels.index_select(0, split.rows.to(split.labels.device)).cpu()
-    asked = classes.cpu()
-    found = evenly(len(split), len(asked))
-    for number in set(asked.tolist()):
-        known, wanted = (there == number).nonzero()[:, 0], asked == number
+def _alike(split: Split, labels: Tensor) -> Tensor:
+    """Positions (n,) of samples with these labels: evenly over a class, or those of the nearest attributes.
+
+    Where there is none of a class, any will do.
+    """
+    found = evenly(len(split), len(labels)).to(labels.device)
+    if labels.is_floating_point():
+        some = positions(len(split), CANDIDATES).to(labels.device)
+        known = split.batch_labels(some)
+        assert known is not None
+        scale = known.std(0).clamp_min(torch.finfo(known.dtype).tiny)
+        return some[torch.cdist(labels / scale, known / scale).argmin(1)]
+    every = split.batch_labels(torch.arange(len(split), device=labels.device))
+    for number in set(labels.tolist()):
+        known, wanted = (every == number).nonzero()[:, 0], labels == number
         if len(known):
-            found[wanted] = known[evenly(len(known), int(wanted.sum()))]
+            found[wanted] = known[evenly(len(known), int(wanted.sum())).to(labels.device)]
     return found

@@ -27,7 +27,7 @@ class Slopes:
         train: (M, *shape), samples that training sees.
         held_out: (K, *shape), samples that it never sees.
         labels: Those of ``train`` and of ``held_out``, in a conditional run, where fakes have those of
-            ``train``, as evenly spread.
+            ``train`` one by one.
     """
 
     def __init__(
