@@ -303,6 +303,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         ),
         "Critic steps for each of the generator": run.setting("n_critic"),
         "Samples in a batch": run.setting("batch_size"),
+        "Precision": run.setting("precision"),
         "Seed": run.setting("seed"),
         "Speed": _speed(run),
         "Memory": _memory(run),
