@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -36,7 +36,6 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm
 
 _FLOOR = 1e-12  # of the weights' size: below it they count as zero, and their gradients stay finite
 _MARGIN = 1e-6  # more than float32 rounds, so that a certificate over a few layers stays below 1 + 1e-6
-_WIDEST = 512  # of what is sorted with the place in the last bits
 _RETRACTIONS = 5  # from one optimiser's step off orthonormal to float32's rounding of it
 
 
@@ -103,13 +102,6 @@ SORTS: dict[Sort, Callable[[], nn.Module] | None] = {
 
 
 def _sorted(features: Tensor, dim: int) -> Tensor:
-    host = features.device.type == "cpu" and features.dtype == torch.float32
-    if host and 2 < features.shape[dim] <= _WIDEST:
-        try:
-            sorted_: Tensor = _Sort.apply(features, dim)  # type: ignore[no-untyped-call]
-            return sorted_
-        except RuntimeError:
-            pass  # no numbers of its own, as under vmap
     return features.gather(dim, _order(features.detach(), dim))
 
 
@@ -124,37 +116,6 @@ def _order(features: Tensor, dim: int) -> Tensor:
         except RuntimeError:
             pass  # no numbers of its own, as under vmap
     return features.argsort(dim)
-
-
-class _Sort(torch.autograd.Function):
-    """Sorts float32 numbers along a dimension; where each comes from is asked only backwards.
-
-    That is told by a sort of whole numbers in the order of the features, whose last bits are the place: a
-    third of what an argsort takes. So the derivative may swap two numbers that agree in all but these bits,
-    nine of 24 where 512 are sorted; it is a permutation still, and of 256 normal ones 1 in 2,500 moves.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, dim: int) -> Tensor:  # noqa: ANN401 - torch's own, without a type
-        """The numbers in ascending order along a dimension."""
-        ctx.save_for_backward(features)
-        ctx.dim = dim
-        return torch.from_numpy(np.sort(features.detach().numpy(), axis=dim))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        """Each number's part of the gradient, back where it comes from; differentiable again."""
-        (features,) = ctx.saved_tensors
-        dim = ctx.dim % features.dim()
-        count = features.shape[dim]
-        last = np.int32((1 << (count - 1).bit_length()) - 1)
-        places = np.arange(count, dtype=np.int32).reshape(-1, *(1,) * (features.dim() - 1 - dim))
-        bits = features.detach().numpy().view(np.int32)
-        keys = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))  # whole numbers in the order of the features
-        keys = (keys & ~last) | places
-        keys.sort(axis=dim)
-        order = torch.from_numpy(keys & last).long()
-        return torch.empty_like(gradient).scatter_(dim, order, gradient), None
 
 
 def orthonormalise(weight: Tensor, iterations: int) -> Tensor:
