@@ -38,7 +38,16 @@ def test_freed_memory_stays():
     assert 25 < staying("kept") < 35
 
 
-def test_where_there_is_no_such_thing_nothing_happens(monkeypatch):
-    for loads in (lambda _: object(), int):  # a C library without it; none, as int(None) raises TypeError
-        monkeypatch.setattr(devices.ctypes, "CDLL", loads)
-        devices.keep_freed_memory()
+@pytest.mark.parametrize("library", [object(), TypeError(), OSError()], ids=["another", "none", "hidden"])
+def test_where_there_is_no_such_thing_it_is_looked_for_once(monkeypatch, library):
+    asked = []
+
+    def loads(name):
+        asked.append(name)
+        if isinstance(library, Exception):
+            raise library
+        return library
+
+    monkeypatch.setattr(devices.ctypes, "CDLL", loads)
+    devices.keep_freed_memory()
+    assert asked == [None]
