@@ -8,6 +8,7 @@ Both train the same networks, of a recipe, with its optimisers; only the loop di
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,11 +37,6 @@ def recipe_of(case: str, shape: tuple[int, ...]) -> Recipe:
 def ours(case: str, source: Source, precision: Precision = "float32") -> Train:
     """The trainer's step, as ``fit`` takes it between two log points."""
     return training(replace(recipe_of(case, source.shape), precision=precision).trainer(source, device="cpu"))
-
-
-def in_half(case: str, source: Source) -> Train:
-    """The same in bfloat16, but for the penalty: another run."""
-    return ours(case, source, "bfloat16")
 
 
 def training(trainer: Trainer) -> Train:
@@ -124,7 +120,7 @@ def forever(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
 CONTENDERS: dict[str, Callable[[str, Source], Train]] = {
     "ours": ours,
     "textbook": textbook,
-    "ours in bfloat16": in_half,
+    "ours in bfloat16": partial(ours, precision="bfloat16"),
 }
 
 

@@ -91,12 +91,9 @@ def test_pictures_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
         trainer(precision=precision, **shared).fit(12, tmp_path / precision)
     kept = last(tmp_path / "bfloat16").tensors
     assert torch.bfloat16 not in {tensor.dtype for group in kept.values() for tensor in group.values()}
-    first, later = (
-        [tree(tmp_path / precision / "samples") for precision in ("bfloat16", "float32")] for _ in range(2)
-    )
-    start = min(first[0])
-    assert first[0][start] == first[1][start]  # of the same weights
-    assert later[0] != later[1]  # of those that learned in another precision
+    less, full = (tree(tmp_path / precision / "samples") for precision in ("bfloat16", "float32"))
+    assert less[min(less)] == full[min(full)]  # of the same weights
+    assert less != full  # of those that learned in another precision
 
 
 def test_a_run_in_bfloat16_goes_on_bit_for_bit_and_is_another_run(tmp_path: Path):

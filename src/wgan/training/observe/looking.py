@@ -113,13 +113,13 @@ def _alike(split: Split, labels: Tensor) -> Tensor:
 
     Where there is none of a class, any will do.
     """
-    found = evenly(len(split), len(labels)).to(labels.device)
     if labels.is_floating_point():
         some = positions(len(split), CANDIDATES).to(labels.device)
         known = split.batch_labels(some)
         assert known is not None
         scale = known.std(0).clamp_min(torch.finfo(known.dtype).tiny)
         return some[torch.cdist(labels / scale, known / scale).argmin(1)]
+    found = evenly(len(split), len(labels)).to(labels.device)
     every = split.batch_labels(torch.arange(len(split), device=labels.device))
     for number in set(labels.tolist()):
         known, wanted = (every == number).nonzero()[:, 0], labels == number
