@@ -99,7 +99,7 @@ def clipped_tight(history: History) -> Mask:
 
 def clipped_loose(history: History) -> Mask:
     """Clipping, hardly any weight at the bound, and a slope far above one."""
-    return (smooth(history["clipped"]) < 0.1) & (smooth(history["slope/50"]) > 10)
+    return (smooth(history["clipped"]) < 0.1) & (smooth(history["slope/50"]) > 5)
 
 
 def too_steep(history: History) -> Mask:
