@@ -88,3 +88,28 @@ def test_a_temperature_that_is_none_has_no_certificate(temperature):
 def test_sizes_that_are_none_are_refused(sizes):
     with pytest.raises(InputError, match="whole numbers >= 1"):
         Extremal(**sizes)
+
+
+@pytest.mark.parametrize("smallest", [False, True])
+@pytest.mark.parametrize("dim", [1, 2, 32])
+def test_members_that_begin_at_points_are_cones_there(dim, smallest):
+    torch.manual_seed(dim)
+    critic = Extremal(dim, members=3, hidden=(64,), smallest=smallest)
+    tips, x = 3 * torch.randn(3, dim), 3 * torch.randn(500, dim)
+    critic.begin_at(tips)
+    critic.temperature = 1e-3
+    with torch.no_grad():
+        away, scores = torch.cdist(x, tips).amin(1), critic(x)
+    # Never more than the distance, which is the bound, and not much less whatever the direction.
+    assert (scores.abs() <= away + 0.01).all()
+    assert (scores if smallest else -scores).mean() > 0.85 * away.mean()
+    assert torch.corrcoef(torch.stack([scores, away]))[0, 1].abs() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tips"), [({}, (4, 3)), ({}, (5, 2)), ({"hidden": ()}, (5, 3)), ({"hidden": (1,)}, (5, 3))]
+)
+def test_members_begin_at_as_many_points_and_with_something_to_sort(arguments, tips):
+    critic = Extremal(3, **{"members": 5, "hidden": (8,)} | arguments)
+    with pytest.raises(InputError, match="members need as many tips"):
+        critic.begin_at(torch.zeros(tips))

@@ -6,6 +6,7 @@ its bound is measured.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -15,6 +16,7 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -35,12 +37,10 @@ TRIAL = 6
 """Each form is tried for one in so many of a fit's steps."""
 TRIAL_BATCHES = 8
 """Batches that decide between them, where no samples are set aside."""
-TIMES = 4
-"""A member's width, of the samples' numbers. Twice and sixteen times as wide were worse."""
-NARROWEST = 16
+TIMES = 2
+"""A member's width, of the samples' numbers."""
+NARROWEST = 8
 """A member."""
-TRIAL_BATCH = 1024
-"""Samples of each side a step in a trial, at most: enough to tell forms apart."""
 CHECKS = 20
 """How often the fit is held against samples set aside; the best state is kept."""
 
@@ -51,14 +51,15 @@ class Form:
     """How an auditing critic shares its features out among the members of :class:`~wgan.lipschitz.Extremal`.
 
     A member is one full sort between two orthonormal layers, :data:`TIMES` as wide as the samples: narrower,
-    it cannot tell all directions apart; wider, an orthonormal layer passes less of the gradient on.
+    it cannot tell all directions apart; wider, an orthonormal layer passes less of the gradient on. It begins
+    as a cone at the centre of a cluster of the one side's samples.
     """
 
     features: int
-    """Of all members together, at most, >= 1; 0: no hidden layer, one linear function."""
+    """Of all members together, at most, >= 2; 0: no hidden layer, one linear function."""
     smallest: bool = False
     """The minimum of the members instead of the maximum."""
-    lr: float = 0.1
+    lr: float = 0.03
     """The spectral norm of the first step, > 0."""
     batch_size: int = 1024
     """Samples of each side a step, at most; all where there are fewer."""
@@ -67,11 +68,13 @@ class Form:
 
     def __post_init__(self) -> None:
         check_whole(features=(self.features, 0), batch_size=(self.batch_size, 1))
+        if self.features == 1:
+            raise InputError("features must be 0, for a linear function, or at least 2 to sort, not 1.")
         if not 0 < self.lr < float("inf"):
             raise InputError(f"lr must be a finite number > 0, not {self.lr!r}.")
 
     def both_ways(self) -> tuple["Form", "Form"]:
-        """The maximum and the minimum: which one serves depends on which side is the more spread out."""
+        """The maximum, of cones at the one side, and the minimum, at the other: either may take fewer."""
         return self, replace(self, smallest=not self.smallest)
 
     def build(self, dim: int) -> Extremal:
@@ -105,17 +108,11 @@ class Potentials:
 
 LINEAR = Form(0)
 """The difference of two means is all there is to a shift, and in many dimensions hard to better."""
-FEW = Form(1024)
-MANY = Form(2048, lr=0.015)
-"""For laws of many parts: what tells two parts apart is small, and a long step would follow the noise."""
-NETWORKS = (LINEAR, *FEW.both_ways(), *MANY.both_ways())
-ENDLESS = (
-    LINEAR,
-    *replace(FEW, features=4096, weights=1 << 18).both_ways(),
-    *replace(MANY, batch_size=4096).both_ways(),
-)
-"""For draws that are fresh each time: there more members, up to 128 dimensions, and larger batches see
-further, where they would follow the noise of samples that are few."""
+NETWORK = Form(2048)
+NETWORKS = (LINEAR, *NETWORK.both_ways())
+ENDLESS = (LINEAR, *replace(NETWORK, features=4096, weights=1 << 18).both_ways())
+"""For draws that are fresh each time: there more members see further, up to 128 dimensions, where they would
+follow the noise of samples that are few."""
 Critic = Extremal | Extension
 
 
@@ -180,8 +177,7 @@ def _try(draw: Draw, dim: int, form: Form | Potentials, *, fit: Fit, seed: int) 
         # Of another seed, or they would be judged by the very batch that they know by heart.
         rng = torch.Generator().manual_seed(seed + 1)
         return [critic.eval() for critic in form.extend(*draw(rng, LARGEST_COUPLING))]
-    quick = replace(form, batch_size=min(form.batch_size, TRIAL_BATCH))
-    return [_fit(draw, dim, quick, fit=fit, seed=seed, check=None)]
+    return [_fit(draw, dim, form, fit=fit, seed=seed, check=None)]
 
 
 @torch.no_grad()
@@ -195,6 +191,9 @@ def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw |
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         critic = form.build(dim)
+    if form.features:
+        sides = draw(rng, BATCH)
+        critic.begin_at(_centroids(sides[form.smallest], critic.members, seed))
     optimisers = _optimisers(critic, form, fit)
     decays = [LambdaLR(optimiser, lambda step: 1 - step / fit.steps) for optimiser in optimisers]
     first, last = fit.temperatures
@@ -211,6 +210,16 @@ def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw |
         if (fit.steps - 1 - step) % max(1, fit.steps // CHECKS) == 0:
             best.consider()
     return best.settle()
+
+
+def _centroids(points: Tensor, count: int, seed: int) -> Tensor:
+    """As many centres of clusters of the points (n, d); where there are not that many points, the points."""
+    centres = np.unique(points.double().numpy(), axis=0)
+    if len(centres) > count:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a cluster that loses its points stays where it was
+            centres, _ = kmeans2(centres, count, minit="++", rng=np.random.default_rng(seed))
+    return torch.from_numpy(centres[np.arange(count) % len(centres)]).to(points.dtype)
 
 
 def _optimisers(critic: Extremal, form: Form, fit: Fit) -> tuple[Steepest, torch.optim.Adam]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,12 @@ class Extremal(nn.Module):
             raise InputError(
                 f"dim, members and hidden must be whole numbers >= 1, not {dim!r}, {members!r}, {hidden!r}."
             )
-        self.arguments = {"shape": (dim,), "members": members, "hidden": tuple(hidden), "smallest": smallest}
+        self.arguments: dict[str, Any] = {
+            "shape": (dim,),
+            "members": members,
+            "hidden": tuple(hidden),
+            "smallest": smallest,
+        }
         self.members = members
         self.sign = -1.0 if smallest else 1.0
         self.temperature = 0.01
@@ -91,6 +96,36 @@ class Extremal(nn.Module):
             layer for ends in pairwise(widths) for layer in (Members(members, *ends), GroupSort(dim=-1))
         ]
         self.layers = nn.Sequential(*layers, Members(members, widths[-1], 1))
+
+    @torch.no_grad()
+    def begin_at(self, tips: Tensor) -> None:
+        r"""Let each member be a cone, f_i(x) = -s |x - tip_i|, as nearly as sorting can tell a length.
+
+        The best critic is an extremum of cones at points of one side: the maximum at those of the side that
+        it scores higher, the minimum at the others (Villani 2009, "Optimal Transport: Old and New",
+        definition 5.2; see :class:`~wgan.lipschitz.Extension`). What a random layer makes of a vector is
+        nearly normal; sorted, it is the vector's length times the normal scores, whatever its direction.
+
+        Args:
+            tips: One a member, (members, d).
+
+        Raises:
+            InputError: There are not as many tips as members, or a member has no two features to sort.
+        """
+        dim = self.arguments["shape"][0]
+        first, last = self.layers[0], self.layers[-1]
+        assert isinstance(first, Members)
+        assert isinstance(last, Members)
+        width = last.weight.shape[-1]
+        if tips.shape != (self.members, dim) or first is last or width < 2:
+            raise InputError(
+                f"{self.members} members need as many tips of {dim} numbers, not {tuple(tips.shape)}, and at "
+                "least two features to sort."
+            )
+        first.bias.copy_(-tips[:, None] @ first.weight.mT)
+        scores = torch.special.ndtri((torch.arange(width) + 0.5) / width)
+        last.weight = (-self.sign * scores / scores.norm()).repeat(self.members, 1, 1)
+        last.bias.zero_()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples (N, d) to scores (N,)."""
