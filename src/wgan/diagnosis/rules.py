@@ -13,7 +13,7 @@ import numpy as np
 from wgan.diagnosis import symptoms
 from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
-from wgan.diagnosis.history import History, Mask
+from wgan.diagnosis.history import Array, History, Mask
 from wgan.diagnosis.series import since
 from wgan.diagnosis.symptoms import LOST
 
@@ -124,15 +124,19 @@ def _stronger_critic(history: History) -> Settings:
     critic, generator, n_critic = (history.setting(name) for name in (*RATES, "n_critic"))
     if not (critic and generator and n_critic):
         return {}
-    if critic < generator / 2:
-        return {RATES[0]: generator}
+    if critic < generator / 2 and (factor := _quicker(history, history["critic_update"])) > 1:
+        return {RATES[0]: critic * factor}
     return {"n_critic": 2 * n_critic} if n_critic <= MOST else {}
 
 
 def _faster(history: History) -> Settings:
-    """Both learning rates, so much larger that a step at the full rate changes :data:`QUICK` of the norm."""
-    moved = np.fmax(history["critic_update"], history["generator_update"]) / np.maximum(history.decay, LOST)
-    return _rates(float(f"{QUICK / max(float(np.nanmedian(moved)), LOST):.1g}"))(history)
+    return _rates(_quicker(history, np.fmax(history["critic_update"], history["generator_update"])))(history)
+
+
+def _quicker(history: History, moved: Array) -> float:
+    """By how much to raise a rate for a step at the full rate to change :data:`QUICK` of the norm."""
+    typical = float(np.nanmedian(moved / np.maximum(history.decay, LOST)))
+    return float(f"{QUICK / max(typical, LOST):.1g}")
 
 
 def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
