@@ -26,7 +26,7 @@ from rich.console import Console
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from wgan.auditing import FEW, Fit, audit
+from wgan.auditing import NETWORK, Fit, audit
 from wgan.bracket import Bracket
 from wgan.data import Split, load
 from wgan.metrics import METRICS, PIXELS, Classifier, Comparison, Features, train_classifier
@@ -235,7 +235,7 @@ def _measuring(by: str, pictures: Pictures, judge: Classifier, steps: int) -> Me
     features = _flat if by.endswith("pixels") else _labelled(judge)
     real = features(pictures.real())
     if by.startswith("w1"):
-        fit = Fit(forms=(FEW,), steps=steps)
+        fit = Fit(forms=(NETWORK,), steps=steps)
         return lambda fake: _bracket(audit(real.values, features(fake).values, seed=pictures.seed, fit=fit))
     given = Comparison(real, real, features(pictures.held_out()))
     names = [name for name in METRICS if name != "modes" or by == "classifier"]

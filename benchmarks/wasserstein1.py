@@ -3,7 +3,7 @@
     python -m benchmarks.wasserstein1                    # all pairs, seeds 0 1 2; goes on where it was
     python -m benchmarks.wasserstein1 --table            # prints the table of what has been measured
 
-The critic is a network, fitted as `wgan.audit` fits its own; samples are fresh in each step, and up to 128
+The critic is a network, fitted as `wgan.audit` fits its own; samples are fresh in each step, and up to 64
 dimensions it may have more members than for samples that are given. It is measured on 4,096 fresh, unpaired
 samples of each side. *cost*: its gap / certificate, in % of W1. *cos*, *L2*: of its gradient at samples of Q
 against that of the optimal critic. Each fit is a line of benchmarks/wasserstein1.jsonl. The other critic that

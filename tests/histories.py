@@ -84,7 +84,7 @@ SHOWN = {
         "config": {"constraint": CLIPPING},
     },
     "clipping-too-loose": {
-        "change": lambda i: {"clipped": 0.0, "slope/50": 200.0},
+        "change": lambda i: {"clipped": 0.0, "slope/50": 7.0},
         "start": 0,
         "config": {"constraint": CLIPPING},
     },

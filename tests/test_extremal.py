@@ -91,10 +91,10 @@ def test_sizes_that_are_none_are_refused(sizes):
 
 
 @pytest.mark.parametrize("smallest", [False, True])
-@pytest.mark.parametrize("dim", [1, 2, 32])
-def test_members_that_begin_at_points_are_cones_there(dim, smallest):
+@pytest.mark.parametrize(("dim", "hidden"), [(1, (8,)), (2, (16,)), (2, (64,)), (32, (64,)), (32, (64, 64))])
+def test_members_that_begin_at_points_are_cones_there(dim, hidden, smallest):
     torch.manual_seed(dim)
-    critic = Extremal(dim, members=3, hidden=(64,), smallest=smallest)
+    critic = Extremal(dim, members=3, hidden=hidden, smallest=smallest)
     tips, x = 3 * torch.randn(3, dim), 3 * torch.randn(500, dim)
     critic.begin_at(tips)
     critic.temperature = 1e-3

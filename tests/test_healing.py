@@ -184,11 +184,10 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
         ("vanishing-gradients", {"critic": {"norm": "layer"}}, {}),
         ("critic-starved", {"n_critic": 20}, {}),
         ("critic-starved", {"n_critic": 2}, {"n_critic": 4}),
-        (  # a fortieth of the generator's rate; a step has changed 2.5e-3 of the norm, in the median
-            "critic-starved",
-            {"critic_optimiser": {"is": "Adam", "lr": 2.5e-5}},
-            {"critic_optimiser.lr": 2e-4},
-        ),
+        # A step is to change a fiftieth of the norm, and changes 1e-9 of it.
+        ("critic-starved", {"critic_optimiser": {"lr": 2.5e-10}}, {"critic_optimiser.lr": 0.005}),
+        ("critic-starved", {"critic_optimiser": {"lr": 1e-15}}, {"critic_optimiser.lr": 1e-3}),
+        ("critic-starved", {"critic_optimiser": {"lr": 1e-5}}, {"critic_optimiser.lr": 0.02}),
         ("oscillation", {"constraint": {"is": "R1", "gamma": 10.0}}, {"constraint.gamma": 100.0}),
         ("oscillation", {"constraint": {"is": "Orthogonal"}}, {}),
     ],

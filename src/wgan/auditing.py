@@ -111,8 +111,7 @@ LINEAR = Form(0)
 NETWORK = Form(2048)
 NETWORKS = (LINEAR, *NETWORK.both_ways())
 ENDLESS = (LINEAR, *replace(NETWORK, features=4096, weights=1 << 18).both_ways())
-"""For draws that are fresh each time: there more members see further, up to 128 dimensions, where they would
-follow the noise of samples that are few."""
+"""For draws that are fresh each time: more members see further, and up to 64 dimensions they are paid for."""
 Critic = Extremal | Extension
 
 
@@ -121,8 +120,7 @@ Critic = Extremal | Extension
 class Fit:
     """How the auditing critic is fitted: by steepest descent, its rate decayed to zero, in a form that suits.
 
-    The more members, the more parts the laws may have; the fewer, the faster each learns. What is best
-    depends on the data, and so does whether a maximum or a minimum is: each form is tried.
+    Whether a maximum, a minimum or a linear function serves depends on the data: each is tried.
     """
 
     forms: tuple[Form | Potentials, ...] = (*NETWORKS, Potentials())
@@ -214,12 +212,13 @@ def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw |
 
 def _centroids(points: Tensor, count: int, seed: int) -> Tensor:
     """As many centres of clusters of the points (n, d); where there are not that many points, the points."""
-    centres = np.unique(points.double().numpy(), axis=0)
+    given = points.detach().cpu().double().numpy()
+    centres = np.unique(given, axis=0)
     if len(centres) > count:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a cluster that loses its points stays where it was
-            centres, _ = kmeans2(centres, count, minit="++", rng=np.random.default_rng(seed))
-    return torch.from_numpy(centres[np.arange(count) % len(centres)]).to(points.dtype)
+            centres, _ = kmeans2(given, count, minit="++", rng=np.random.default_rng(seed))
+    return torch.from_numpy(centres[np.arange(count) % len(centres)]).to(points)
 
 
 def _optimisers(critic: Extremal, form: Form, fit: Fit) -> tuple[Steepest, torch.optim.Adam]:
@@ -383,13 +382,22 @@ def _some(side: Tensor, count: int, rng: torch.Generator) -> Tensor:
 def _affordable(draw: Draw, dim: int, fit: Fit, minutes: float) -> int:
     if not (isfinite(minutes) and minutes > 0):
         raise InputError(f"minutes must be a finite number > 0, not {minutes!r}.")
-    trial = 5
     # A transport takes what it takes.
     fit = replace(fit, forms=tuple(form for form in fit.forms if isinstance(form, Form)) or (LINEAR,))
-    fit_critic(draw, dim, fit=replace(fit, steps=1))
-    start = time.perf_counter()
-    fit_critic(draw, dim, fit=replace(fit, steps=trial))
-    return max(1, int(60 * minutes * trial / (time.perf_counter() - start)))
+
+    def seconds(steps: int) -> float:
+        start = time.perf_counter()
+        fit_critic(draw, dim, fit=replace(fit, steps=steps))
+        return time.perf_counter() - start
+
+    seconds(1)  # the first call takes longer than those that follow
+    # Finding where members begin takes as long for one step as for all, and so does a trial up to this many.
+    once, many = seconds(1), seconds(TRIAL)
+    tried = len(fit.forms) / TRIAL if len(fit.forms) > 1 else 0.0
+    a_step = (
+        (1 + tried) * max(many - once, many / 10) / (TRIAL - 1)
+    )  # no step is free, however noisy the clock
+    return max(1, int((60 * minutes - once) / a_step))
 
 
 @torch.no_grad()

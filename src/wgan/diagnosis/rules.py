@@ -14,7 +14,7 @@ from wgan.diagnosis import symptoms
 from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import Array, History, Mask
-from wgan.diagnosis.series import since
+from wgan.diagnosis.series import since, smooth
 from wgan.diagnosis.symptoms import LOST
 
 Remedy = Callable[[History], Settings]
@@ -25,6 +25,8 @@ RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
 QUICK = 2e-2
 """How much of its norm a step changes in the quickest sound runs, those of the default recipes; the papers'
 have 1e-3. A rate that is too high shows in a few log points, one that is too low costs the run."""
+AHEAD = 20
+"""Times the generator's rate, the most that a critic's is raised to."""
 CALM = 5
 """Log points without a sign of steps too large, after which the rates had served well."""
 LOWERING = ("divergence", "learning-rate-too-high", "dead-units")
@@ -124,8 +126,9 @@ def _stronger_critic(history: History) -> Settings:
     critic, generator, n_critic = (history.setting(name) for name in (*RATES, "n_critic"))
     if not (critic and generator and n_critic):
         return {}
-    if critic < generator / 2 and (factor := _quicker(history, history["critic_update"])) > 1:
-        return {RATES[0]: critic * factor}
+    if critic < generator / 2:
+        quick = critic * _quicker(history, history["critic_update"])
+        return {RATES[0]: float(f"{min(max(generator, quick), AHEAD * generator):.3g}")}
     return {"n_critic": 2 * n_critic} if n_critic <= MOST else {}
 
 
@@ -135,8 +138,8 @@ def _faster(history: History) -> Settings:
 
 def _quicker(history: History, moved: Array) -> float:
     """By how much to raise a rate for a step at the full rate to change :data:`QUICK` of the norm."""
-    typical = float(np.nanmedian(moved / np.maximum(history.decay, LOST)))
-    return float(f"{QUICK / max(typical, LOST):.1g}")
+    now = float(smooth(moved / np.maximum(history.decay, LOST))[-1])
+    return float(f"{QUICK / max(now, LOST):.1g}")
 
 
 def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:

@@ -101,10 +101,11 @@ class Extremal(nn.Module):
     def begin_at(self, tips: Tensor) -> None:
         r"""Let each member be a cone, f_i(x) = -s |x - tip_i|, as nearly as sorting can tell a length.
 
-        The best critic is an extremum of cones at points of one side: the maximum at those of the side that
+        Some best critic is an extremum of cones at points of one side: the maximum at those of the side that
         it scores higher, the minimum at the others (Villani 2009, "Optimal Transport: Old and New",
-        definition 5.2; see :class:`~wgan.lipschitz.Extension`). What a random layer makes of a vector is
-        nearly normal; sorted, it is the vector's length times the normal scores, whatever its direction.
+        definition 5.2 and theorem 5.10; see :class:`~wgan.lipschitz.Extension`). What a random orthonormal
+        layer makes of a vector is nearly normal; sorted, it is nearly the vector's length times the normal
+        scores, scaled to length one, whatever the direction.
 
         Args:
             tips: One a member, (members, d).
@@ -122,10 +123,12 @@ class Extremal(nn.Module):
                 f"{self.members} members need as many tips of {dim} numbers, not {tuple(tips.shape)}, and at "
                 "least two features to sort."
             )
-        first.bias.copy_(-tips[:, None] @ first.weight.mT)
-        scores = torch.special.ndtri((torch.arange(width) + 0.5) / width)
-        last.weight = (-self.sign * scores / scores.norm()).repeat(self.members, 1, 1)
-        last.bias.zero_()
+        for layer in self.layers:
+            if isinstance(layer, Members):
+                layer.bias.zero_()
+        first.bias.copy_(-tips.to(first.bias)[:, None] @ first.weight.mT)
+        scores = torch.special.ndtri((torch.arange(width, dtype=torch.float64) + 0.5) / width)
+        last.get_parameter("parametrizations.weight.original").copy_(-self.sign * scores / scores.norm())
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples (N, d) to scores (N,)."""

@@ -235,10 +235,6 @@ class _Orthonormal(nn.Module):
         with torch.autocast(original.device.type, enabled=False):
             return (1 - _MARGIN) * orthonormalise(original, self.iterations)
 
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        """What a weight that is given starts from: itself."""
-        return weight
-
 
 @final
 class _OrthogonalKernel(nn.Module):
