@@ -394,9 +394,8 @@ def _affordable(draw: Draw, dim: int, fit: Fit, minutes: float) -> int:
     # Finding where members begin takes as long for one step as for all, and so does a trial up to this many.
     once, many = seconds(1), seconds(TRIAL)
     tried = len(fit.forms) / TRIAL if len(fit.forms) > 1 else 0.0
-    a_step = (
-        (1 + tried) * max(many - once, many / 10) / (TRIAL - 1)
-    )  # no step is free, however noisy the clock
+    # No step is free, however noisy the clock.
+    a_step = (1 + tried) * max(many - once, many / 10) / (TRIAL - 1)
     return max(1, int((60 * minutes - once) / a_step))
 
 
