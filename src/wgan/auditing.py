@@ -106,8 +106,9 @@ class Potentials:
         return Extension(p, above), Extension(q, -below, smallest=True)
 
 
-LINEAR = Form(0)
-"""The difference of two means is all there is to a shift, and in many dimensions hard to better."""
+LINEAR = Form(0, lr=0.1)
+"""The difference of two means is all there is to a shift, and in many dimensions hard to better. It begins in
+any direction, far from the right one, where cones are near: its steps are longer."""
 NETWORK = Form(2048)
 NETWORKS = (LINEAR, *NETWORK.both_ways())
 ENDLESS = (LINEAR, *replace(NETWORK, features=4096, weights=1 << 18).both_ways())
