@@ -12,6 +12,7 @@ benchmarks/ward.jsonl.
 import json
 import shutil
 import tempfile
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -254,9 +255,12 @@ FAULTS: dict[str, Fault] = {
     "rate too low": Fault(("learning-rate-too-low",), _rates(1e-5, 1e-5), 0.0),
     "critic too slow": Fault(("critic-starved",), _rates(1e-4, 1), 0.0),
     "critic stops": Fault(("critic-starved",), _rates(1e-9, 3)),
+    "generator stops": Fault(("learning-rate-too-low",), _rates(1, 1e-8)),
+    "generator too fast": Fault(("learning-rate-too-high", "dead-units", "mode-collapse"), _rates(1, 1000)),
     "clipped at 1e-4": Fault(("clipping-too-tight", "vanishing-gradients"), _clip(1e-4), 0.0),
     "clipped at 3": Fault(("clipping-too-loose",), _clip(3.0), 0.0),
     "no penalty": Fault(("lipschitz-violated",), _set(constraint=GradientPenalty(1e-7)), 0.0),
+    "no constraint": Fault(("lipschitz-violated",), _set(constraint=None), 0.0),
     "one latent": Fault(("mode-collapse",), _on_case(scale=0.0), LATE, _steered),
     "three latents": Fault(("mode-collapse", "partial-collapse"), _on_case(choices=3), LATE, _steered),
     "sigmoid critic": Fault(("vanishing-gradients",), _deep_critic(nn.Sigmoid, 20, 1.0), 0.0),
@@ -356,7 +360,7 @@ def read(path: Path) -> list[Row]:
 def admit(name: str, source: str, kind: str, seed: int, runs: Path | None = None) -> Row:
     """One run, and what the diagnosis makes of it."""
     torch.set_num_threads(1)
-    fault = FAULTS.get(name)
+    fault, start = FAULTS.get(name), time.perf_counter()
     with tempfile.TemporaryDirectory() as passing:
         folder = (runs or Path(passing)) / f"{name}-{source}-{kind}-{seed}".replace(" ", "-")
         if not (folder / "trained").exists():
@@ -379,6 +383,7 @@ def admit(name: str, source: str, kind: str, seed: int, runs: Path | None = None
         "since": found.since if found else None,
         "onset": onset,
         "steps": STEPS,
+        "seconds": round(time.perf_counter() - start, 1),
     }
 
 

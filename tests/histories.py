@@ -103,6 +103,7 @@ SHOWN = {
         "change": lambda i: {"gap": 5.0 * (-1) ** i, "gap_held_out": 5.0 * (-1) ** i},
         "start": 0,
     },
+    "lost-progress": {"change": lambda i: {"coverage": 0.1, "precision": 0.1}},
     "converged": {"change": lambda i: {**row(10), "step": 10 * (i + 1)}, "start": 0, "points": 24},
     "data-trouble": {"data": {"duplicate_share": 0.9}, "start": 0},
     "input-starved": {

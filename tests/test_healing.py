@@ -164,6 +164,10 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
     assert names[:2] == ["data-trouble", "clipping-too-tight"]
 
 
+RATES_APART = {"critic_optimiser": {"lr": 0.01}, "generator_optimiser": {"lr": 0.0005}}
+WASSERSTEIN = {"loss": "wasserstein", "constraint": {"is": "GradientPenalty", "weight": 10.0}}
+
+
 @pytest.mark.parametrize(
     ("name", "config", "wanted"),
     [
@@ -188,6 +192,18 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
         ("critic-starved", {"critic_optimiser": {"lr": 2.5e-10}}, {"critic_optimiser.lr": 0.005}),
         ("critic-starved", {"critic_optimiser": {"lr": 1e-15}}, {"critic_optimiser.lr": 1e-3}),
         ("critic-starved", {"critic_optimiser": {"lr": 1e-5}}, {"critic_optimiser.lr": 0.02}),
+        # The critic's rate at five critic steps or more, that share of it at fewer, and no less than it was.
+        (
+            "critic-saturated",
+            {"n_critic": 10, **RATES_APART},
+            {**WASSERSTEIN, "generator_optimiser.lr": 0.01},
+        ),
+        (
+            "critic-saturated",
+            {"n_critic": 1, **RATES_APART},
+            {**WASSERSTEIN, "generator_optimiser.lr": 0.002},
+        ),
+        ("critic-saturated", {"n_critic": 1}, WASSERSTEIN),
         ("oscillation", {"constraint": {"is": "R1", "gamma": 10.0}}, {"constraint.gamma": 100.0}),
         ("oscillation", {"constraint": {"is": "Orthogonal"}}, {}),
     ],

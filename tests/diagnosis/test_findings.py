@@ -62,8 +62,56 @@ def test_a_critic_that_moves_and_does_worse_than_a_constant_one_is_too_fast_and_
     slow = names_of(history(change=lambda i: {**worse, "critic_update": 1e-6}))
     assert slow[0] == "critic-starved"
     assert "learning-rate-too-high" not in slow
+    idle = {
+        "critic_loss": 1.0,
+        "penalty": 1e-6,
+    }  # and the weight, too, so that a constant critic pays nothing
+    weak = {"constraint": {"is": "GradientPenalty", "weight": 1e-7, "target": 1.0}}
+    assert "learning-rate-too-high" not in names_of(history(change=lambda i: idle, config=weak))
     one_sided = {"constraint": {"is": "R1", "gamma": 10.0}}  # where there is no such comparison
     assert "learning-rate-too-high" not in names_of(history(change=lambda i: worse, config=one_sided))
+
+
+def test_a_generator_that_does_not_move_alone_is_too_slow_and_one_without_a_gradient_is_not():
+    alone = {"generator_update": 1e-9}
+    found = diagnose(history(change=lambda i: alone))
+    assert found[0].name == "learning-rate-too-low"
+    assert not found[0].remedy  # it has the critic's rate, so that something else holds it
+    behind = {"generator_optimiser": {"lr": 1e-9}}
+    remedy = diagnose(history(change=lambda i: alone, config=behind))[0].remedy
+    assert remedy == {"generator_optimiser.lr": CONFIG["critic_optimiser"]["lr"] / 5}
+    for lost in ({"critic_gradient/layers.0": 1e-9}, {"generator_dead": 1.0}):
+        case = history(change=lambda i, lost=lost: {**alone, **lost})
+        assert "learning-rate-too-low" not in names_of(case), lost
+
+
+def test_a_branch_without_a_gradient_takes_none_from_the_layers_before_it():
+    assert "vanishing-gradients" not in names_of(history(change=lambda i: {"critic_gradient/layers.2": 1e-9}))
+
+
+def test_a_generator_of_which_a_step_changes_a_fifth_is_too_fast():
+    assert names_of(history(change=lambda i: {"generator_update": 0.2}))[0] == "learning-rate-too-high"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "penalty", "found"),
+    [
+        ({"is": "Chain", "of": []}, 0.0, True),
+        ({"is": "Chain", "of": [CLIPPING]}, 0.0, False),
+        ({"is": "SpectralNorm"}, 0.0, False),
+        ({"is": "R1", "gamma": 1e-9}, 1e-9, True),
+        ({"is": "R1", "gamma": 1.0}, 0.1, False),
+    ],
+)
+def test_a_distance_needs_something_that_keeps_the_critic_lipschitz(constraint, penalty, found):
+    steep = {"slope/50": 3.0, "penalty": penalty}
+    case = history(change=lambda i: steep, config={"constraint": constraint})
+    assert ("lipschitz-violated" in names_of(case)) == found
+    if found:
+        assert diagnose(case)[0].remedy == {"constraint": {"is": "GradientPenalty", "weight": 10.0}}
+    flat = history(change=lambda i: {**steep, "slope/50": 0.9}, config={"constraint": constraint})
+    other = history(change=lambda i: steep, config={"constraint": constraint, "loss": "non-saturating"})
+    assert "lipschitz-violated" not in [*names_of(flat), *names_of(other)]
 
 
 def test_a_gap_that_trembles_around_zero_or_crosses_it_once_does_not_oscillate():

@@ -15,12 +15,12 @@ from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import Array, History, Mask
 from wgan.diagnosis.series import since, smooth
-from wgan.diagnosis.symptoms import LOST
+from wgan.diagnosis.symptoms import LOST, STILL
 
 Remedy = Callable[[History], Settings]
 
 MOST = 5
-"""Critic steps a generator step that may still be doubled."""
+"""Critic steps a generator step that may still be doubled, and the usual ones."""
 RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
 QUICK = 2e-2
 """How much of its norm a step changes in the quickest sound runs, those of the default recipes; the papers'
@@ -29,7 +29,7 @@ AHEAD = 20
 """Times the generator's rate, the most that a critic's is raised to."""
 CALM = 5
 """Log points without a sign of steps too large, after which the rates had served well."""
-LOWERING = ("divergence", "learning-rate-too-high", "dead-units")
+LOWERING = ("divergence", "learning-rate-too-high", "dead-units", "lost-progress")
 """Findings whose remedy is lower rates."""
 
 
@@ -133,13 +133,32 @@ def _stronger_critic(history: History) -> Settings:
 
 
 def _faster(history: History) -> Settings:
-    return _rates(_quicker(history, np.fmax(history["critic_update"], history["generator_update"])))(history)
+    critic, generator = (history[f"{network}_update"] for network in ("critic", "generator"))
+    if _full(history, critic) > STILL:  # it is the generator alone
+        return _keeping_up(history)
+    return _rates(_quicker(history, np.fmax(critic, generator)))(history)
+
+
+def _keeping_up(history: History) -> Settings:
+    """A generator that its critic does not leave behind.
+
+    With the Wasserstein loss both have one rate at :data:`MOST` critic steps (Gulrajani et al. 2017,
+    algorithm 1); with fewer, that share of it is enough.
+    """
+    critic, generator, n_critic = (history.setting(name) for name in (*RATES, "n_critic"))
+    if not (critic and generator and n_critic):
+        return {}
+    return {RATES[1]: max(generator, float(f"{critic * min(1.0, n_critic / MOST):.3g}"))}
 
 
 def _quicker(history: History, moved: Array) -> float:
     """By how much to raise a rate for a step at the full rate to change :data:`QUICK` of the norm."""
-    now = float(smooth(moved / np.maximum(history.decay, LOST))[-1])
-    return float(f"{QUICK / max(now, LOST):.1g}")
+    return float(f"{QUICK / max(_full(history, moved), LOST):.1g}")
+
+
+def _full(history: History, moved: Array) -> float:
+    """What a step changes at present, if it were at the full rate."""
+    return float(smooth(moved / np.maximum(history.decay, LOST))[-1])
 
 
 def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
@@ -173,9 +192,16 @@ def _gradient_penalty(history: History) -> Settings:
     return settings
 
 
+def _wasserstein(history: History) -> Settings:
+    """The Wasserstein loss, which a critic far ahead serves, as it saturates a classic one."""
+    return {"loss": "wasserstein", **_gradient_penalty(history), **_keeping_up(history)}
+
+
 def _stronger_penalty(history: History) -> Settings:
     weight = history.setting("constraint.weight")
-    return {"constraint.weight": max(10 * weight, _usual_weight(history))} if weight else {}
+    if not weight:
+        return _gradient_penalty(history)
+    return {"constraint.weight": max(10 * weight, _usual_weight(history))}
 
 
 def _usual_weight(history: History) -> float:
@@ -263,8 +289,9 @@ RULES: tuple[Rule, ...] = (
         "warning",
         symptoms.rate_too_low,
         ("critic_update", "generator_update", "coverage"),
-        "The weights hardly move: at this pace nothing will be learned.",
-        "Raise both learning rates until a step changes the weights by about a fiftieth of their norm.",
+        "The weights hardly move, or those of the generator: at this pace nothing will be learned.",
+        "Raise the learning rates until a step changes the weights by about a fiftieth of their norm, or the "
+        "generator's alone until it keeps up with the critic.",
         _faster,
     ),
     Rule(
@@ -281,8 +308,8 @@ RULES: tuple[Rule, ...] = (
         "error",
         symptoms.too_steep,
         ("slope/50", "slope/95", "slope_pairs/95", "penalty"),
-        "The critic is much steeper than its constraint asks for: its gap is no distance any more.",
-        "Make the penalty stronger.",
+        "The critic is much steeper than its constraint asks for, or nothing asks: its gap is no distance.",
+        "Make the gradient penalty stronger, or take one.",
         _stronger_penalty,
     ),
     Rule(
@@ -292,8 +319,8 @@ RULES: tuple[Rule, ...] = (
         ("score_real/50", "score_fake/50", "generator_gradient"),
         "The critic is sure of everything and its answer does not change with the sample, so that the "
         "generator gets no direction.",
-        "Use the Wasserstein loss, whose critic does not saturate.",
-        lambda history: {"loss": "wasserstein", **_gradient_penalty(history)},
+        "Use the Wasserstein loss, whose critic does not saturate, and a generator's rate that keeps up.",
+        _wasserstein,
     ),
     Rule(
         "critic-starved",
@@ -359,6 +386,16 @@ RULES: tuple[Rule, ...] = (
         "Use a penalty that is zero at the solution (R1), which damps the rotation.",
         _damping,
         persists=1,
+    ),
+    Rule(
+        "lost-progress",
+        "warning",
+        symptoms.lost,
+        ("coverage", "precision", "gap_held_out"),
+        "The fakes were better before, and do not come back.",
+        "Go back to the last healthy checkpoint with smaller learning rates.",
+        _lower(0.1, symptoms.lost),
+        persists=6,
     ),
     Rule(
         "converged",

@@ -21,6 +21,12 @@ VITAL = (
     "generator_gradient",
 )
 """What is finite as long as a run lives: training ends where one of them is not."""
+STILL = 3e-5
+"""How much of its norm a step changes in a network that learns nothing; the papers' have 3e-4 and more."""
+BEHIND = 3e-3
+"""The other network's share of change, under which a network stands still for it."""
+IDLE = 1e-4
+"""The share of the gap under which a penalty holds nothing."""
 ENOUGH = 0.1
 """The share of the gap that some more steps reach, under which a critic says little of the distance."""
 SHOCK = 9
@@ -64,27 +70,34 @@ def starved_input(history: History) -> Mask:
 
 
 def rate_too_high(history: History) -> Mask:
-    """Steps overshoot: weights triple between two looks, or change by a third, or make matters worse."""
+    """Steps overshoot: weights triple between two looks, or change by a large part, or make matters worse."""
     free = ~(history["clipped"] > 0.1)
-    moved = (smooth(history["critic_update"]) > 0.3) & free | (smooth(history["generator_update"]) > 0.3)
+    moved = (smooth(history["critic_update"]) > 0.3) & free | (smooth(history["generator_update"]) > 0.1)
     # Where slope and penalty balance, the penalty is (s - 1) / 2 s < 1/2 of the gap at slope s.
     fought = _steeper(history, 10) & (smooth(history["penalty"]) > 0.5 * _gap(history))
     return recent(_grown(history)) | moved | fought | _worse_than_nothing(history)
 
 
 def _worse_than_nothing(history: History) -> Mask:
-    """A critic that moves is worse by its own loss and penalty than twice what a constant one is."""
+    """A critic that moves is worse by its own loss and penalty, mostly penalty, than two constant ones."""
     weight, target = history.setting("constraint.weight"), _target(history)
     if weight is None or target is None or history.setting("loss") != "wasserstein":
         return np.zeros(len(history.rows), dtype=bool)
+    loss, penalty = smooth(history["critic_loss"]), smooth(history["penalty"])
     shown: Mask = smooth(history["critic_loss"] + history["penalty"]) > 2 * weight * target**2
-    return shown & (smooth(history["critic_update"]) > 3e-3)  # and it is not one that cannot follow
+    # Not one whose penalty is idle, nor one that cannot follow.
+    return shown & (penalty > loss) & (smooth(history["critic_update"]) > 3e-3)
 
 
 def rate_too_low(history: History) -> Mask:
-    """A step at the full rate changes the weights by less than 3e-6 of their size, and fakes are not data."""
-    moved = np.fmax(history["critic_update"], history["generator_update"])
-    return (moved > 0) & (moved < 3e-6 * history.decay) & (history["coverage"] < 0.5)
+    """A step at the full rate moves neither network, and fakes are not data; or not the generator alone."""
+    critic, generator = (history[f"{network}_update"] for network in ("critic", "generator"))
+    moved = np.fmax(critic, generator)
+    slow = (moved > 0) & (moved < STILL * history.decay) & (history["coverage"] < 0.5)
+    # Without a gradient it would not move at any rate.
+    led = ~(vanishing(history) | saturated(history) | clipped_tight(history) | dead(history))
+    left = (generator > 0) & (generator < STILL * history.decay) & (generator < BEHIND * critic) & led
+    return slow | left
 
 
 def dead(history: History) -> Mask:
@@ -108,7 +121,7 @@ def too_steep(history: History) -> Mask:
     slope = np.fmax(smooth(history["slope/50"]) / target, 1.0)
     balanced = (slope - 1) / (2 * slope) * _gap(history)
     shown: Mask = (slope > 1.2) & (smooth(history["penalty"]) < 0.05 * balanced) | (slope > 10)
-    return shown
+    return shown | _unheld(history)
 
 
 def exploding(history: History) -> Mask:
@@ -119,11 +132,14 @@ def exploding(history: History) -> Mask:
 
 
 def vanishing(history: History) -> Mask:
-    """Gradients shrink to a thousandth from layer to layer, or to a twentieth of the slope asked for."""
+    """Gradients shrink to a thousandth by the first layer, or to a twentieth of the slope asked for.
+
+    Not by any layer: a branch whose gate begins at zero, as attention's, has hardly any and takes none away.
+    """
     layers = history.layers("critic_gradient")
     shrunk = np.zeros(len(layers), dtype=bool)
     if layers.shape[1] > 1:
-        shrunk |= smooth(layers.min(1) / np.maximum(layers.max(1), LOST)) < 1e-3
+        shrunk |= smooth(layers[:, 0] / np.maximum(layers.max(1), LOST)) < 1e-3
     target = _target(history)
     if target is not None and history.setting("constraint.is") == "GradientPenalty":  # others may be flat
         shrunk |= smooth(history["slope/50"]) < 0.05 * target
@@ -148,7 +164,7 @@ def collapsed(history: History) -> Mask:
 
 def starved_critic(history: History) -> Mask:
     """The critic stands still while the generator moves, or scores fakes above data, or a probe says so."""
-    still = smooth(history["critic_update"]) < 3e-3 * smooth(history["generator_update"])
+    still = smooth(history["critic_update"]) < BEHIND * smooth(history["generator_update"])
     spread = history["score_real/75"] - history["score_real/25"]
     wrong = smooth(history["gap"] + spread, SHOCK) < 0  # a shock to the generator passes sooner
     starved: Mask = still | wrong
@@ -179,6 +195,13 @@ def partly_collapsed(history: History) -> Mask:
     stuck = coverage < np.append(np.full(min(5, len(coverage)), -1.0), coverage[:-5]) + 0.05
     narrow = (smooth(history["precision"], SHOCK) > 0.7) & (coverage < 0.4) & stuck
     return copies | narrow
+
+
+def lost(history: History) -> Mask:
+    """Fakes covered the data, and cover a third of that by now."""
+    coverage = smooth(history["coverage"])
+    best = peak(coverage)
+    return (best > 0.3) & (coverage < best / 3)
 
 
 def oscillates(history: History) -> Mask:
@@ -242,6 +265,16 @@ def _steeper(history: History, factor: float) -> Mask:
         return np.zeros(len(history.rows), dtype=bool)
     steep: Mask = smooth(history["slope/50"]) > factor * target
     return steep
+
+
+def _unheld(history: History) -> Mask:
+    """Nothing keeps the critic of a Wasserstein loss Lipschitz, or a penalty on all slopes that is idle."""
+    kind, parts = history.setting("constraint.is"), history.setting("constraint.of")
+    if kind not in ("R1", "R2", "R1R2") and not (kind == "Chain" and parts == []):
+        return np.zeros(len(history.rows), dtype=bool)
+    idle = smooth(history["penalty"]) < IDLE * _gap(history)  # half of it where both balance
+    shown: Mask = idle & (smooth(history["slope/50"]) > 1.2)
+    return shown
 
 
 def _target(history: History) -> float | None:
