@@ -164,6 +164,7 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
     assert names[:2] == ["data-trouble", "clipping-too-tight"]
 
 
+RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
 RATES_APART = {"critic_optimiser": {"lr": 0.01}, "generator_optimiser": {"lr": 0.0005}}
 WASSERSTEIN = {"loss": "wasserstein", "constraint": {"is": "GradientPenalty", "weight": 10.0}}
 
@@ -211,6 +212,14 @@ WASSERSTEIN = {"loss": "wasserstein", "constraint": {"is": "GradientPenalty", "w
 def test_a_remedy_goes_on_from_what_the_run_has(name, config, wanted):
     case = {**SHOWN[name], "config": {**dict(SHOWN[name].get("config", {})), **config}}
     assert diagnose(history(**case))[0].remedy == wanted
+
+
+@pytest.mark.parametrize(("update", "factor"), [(0.5, 0.04), (0.005, 0.1)])
+def test_rates_are_lowered_by_as_much_as_a_step_is_too_large_and_a_tenth_at_least(update, factor):
+    shown = SHOWN["learning-rate-too-high"]["change"](14)
+    finding = diagnose(history(change=lambda i: {**shown, "critic_update": update}, start=2, points=6))[0]
+    assert finding.name == "learning-rate-too-high"
+    assert finding.remedy == {name: pytest.approx(1e-3 * factor) for name in RATES}
 
 
 def test_a_critic_that_mixes_samples_gets_another_norm_with_the_penalty():

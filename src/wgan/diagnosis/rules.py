@@ -14,7 +14,7 @@ from wgan.diagnosis import symptoms
 from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import Array, History, Mask
-from wgan.diagnosis.series import since, smooth
+from wgan.diagnosis.series import peak, since, smooth
 from wgan.diagnosis.symptoms import LOST, STILL
 
 Remedy = Callable[[History], Settings]
@@ -162,10 +162,11 @@ def _full(history: History, moved: Array) -> float:
 
 
 def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
-    """Both learning rates times a factor; the first time four fifths, if they had served well for a while.
+    """Both learning rates times a factor, or less, until a step changes at most :data:`QUICK` of the norm.
 
-    What strikes a sound run out of the blue rarely strikes again after a restart (Chowdhery et al. 2022,
-    "PaLM: Scaling Language Modeling with Pathways", section 5.1).
+    The first time four fifths, if they had served well for a while: what strikes a sound run out of the blue
+    rarely strikes again after a restart (Chowdhery et al. 2022, "PaLM: Scaling Language Modeling with
+    Pathways", section 5.1).
     """
 
     def remedy(history: History) -> Settings:
@@ -173,7 +174,13 @@ def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
         start = since(shown, persists=1) or 0
         served = start >= CALM and not shown[start - CALM : start].any()
         done = {treated["name"] for treated in history.setting("origin.interventions") or ()}
-        return _rates(0.8 if served and done.isdisjoint(LOWERING) else factor)(history)
+        if served and done.isdisjoint(LOWERING):
+            return _rates(0.8)(history)
+        moved = np.fmax(history["critic_update"], history["generator_update"]) / np.maximum(
+            history.decay, LOST
+        )
+        most = float(peak(moved)[-1])
+        return _rates(min(factor, float(f"{QUICK / max(most, LOST):.1g}")))(history)
 
     return remedy
 
