@@ -165,7 +165,7 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
 
 
 RATES = ("critic_optimiser.lr", "generator_optimiser.lr")
-RATES_APART = {"critic_optimiser": {"lr": 0.01}, "generator_optimiser": {"lr": 0.0005}}
+RATES_APART = {"critic_optimiser": {"lr": 0.0015}, "generator_optimiser": {"lr": 0.0005}}
 WASSERSTEIN = {"loss": "wasserstein", "constraint": {"is": "GradientPenalty", "weight": 10.0}}
 
 
@@ -193,18 +193,24 @@ WASSERSTEIN = {"loss": "wasserstein", "constraint": {"is": "GradientPenalty", "w
         ("critic-starved", {"critic_optimiser": {"lr": 2.5e-10}}, {"critic_optimiser.lr": 0.005}),
         ("critic-starved", {"critic_optimiser": {"lr": 1e-15}}, {"critic_optimiser.lr": 1e-3}),
         ("critic-starved", {"critic_optimiser": {"lr": 1e-5}}, {"critic_optimiser.lr": 0.02}),
-        # The critic's rate at five critic steps or more, that share of it at fewer, and no less than it was.
+        # The critic's rate at five critic steps or more, that share of it at fewer, no less than it was, and
+        # such that a step, which changes 0.005 of the norm, changes 0.02 at most.
         (
             "critic-saturated",
             {"n_critic": 10, **RATES_APART},
-            {**WASSERSTEIN, "generator_optimiser.lr": 0.01},
+            {**WASSERSTEIN, "generator_optimiser.lr": 0.0015},
         ),
         (
             "critic-saturated",
-            {"n_critic": 1, **RATES_APART},
+            {"n_critic": 2, **RATES_APART},
+            {**WASSERSTEIN, "generator_optimiser.lr": 0.0006},
+        ),
+        (
+            "critic-saturated",
+            {"n_critic": 5, **RATES_APART, "critic_optimiser": {"lr": 1.0}},
             {**WASSERSTEIN, "generator_optimiser.lr": 0.002},
         ),
-        ("critic-saturated", {"n_critic": 1}, WASSERSTEIN),
+        ("critic-saturated", {"n_critic": 1, **RATES_APART}, WASSERSTEIN),
         ("oscillation", {"constraint": {"is": "R1", "gamma": 10.0}}, {"constraint.gamma": 100.0}),
         ("oscillation", {"constraint": {"is": "Orthogonal"}}, {}),
     ],

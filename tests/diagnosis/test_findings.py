@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from histories import CLIPPING, CONFIG, POINTS, SHOWN, history, row
+from histories import CLIPPING, CONFIG, GP, POINTS, SHOWN, history, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,8 +98,9 @@ def test_a_generator_of_which_a_step_changes_a_fifth_is_too_fast():
     [
         ({"is": "Chain", "of": []}, 0.0, True),
         ({"is": "Chain", "of": [CLIPPING]}, 0.0, False),
-        ({"is": "SpectralNorm"}, 0.0, False),
+        ({"is": "SpectralNormalisation"}, 0.0, False),
         ({"is": "R1", "gamma": 1e-9}, 1e-9, True),
+        ({"is": "R1R2", "gamma": 1e-9}, 1e-9, True),
         ({"is": "R1", "gamma": 1.0}, 0.1, False),
     ],
 )
@@ -109,9 +110,50 @@ def test_a_distance_needs_something_that_keeps_the_critic_lipschitz(constraint, 
     assert ("lipschitz-violated" in names_of(case)) == found
     if found:
         assert diagnose(case)[0].remedy == {"constraint": {"is": "GradientPenalty", "weight": 10.0}}
-    flat = history(change=lambda i: {**steep, "slope/50": 0.9}, config={"constraint": constraint})
-    other = history(change=lambda i: steep, config={"constraint": constraint, "loss": "non-saturating"})
-    assert "lipschitz-violated" not in [*names_of(flat), *names_of(other)]
+        flat = history(change=lambda i: {**steep, "slope/50": 0.9}, config={"constraint": constraint})
+        other = history(change=lambda i: steep, config={"constraint": constraint, "loss": "non-saturating"})
+        assert "lipschitz-violated" not in [*names_of(flat), *names_of(other)]
+
+
+@pytest.mark.parametrize("constraint", [GP, {"is": "R1", "gamma": 1.0}])
+def test_a_lazy_penalty_is_not_idle_at_the_log_points_between(constraint):
+    lazy = {"penalty_every": 8, "cadence": {"log": 2}, "constraint": constraint}
+
+    def paid(i):
+        return {"slope/50": 1.5, "penalty": 0.0 if i % 4 else 1.5}
+
+    assert "lipschitz-violated" not in names_of(history(change=paid, start=0, config=lazy))
+    assert "lipschitz-violated" in names_of(history(change=paid, start=0, config={"constraint": constraint}))
+
+
+def test_ground_is_lost_where_varied_fakes_were_better_and_it_is_not_being_won_back():
+    def names(late, early=None):
+        return names_of(history(change=lambda i: late(i) if i >= 10 else early or {}, start=0))
+
+    assert names(lambda i: {"coverage": 0.05, "precision": 0.3})[0] == "lost-progress"
+    assert "lost-progress" not in names(lambda i: {"coverage": 0.02 * (i - 9), "precision": 0.3})
+    # In many dimensions fakes in the middle of the data are near to all of them.
+    middle = {"coverage": 1.0, "diversity": 0.3}
+    assert "lost-progress" not in names(lambda i: {"coverage": 0.15, "precision": 0.3}, middle)
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_the_end_of_a_decay_is_no_sign_of_steps_too_small_or_too_large(decay):
+    shares = history(config={"decay": decay}).decay
+    assert 0 < shares[-1] < shares[0] <= 1
+
+    def found(size, name=None):
+        shown = SHOWN[name]["change"] if name else lambda i: {}
+        both = ("critic_update", "generator_update")
+        change = {"change": lambda i: {**shown(i), **dict.fromkeys(both, shares[i] * size)}, "start": 0}
+        return diagnose(history(**change, config={"decay": decay}))
+
+    assert found(5e-3) == []
+    low = found(1e-7, "learning-rate-too-low")[0]
+    assert low.name == "learning-rate-too-low"
+    assert low.remedy["critic_optimiser.lr"] == pytest.approx(200.0)
+    dead = found(5e-3, "dead-units")[0]
+    assert dead.remedy["critic_optimiser.lr"] == pytest.approx(3e-4)
 
 
 def test_a_gap_that_trembles_around_zero_or_crosses_it_once_does_not_oscillate():
@@ -150,8 +192,11 @@ values = st.one_of(st.none(), st.floats(-1e100, 1e100), st.floats(0, 1))
 )
 def test_no_history_is_too_strange(rows, data):
     numbered = [{**some, "step": 10 * (i + 1)} for i, some in enumerate(rows)]
-    for config in (CONFIG, {}, {**CONFIG, "constraint": CLIPPING}):
+    others = ({"constraint": CLIPPING}, {"decay": "linear"}, {"constraint": {"is": "R1", "gamma": 1.0}})
+    for config in (CONFIG, {}, {**CONFIG, "loss": "minimax"}, *({**CONFIG, **other} for other in others)):
         for finding in diagnose(History(numbered, config, (), data)):
+            rates = [value for path, value in finding.remedy.items() if path.endswith(".lr")]
+            assert all(0 < rate < math.inf for rate in rates)
             assert finding.since in [some["step"] for some in numbered]
             assert all(isinstance(v, str) or math.isfinite(v) for v in finding.evidence.values())
 

@@ -68,8 +68,9 @@ class History:
 
     @property
     def decay(self) -> Array:
-        """The share of the full learning rates that was in force at each log point."""
-        done = np.minimum(self.steps / max(1, self.setting("steps") or 1), 1.0)
+        """The share of the full learning rates that was in force in the step before each log point, > 0."""
+        steps = max(1, self.setting("steps") or 1)
+        done = np.clip((self.steps - 1) / steps, 0.0, 1.0 - 1.0 / steps)
         shares = {"linear": 1 - done, "cosine": (1 + np.cos(np.pi * done)) / 2}
         return shares.get(str(self.setting("decay")), np.ones(len(done)))
 

@@ -15,7 +15,7 @@ from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import Array, History, Mask
 from wgan.diagnosis.series import peak, since, smooth
-from wgan.diagnosis.symptoms import LOST, STILL
+from wgan.diagnosis.symptoms import BEHIND, LOST
 
 Remedy = Callable[[History], Settings]
 
@@ -27,6 +27,8 @@ QUICK = 2e-2
 have 1e-3. A rate that is too high shows in a few log points, one that is too low costs the run."""
 AHEAD = 20
 """Times the generator's rate, the most that a critic's is raised to."""
+LEAST = 1e-3
+"""The most that rates are lowered by at a time."""
 CALM = 5
 """Log points without a sign of steps too large, after which the rates had served well."""
 LOWERING = ("divergence", "learning-rate-too-high", "dead-units", "lost-progress")
@@ -134,7 +136,7 @@ def _stronger_critic(history: History) -> Settings:
 
 def _faster(history: History) -> Settings:
     critic, generator = (history[f"{network}_update"] for network in ("critic", "generator"))
-    if _full(history, critic) > STILL:  # it is the generator alone
+    if _full(history, generator) < BEHIND * _full(history, critic):
         return _keeping_up(history)
     return _rates(_quicker(history, np.fmax(critic, generator)))(history)
 
@@ -143,12 +145,13 @@ def _keeping_up(history: History) -> Settings:
     """A generator that its critic does not leave behind.
 
     With the Wasserstein loss both have one rate at :data:`MOST` critic steps (Gulrajani et al. 2017,
-    algorithm 1); with fewer, that share of it is enough.
+    algorithm 1); with fewer, that share of it is enough. A step changes :data:`QUICK` of the norm at most.
     """
     critic, generator, n_critic = (history.setting(name) for name in (*RATES, "n_critic"))
     if not (critic and generator and n_critic):
         return {}
-    return {RATES[1]: max(generator, float(f"{critic * min(1.0, n_critic / MOST):.3g}"))}
+    quick = generator * _quicker(history, history["generator_update"])
+    return {RATES[1]: max(generator, float(f"{min(critic * min(1.0, n_critic / MOST), quick):.3g}"))}
 
 
 def _quicker(history: History, moved: Array) -> float:
@@ -158,11 +161,11 @@ def _quicker(history: History, moved: Array) -> float:
 
 def _full(history: History, moved: Array) -> float:
     """What a step changes at present, if it were at the full rate."""
-    return float(smooth(moved / np.maximum(history.decay, LOST))[-1])
+    return float(smooth(moved / history.decay)[-1])
 
 
 def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
-    """Both learning rates times a factor, or less, until a step changes at most :data:`QUICK` of the norm.
+    """Both learning rates times a factor, or less: a step is to change at most :data:`QUICK` of the norm.
 
     The first time four fifths, if they had served well for a while: what strikes a sound run out of the blue
     rarely strikes again after a restart (Chowdhery et al. 2022, "PaLM: Scaling Language Modeling with

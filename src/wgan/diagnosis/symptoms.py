@@ -74,7 +74,7 @@ def rate_too_high(history: History) -> Mask:
     free = ~(history["clipped"] > 0.1)
     moved = (smooth(history["critic_update"]) > 0.3) & free | (smooth(history["generator_update"]) > 0.1)
     # Where slope and penalty balance, the penalty is (s - 1) / 2 s < 1/2 of the gap at slope s.
-    fought = _steeper(history, 10) & (smooth(history["penalty"]) > 0.5 * _gap(history))
+    fought = _steeper(history, 10) & (_penalty(history) > 0.5 * _gap(history))
     return recent(_grown(history)) | moved | fought | _worse_than_nothing(history)
 
 
@@ -83,8 +83,8 @@ def _worse_than_nothing(history: History) -> Mask:
     weight, target = history.setting("constraint.weight"), _target(history)
     if weight is None or target is None or history.setting("loss") != "wasserstein":
         return np.zeros(len(history.rows), dtype=bool)
-    loss, penalty = smooth(history["critic_loss"]), smooth(history["penalty"])
-    shown: Mask = smooth(history["critic_loss"] + history["penalty"]) > 2 * weight * target**2
+    loss, penalty = smooth(history["critic_loss"]), _penalty(history)
+    shown: Mask = loss + penalty > 2 * weight * target**2
     # Not one whose penalty is idle, nor one that cannot follow.
     return shown & (penalty > loss) & (smooth(history["critic_update"]) > 3e-3)
 
@@ -120,7 +120,7 @@ def too_steep(history: History) -> Mask:
     target = _target(history) or np.nan
     slope = np.fmax(smooth(history["slope/50"]) / target, 1.0)
     balanced = (slope - 1) / (2 * slope) * _gap(history)
-    shown: Mask = (slope > 1.2) & (smooth(history["penalty"]) < 0.05 * balanced) | (slope > 10)
+    shown: Mask = (slope > 1.2) & (_penalty(history) < 0.05 * balanced) | (slope > 10)
     return shown | _unheld(history)
 
 
@@ -192,16 +192,16 @@ def partly_collapsed(history: History) -> Mask:
     """Fakes come in copies; or they lie on data, of which they cover a part that does not grow."""
     copies = (smooth(history["duplicates"]) > 0.3) & (smooth(history["diversity"]) >= 0.1)
     coverage = smooth(history["coverage"], SHOCK)
-    stuck = coverage < np.append(np.full(min(5, len(coverage)), -1.0), coverage[:-5]) + 0.05
-    narrow = (smooth(history["precision"], SHOCK) > 0.7) & (coverage < 0.4) & stuck
+    narrow = (smooth(history["precision"], SHOCK) > 0.7) & (coverage < 0.4) & _stuck(coverage)
     return copies | narrow
 
 
 def lost(history: History) -> Mask:
-    """Fakes covered the data, and cover a third of that by now."""
+    """Fakes as varied as data covered them, and cover a third of that by now, and do not come back."""
     coverage = smooth(history["coverage"])
-    best = peak(coverage)
-    return (best > 0.3) & (coverage < best / 3)
+    # In many dimensions a few fakes in the middle are near to all data.
+    best = peak(np.where(smooth(history["diversity"]) > 0.7, coverage, np.nan))
+    return (best > 0.3) & (coverage < best / 3) & _stuck(coverage)
 
 
 def oscillates(history: History) -> Mask:
@@ -269,12 +269,31 @@ def _steeper(history: History, factor: float) -> Mask:
 
 def _unheld(history: History) -> Mask:
     """Nothing keeps the critic of a Wasserstein loss Lipschitz, or a penalty on all slopes that is idle."""
-    kind, parts = history.setting("constraint.is"), history.setting("constraint.of")
-    if kind not in ("R1", "R2", "R1R2") and not (kind == "Chain" and parts == []):
-        return np.zeros(len(history.rows), dtype=bool)
-    idle = smooth(history["penalty"]) < IDLE * _gap(history)  # half of it where both balance
+    kind, none = history.setting("constraint.is"), np.zeros(len(history.rows), dtype=bool)
+    if kind == "Chain" and not history.setting("constraint.of"):
+        paid = np.zeros(len(none))
+    elif kind in ("R1", "R2", "R1R2"):
+        paid = _penalty(history)
+    else:
+        return none
+    idle = paid < IDLE * _gap(history)  # half of it where both balance
     shown: Mask = idle & (smooth(history["slope/50"]) > 1.2)
     return shown
+
+
+def _stuck(coverage: Array) -> Mask:
+    """Whether it is hardly more than it was five log points ago."""
+    before = np.append(np.full(min(5, len(coverage)), -1.0), coverage[:-5])
+    stuck: Mask = coverage < before + 0.05
+    return stuck
+
+
+def _penalty(history: History) -> Array:
+    """What the critic pays: over as many log points as it takes for a lazy penalty to be among them."""
+    named = ("penalty_every", "n_critic", "cadence.log")
+    every, n_critic, log = (history.setting(name) or 1 for name in named)
+    width, paid = -(-every // (n_critic * log)), history["penalty"]
+    return smooth(np.array([paid[max(0, i + 1 - width) : i + 1].mean() for i in range(len(paid))]))
 
 
 def _target(history: History) -> float | None:
