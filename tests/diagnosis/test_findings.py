@@ -85,6 +85,16 @@ def test_a_generator_that_does_not_move_alone_is_too_slow_and_one_without_a_grad
         assert "learning-rate-too-low" not in names_of(case), lost
 
 
+@pytest.mark.parametrize(
+    ("update", "coverage", "found"), [(1e-5, 0.2, True), (1e-5, 0.9, False), (1e-9, 0.9, True)]
+)
+def test_small_steps_are_too_small_for_fakes_that_are_not_data_and_those_lost_in_rounding_for_all(
+    update, coverage, found
+):
+    both = {"critic_update": update, "generator_update": update, "coverage": coverage}
+    assert ("learning-rate-too-low" in names_of(history(change=lambda i: both))) == found
+
+
 def test_a_branch_without_a_gradient_takes_none_from_the_layers_before_it():
     assert "vanishing-gradients" not in names_of(history(change=lambda i: {"critic_gradient/layers.2": 1e-9}))
 

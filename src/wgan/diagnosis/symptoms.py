@@ -23,6 +23,8 @@ VITAL = (
 """What is finite as long as a run lives: training ends where one of them is not."""
 STILL = 3e-5
 """How much of its norm a step changes in a network that learns nothing; the papers' have 3e-4 and more."""
+ROUNDING = 2.0**-24
+"""Half of what float32 can tell apart from one: weights that change by less stay what they are."""
 BEHIND = 3e-3
 """The other network's share of change, under which a network stands still for it."""
 IDLE = 1e-4
@@ -90,14 +92,12 @@ def _worse_than_nothing(history: History) -> Mask:
 
 
 def rate_too_low(history: History) -> Mask:
-    """A step at the full rate moves neither network, and fakes are not data; or not the generator alone."""
+    """Neither network moves, or not the generator alone, although it has a gradient."""
     critic, generator = (history[f"{network}_update"] for network in ("critic", "generator"))
-    moved = np.fmax(critic, generator)
-    slow = (moved > 0) & (moved < STILL * history.decay) & (history["coverage"] < 0.5)
     # Without a gradient it would not move at any rate.
     led = ~(vanishing(history) | saturated(history) | clipped_tight(history) | dead(history))
-    left = (generator > 0) & (generator < STILL * history.decay) & (generator < BEHIND * critic) & led
-    return slow | left
+    alone = _still(history, generator) & (generator < BEHIND * critic) & led
+    return _still(history, np.fmax(critic, generator)) | alone
 
 
 def dead(history: History) -> Mask:
@@ -279,6 +279,12 @@ def _unheld(history: History) -> Mask:
     idle = paid < IDLE * _gap(history)  # half of it where both balance
     shown: Mask = idle & (smooth(history["slope/50"]) > 1.2)
     return shown
+
+
+def _still(history: History, moved: Array) -> Mask:
+    """Whether a step at the full rate changes next to nothing, and fakes are not data; or nothing at all."""
+    share = moved / history.decay
+    return (share > 0) & ((share < STILL) & (history["coverage"] < 0.5) | (share < ROUNDING))
 
 
 def _stuck(coverage: Array) -> Mask:
