@@ -220,7 +220,7 @@ def test_a_remedy_goes_on_from_what_the_run_has(name, config, wanted):
     assert diagnose(history(**case))[0].remedy == wanted
 
 
-@pytest.mark.parametrize(("update", "factor"), [(0.5, 0.04), (0.005, 0.1)])
+@pytest.mark.parametrize(("update", "factor"), [(0.5, 0.04), (0.005, 0.1), (1e9, 1e-3)])
 def test_rates_are_lowered_by_as_much_as_a_step_is_too_large_and_a_tenth_at_least(update, factor):
     shown = SHOWN["learning-rate-too-high"]["change"](14)
     finding = diagnose(history(change=lambda i: {**shown, "critic_update": update}, start=2, points=6))[0]

@@ -179,11 +179,9 @@ def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
         done = {treated["name"] for treated in history.setting("origin.interventions") or ()}
         if served and done.isdisjoint(LOWERING):
             return _rates(0.8)(history)
-        moved = np.fmax(history["critic_update"], history["generator_update"]) / np.maximum(
-            history.decay, LOST
-        )
-        most = float(peak(moved)[-1])
-        return _rates(min(factor, float(f"{QUICK / max(most, LOST):.1g}")))(history)
+        moved = np.fmax(history["critic_update"], history["generator_update"])
+        most = float(peak(smooth(moved / history.decay))[-1])
+        return _rates(min(factor, max(LEAST, float(f"{QUICK / max(most, LOST):.1g}"))))(history)
 
     return remedy
 
