@@ -80,7 +80,7 @@ def test_a_generator_that_does_not_move_alone_is_too_slow_and_one_without_a_grad
     behind = {"generator_optimiser": {"lr": 1e-9}}
     remedy = diagnose(history(change=lambda i: alone, config=behind))[0].remedy
     assert remedy == {"generator_optimiser.lr": CONFIG["critic_optimiser"]["lr"] / 5}
-    for lost in ({"critic_gradient/layers.0": 1e-9}, {"generator_dead": 1.0}):
+    for lost in ({"critic_gradient/layers.0": 1e-9}, {"generator_dead": 1.0}, {"generator_gradient": 1e-6}):
         case = history(change=lambda i, lost=lost: {**alone, **lost})
         assert "learning-rate-too-low" not in names_of(case), lost
 

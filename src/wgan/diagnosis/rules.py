@@ -180,7 +180,7 @@ def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
         if served and done.isdisjoint(LOWERING):
             return _rates(0.8)(history)
         moved = np.fmax(history["critic_update"], history["generator_update"])
-        most = float(peak(smooth(moved / history.decay))[-1])
+        most = float(peak(moved / history.decay)[-1])  # before the weights had grown as large as the steps
         return _rates(min(factor, max(LEAST, float(f"{QUICK / max(most, LOST):.1g}"))))(history)
 
     return remedy
@@ -398,11 +398,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "lost-progress",
         "warning",
-        symptoms.lost,
+        symptoms.lost_progress,
         ("coverage", "precision", "gap_held_out"),
         "The fakes were better before, and do not come back.",
         "Go back to the last healthy checkpoint with smaller learning rates.",
-        _lower(0.1, symptoms.lost),
+        _lower(0.1, symptoms.lost_progress),
         persists=6,
     ),
     Rule(

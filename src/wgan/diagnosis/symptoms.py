@@ -95,8 +95,9 @@ def rate_too_low(history: History) -> Mask:
     """Neither network moves, or not the generator alone, although it has a gradient."""
     critic, generator = (history[f"{network}_update"] for network in ("critic", "generator"))
     # Without a gradient it would not move at any rate.
-    led = ~(vanishing(history) | saturated(history) | clipped_tight(history) | dead(history))
-    alone = _still(history, generator) & (generator < BEHIND * critic) & led
+    lost = history["generator_gradient"] < 1e-3 * typical(history["generator_gradient"])
+    lost |= vanishing(history) | saturated(history) | clipped_tight(history) | dead(history)
+    alone = _still(history, generator) & (generator < BEHIND * critic) & ~lost
     return _still(history, np.fmax(critic, generator)) | alone
 
 
@@ -196,7 +197,7 @@ def partly_collapsed(history: History) -> Mask:
     return copies | narrow
 
 
-def lost(history: History) -> Mask:
+def lost_progress(history: History) -> Mask:
     """Fakes as varied as data covered them, and cover a third of that by now, and do not come back."""
     coverage = smooth(history["coverage"])
     # In many dimensions a few fakes in the middle are near to all data.
