@@ -31,7 +31,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from benchmarks.ward import LATE, POINTS, Row, Strike, read
+from benchmarks.ward import LATE, POINTS, SOURCES, Row, Strike, read
 from wgan.data import Source, Split, load, spread
 from wgan.errors import DivergenceError
 from wgan.healing import Intervention, heal
@@ -166,9 +166,9 @@ FAULTS: dict[str, Fault] = {
 class Heal:
     """Break runs, treat them, and compare."""
 
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0, 1)
     """Of the runs."""
-    sources: tuple[str, ...] = ("ring8", "digits")
+    sources: tuple[str, ...] = SOURCES
     """Of the data."""
     faults: tuple[str, ...] = ("healthy", *FAULTS)
     """Which."""
