@@ -62,10 +62,8 @@ def test_a_critic_that_moves_and_does_worse_than_a_constant_one_is_too_fast_and_
     slow = names_of(history(change=lambda i: {**worse, "critic_update": 1e-6}))
     assert slow[0] == "critic-starved"
     assert "learning-rate-too-high" not in slow
-    idle = {
-        "critic_loss": 1.0,
-        "penalty": 1e-6,
-    }  # and the weight, too, so that a constant critic pays nothing
+    # Where the weight is next to nothing, a constant critic pays next to nothing.
+    idle = {"critic_loss": 1.0, "penalty": 1e-6}
     weak = {"constraint": {"is": "GradientPenalty", "weight": 1e-7, "target": 1.0}}
     assert "learning-rate-too-high" not in names_of(history(change=lambda i: idle, config=weak))
     one_sided = {"constraint": {"is": "R1", "gamma": 10.0}}  # where there is no such comparison

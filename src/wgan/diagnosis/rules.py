@@ -129,7 +129,7 @@ def _stronger_critic(history: History) -> Settings:
     if not (critic and generator and n_critic):
         return {}
     if critic < generator / 2:
-        quick = critic * _quicker(history, history["critic_update"])
+        quick = critic * _quick(_full(history, history["critic_update"]))
         return {RATES[0]: float(f"{min(max(generator, quick), AHEAD * generator):.3g}")}
     return {"n_critic": 2 * n_critic} if n_critic <= MOST else {}
 
@@ -138,7 +138,7 @@ def _faster(history: History) -> Settings:
     critic, generator = (history[f"{network}_update"] for network in ("critic", "generator"))
     if _full(history, generator) < BEHIND * _full(history, critic):
         return _keeping_up(history)
-    return _rates(_quicker(history, np.fmax(critic, generator)))(history)
+    return _rates(_quick(_full(history, np.fmax(critic, generator))))(history)
 
 
 def _keeping_up(history: History) -> Settings:
@@ -150,13 +150,13 @@ def _keeping_up(history: History) -> Settings:
     critic, generator, n_critic = (history.setting(name) for name in (*RATES, "n_critic"))
     if not (critic and generator and n_critic):
         return {}
-    quick = generator * _quicker(history, history["generator_update"])
+    quick = generator * _quick(_full(history, history["generator_update"]))
     return {RATES[1]: max(generator, float(f"{min(critic * min(1.0, n_critic / MOST), quick):.3g}"))}
 
 
-def _quicker(history: History, moved: Array) -> float:
-    """By how much to raise a rate for a step at the full rate to change :data:`QUICK` of the norm."""
-    return float(f"{QUICK / max(_full(history, moved), LOST):.1g}")
+def _quick(moved: float) -> float:
+    """The factor on a rate at which a step that changes so much of the norm would change :data:`QUICK`."""
+    return float(f"{QUICK / max(moved, LOST):.1g}")
 
 
 def _full(history: History, moved: Array) -> float:
@@ -181,7 +181,7 @@ def _lower(factor: float, *troubles: Callable[[History], Mask]) -> Remedy:
             return _rates(0.8)(history)
         moved = np.fmax(history["critic_update"], history["generator_update"])
         most = float(peak(moved / history.decay)[-1])  # before the weights had grown as large as the steps
-        return _rates(min(factor, max(LEAST, float(f"{QUICK / max(most, LOST):.1g}"))))(history)
+        return _rates(min(factor, max(LEAST, _quick(most))))(history)
 
     return remedy
 
