@@ -21,10 +21,10 @@ import tyro
 from scipy.stats import norm
 
 import wgan
-from wgan.bracket import LARGEST_COUPLING
-from wgan.data.source import Source
+from wgan.data.dataset import Dataset
 from wgan.data.toys import grid25, ring8, swiss_roll, two_gaussians
-from wgan.transport import wasserstein1
+from wgan.wasserstein.bracket import LARGEST_COUPLING
+from wgan.wasserstein.exact import wasserstein1
 
 CONFIDENCE = 0.99
 
@@ -55,11 +55,11 @@ def sphere(count: int, rng: np.random.Generator) -> tuple[Array, Array]:
     return points / np.linalg.norm(points, axis=1, keepdims=True), np.zeros((count, 128))
 
 
-def toy(make: Callable[[], Source], count: int, rng: np.random.Generator) -> tuple[Array, Array]:
+def toy(make: Callable[[], Dataset], count: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """A toy, and a standard Gaussian."""
-    law = make().law
-    assert law is not None
-    drawn = law.sample(count, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    distribution = make().distribution
+    assert distribution is not None
+    drawn = distribution.sample(count, torch.Generator().manual_seed(int(rng.integers(2**31))))
     return drawn.double().numpy(), rng.normal(size=(count, 2))
 
 

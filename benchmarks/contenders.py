@@ -1,6 +1,6 @@
 """The two loops that `benchmarks.speed` compares in torch: this project's, and the one of tutorials.
 
-    echo 5 | python -m benchmarks.contenders ours dcgan-28 pictures.npy
+    echo 5 | python -m benchmarks.contenders ours dcgan-28 images.npy
 
 Both train the same networks, of a recipe, with its optimisers; only the loop differs.
 """
@@ -16,27 +16,29 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils import data as torch_data
 
 from benchmarks.peers.pace import Train, serve
-from wgan.data import Source, load
-from wgan.devices import keep_freed_memory, processes
-from wgan.training import Recipe, Trainer, recipe
+from wgan.core.devices import keep_freed_memory, processes
+from wgan.data import Dataset, load
+from wgan.training import Trainer, TrainingSettings, recipe
 from wgan.training.precision import Precision
 
 RECIPES = {"dcgan-28": "dcgan-gp", "dcgan-32": "dcgan-gp", "toy": "toy-gp"}
 """The recipe of each case; the batch of dcgan-gp is 64 here, n_critic is 5 in all."""
 
 
-def recipe_of(case: str, shape: tuple[int, ...]) -> Recipe:
+def recipe_of(case: str, shape: tuple[int, ...]) -> TrainingSettings:
     """The networks and settings of a case."""
     found = recipe(RECIPES[case], shape)
     return found if case == "toy" else replace(found, batch_size=64)
 
 
-def ours(case: str, source: Source, precision: Precision = "float32") -> Train:
+def ours(case: str, dataset: Dataset, precision: Precision = "float32") -> Train:
     """The trainer's step, as ``fit`` takes it between two log points."""
-    return training(replace(recipe_of(case, source.shape), precision=precision).trainer(source, device="cpu"))
+    return training(
+        replace(recipe_of(case, dataset.shape), precision=precision).trainer(dataset, device="cpu")
+    )
 
 
 def training(trainer: Trainer) -> Train:
@@ -52,8 +54,8 @@ def training(trainer: Trainer) -> Train:
     return train
 
 
-class Samples(Dataset[Tensor]):
-    """Pictures one by one as tensors in [-1, 1], as torchvision's ToTensor and Normalize make them."""
+class Samples(torch_data.Dataset[Tensor]):
+    """Images one by one as tensors in [-1, 1], as torchvision's ToTensor and Normalize make them."""
 
     def __init__(self, samples: np.ndarray[Any, Any]) -> None:
         self._samples = torch.from_numpy(samples)
@@ -66,17 +68,19 @@ class Samples(Dataset[Tensor]):
         return sample.float().div(127.5).sub(1) if sample.dtype == torch.uint8 else sample
 
 
-def textbook(case: str, source: Source) -> Train:
+def textbook(case: str, dataset: Dataset) -> Train:
     """The loop of tutorials: eager, with a DataLoader, torch's defaults, a pass each for real and fake."""
-    settings = recipe_of(case, source.shape)
-    generator, critic = settings.networks.build(source.shape)
+    settings = recipe_of(case, dataset.shape)
+    generator, critic = settings.networks.build(dataset.shape)
     adam = settings.critic_optimiser
     critic_adam, generator_adam = (
         torch.optim.Adam(network.parameters(), lr=adam.lr, betas=adam.betas)
         for network in (critic, generator)
     )
     weight, size = settings.constraint.weight, settings.batch_size
-    batches = forever(DataLoader(Samples(source.train.storage.numpy()), size, shuffle=True, drop_last=True))
+    batches = forever(
+        torch_data.DataLoader(Samples(dataset.train.storage.numpy()), size, shuffle=True, drop_last=True)
+    )
 
     def train(steps: int) -> None:
         for _ in range(steps):
@@ -111,13 +115,13 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return ((gradients.view(len(real), -1).norm(2, dim=1) - 1) ** 2).mean()
 
 
-def forever(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
+def forever(loader: torch_data.DataLoader[Tensor]) -> Iterator[Tensor]:
     """Batches without end."""
     while True:
         yield from loader
 
 
-CONTENDERS: dict[str, Callable[[str, Source], Train]] = {
+CONTENDERS: dict[str, Callable[[str, Dataset], Train]] = {
     "ours": ours,
     "textbook": textbook,
     "ours in bfloat16": partial(ours, precision="bfloat16"),
@@ -127,11 +131,11 @@ CONTENDERS: dict[str, Callable[[str, Source], Train]] = {
 def main() -> None:
     """Be the contender that the arguments name; of several processes, train for the steps they give."""
     name, case, data, *bursts = sys.argv[1:]
-    source = load(Path(data))
+    dataset = load(Path(data))
     if not bursts:
-        serve(lambda: CONTENDERS[name](case, source))
+        serve(lambda: CONTENDERS[name](case, dataset))
         return
-    train = CONTENDERS[name](case, source)
+    train = CONTENDERS[name](case, dataset)
     for steps in map(int, bursts):
         start = perf_counter()
         train(steps)

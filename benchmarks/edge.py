@@ -2,7 +2,7 @@
 
     python -m benchmarks.edge --runs runs/edge
 
-Trains the default recipe on Fashion-MNIST and digits with 128,000 pictures, distils students of at most a
+Trains the default recipe on Fashion-MNIST and digits with 128,000 images, distils students of at most a
 quarter of the weights with as many, and converts all of them; a folder with these runs is gone on with. All
 forms of a generator are timed in turns in one process, so that whatever else the machine does befalls all of
 them. A last table has the DCGAN generator of width 64 with random weights, for only its time counts, as that
@@ -27,13 +27,13 @@ from torch import Tensor, nn
 
 from wgan.artifact import RUNTIMES, Feed
 from wgan.data import load
-from wgan.edge import distil
-from wgan.edge.distilling import SIZE, narrower
-from wgan.edge.exporting import CONVERSIONS
-from wgan.edge.latency import Latency, measure
-from wgan.edge.proof import Reference
-from wgan.edge.quality import Forward, Ruler, find_extractor
-from wgan.edge.subject import Subject
+from wgan.deploy import distil
+from wgan.deploy.distillation import SIZE, narrower
+from wgan.deploy.exporting import CONVERSIONS
+from wgan.deploy.latency import Latency, measure
+from wgan.deploy.reference_statistics import Forward, ReferenceStatistics, find_extractor
+from wgan.deploy.trained_generator import TrainedGenerator
+from wgan.deploy.validation import Reference
 from wgan.networks import DCGANGenerator, describe
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -41,7 +41,7 @@ from wgan.training import recipe
 
 SOURCES = ("fashion-mnist", "digits")
 SEEN = 128_000
-"""Pictures that a run learns from."""
+"""Images that a run learns from."""
 COUNT = 5_000
 ROWS = Path(__file__).with_suffix(".jsonl")
 EAGER = "eager torch"
@@ -66,7 +66,7 @@ class Options:
 
 
 class UNet(nn.Module):
-    """Pictures (N, C, H, W) and times (N,) to noise, over two scales."""
+    """Images (N, C, H, W) and times (N,) to noise, over two scales."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class UNet(nn.Module):
         self.leave = nn.Conv2d(2 * width, channels, 3, padding=1)
 
     def forward(self, noisy: Tensor, times: Tensor) -> Tensor:
-        """The noise in a picture."""
+        """The noise in an image."""
         angles = times[:, None] * torch.exp(-9.0 * torch.arange(16) / 16)
         time = self.time(torch.cat([angles.sin(), angles.cos()], 1))[:, :, None, None]
         high = F.silu(self.enter(noisy))
@@ -112,9 +112,9 @@ def diffusion(generator: nn.Module, shape: tuple[int, ...], steps: int) -> Forwa
     return forward
 
 
-def compiled(subject: Subject) -> Forward:
+def compiled(trained: TrainedGenerator) -> Forward:
     """The generator by ``torch.compile``."""
-    network = torch.compile(subject.sampler.generator)
+    network = torch.compile(trained.sampler.generator)
 
     @torch.inference_mode()
     def forward(given: Feed) -> np.ndarray:
@@ -123,33 +123,35 @@ def compiled(subject: Subject) -> Forward:
     return forward
 
 
-def forms(subject: Subject, folder: Path, prefix: str = "") -> dict[str, Forward]:
+def forms(trained: TrainedGenerator, folder: Path, prefix: str = "") -> dict[str, Forward]:
     """A generator converted in every way."""
     found = {}
     for name, (kind, int8) in FORMS.items():
         place = folder / f"{prefix}{kind}-{int8}"
         place.mkdir()
-        found[prefix + name] = RUNTIMES[kind](place / CONVERSIONS[kind](subject, place, int8), 1)
+        found[prefix + name] = RUNTIMES[kind](place / CONVERSIONS[kind](trained, place, int8), 1)
     return found
 
 
-def trained(source: str, runs: Path) -> tuple[Subject, Subject]:
+def trained(dataset: str, runs: Path) -> tuple[TrainedGenerator, TrainedGenerator]:
     """A run and its student, trained or gone on with."""
-    data, run, student = load(source), runs / source, runs / f"{source}-student"
+    data, run, student = load(dataset), runs / dataset, runs / f"{dataset}-student"
     trainer = recipe("default", data.shape).trainer(data, device="cpu")
     trainer.fit(SEEN // trainer.batch_size, run)
     distil(run, student, against=data, device="cpu")
-    return Subject.load(run), Subject.load(student)
+    return TrainedGenerator.load(run), TrainedGenerator.load(student)
 
 
-def random_subject(width: int) -> Subject:
-    """The DCGAN generator of pictures of 28 x 28, with random weights."""
+def random_subject(width: int) -> TrainedGenerator:
+    """The DCGAN generator of images of 28 x 28, with random weights."""
     generator = DCGANGenerator((1, 28, 28), width=width).eval().requires_grad_(False)
-    return Subject(RunFolder(Path("random")), {}, Sampler(generator, generator.latent_dim), (1, 28, 28))
+    return TrainedGenerator(
+        RunFolder(Path("random")), {}, Sampler(generator, generator.latent_dim), (1, 28, 28)
+    )
 
 
 def timed(
-    teacher: Subject, student: Subject, folder: Path, seconds: float
+    teacher: TrainedGenerator, student: TrainedGenerator, folder: Path, seconds: float
 ) -> tuple[list[Latency], dict[str, Forward]]:
     """One sample by every form of both, and by diffusion."""
     exported = forms(teacher, folder) | forms(student, folder, "student, ")
@@ -166,18 +168,21 @@ def timed(
     return rows, {name: calls[name] for name in (*exported, "student, eager torch")}
 
 
-def case(source: str, options: Options) -> list[dict[str, object]]:
+def case(dataset: str, options: Options) -> list[dict[str, object]]:
     """All rows of a source."""
-    teacher, student = trained(source, options.runs)
-    data = load(source)
-    reference = Reference.of(teacher, data, Ruler.of(data, find_extractor("pixels", data.shape)[0]), COUNT)
+    teacher, student = trained(dataset, options.runs)
+    data = load(dataset)
+    reference = Reference.of(
+        teacher, data, ReferenceStatistics.of(data, find_extractor("pixels", data.shape)[0]), COUNT
+    )
     with TemporaryDirectory() as folder:
         rows, exported = timed(teacher, student, Path(folder), options.seconds)
         ratios = {
-            name: reference.prove(call, int8=True, gate=1.0).quality.ratio for name, call in exported.items()
+            name: reference.validate(call, int8=True, gate=1.0).quality.ratio
+            for name, call in exported.items()
         }
     sizes = {"weights": weights(teacher.sampler.generator), "student": weights(student.sampler.generator)}
-    return joined(source, rows, {EAGER: 1.0} | ratios, sizes | {"fd": reference.before})
+    return joined(dataset, rows, {EAGER: 1.0} | ratios, sizes | {"fd": reference.before})
 
 
 def joined(
@@ -195,7 +200,7 @@ def main() -> None:
     """Measure, print the tables, and keep the rows."""
     options = tyro.cli(Options)
     torch.set_num_threads(1)
-    rows = [row for source in SOURCES for row in case(source, options)]
+    rows = [row for dataset in SOURCES for row in case(dataset, options)]
     with TemporaryDirectory() as folder:
         large = random_subject(64)
         student = random_subject(narrower(describe(large.sampler.generator), SIZE)["width"])

@@ -1,4 +1,4 @@
-"""How near inversion comes to pictures that a run has never seen, and how even its interpolations are.
+"""How near inversion comes to images that a run has never seen, and how even its interpolations are.
 
     python -m benchmarks.exploring RUN SOURCE
 
@@ -14,17 +14,17 @@ import numpy as np
 import torch
 
 from wgan.data import load, spread
-from wgan.exploring import Pace, interpolate, invert
+from wgan.generation import Pace, interpolate, invert
 from wgan.sampling import Sampler
 
-PICTURES, PAIRS, FRAMES = 100, 100, 16
+IMAGES, PAIRS, FRAMES = 100, 100, 16
 SEARCHED = 100_000
 
 
-def inversion(sampler: Sampler, source: str) -> None:
+def inversion(sampler: Sampler, dataset: str) -> None:
     """Print the distances of held-out samples from what is found by descent and by search."""
-    held_out = load(source).held_out
-    given = held_out.batch(spread(len(held_out), PICTURES)).numpy()
+    held_out = load(dataset).held_out
+    given = held_out.batch(spread(len(held_out), IMAGES)).numpy()
     begun = time.process_time()
     found = invert(sampler, given)
     seconds = time.process_time() - begun
@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sampler = Sampler.load(arguments.run, device="cpu")
-    inversion(sampler, arguments.source)
+    inversion(sampler, arguments.dataset)
     print(f"worst jump over the median, {PAIRS} pairs, {FRAMES} frames")
     for pace in ("sample", "latent"):
         smoothness(sampler, pace)

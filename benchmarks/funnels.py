@@ -1,8 +1,9 @@
-"""Pairs of laws whose W1 and optimal critic are known: the MinFunnel pairs.
+"""Pairs of distributions whose W1 and optimal critic are known: the MinFunnel pairs.
 
 Source: Korotin, Kolesov, Burnaev 2022, "Kantorovich Strikes Back! Wasserstein GANs are not Optimal
-Transport?", section 4. u(x) = min_n (|x - a_n| + b_n) is 1-Lipschitz; P is uniform on a box, and Q is the law
-of y, which lies on the ray of u through x, nearer to the funnel's bottom. All transport runs along rays of u:
+Transport?", section 4. u(x) = min_n (|x - a_n| + b_n) is 1-Lipschitz; P is uniform on a box, and Q is the
+distribution of y, which lies on the ray of u through x, nearer to the funnel's bottom. All transport runs
+along rays of u:
 
     W1(P, Q) = E |x - y| = E [u(x) - u(y)],   the optimal critic being -u.
 """

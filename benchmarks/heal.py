@@ -7,7 +7,7 @@ The faults are those of the ward that settings can mend. Some are settings: they
 them. The others are accidents: they strike once, late in the run, and the treated run does not meet them
 again. All runs of a source and a seed have the same length; the treated one takes whatever it takes until it
 has as many steps. *Quality* is no number of the run's own but the distance of 2,000 samples of its last
-checkpoint from real ones: the exact W1 from held-out points, the Frechet distance of pixels from pictures of
+checkpoint from real ones: the exact W1 from held-out points, the Frechet distance of pixels from images of
 both splits. Each run is a line of benchmarks/heal.jsonl.
 """
 
@@ -31,17 +31,17 @@ import torch
 import tyro
 from rich.console import Console
 
-from benchmarks.ward import LATE, POINTS, SOURCES, Row, Strike, read
-from wgan.data import Source, Split, load, spread
+from benchmarks.fault_injection import LATE, POINTS, SOURCES, Row, Strike, read
+from wgan.data import Dataset, Split, load, spread
 from wgan.errors import DivergenceError
-from wgan.healing import Intervention, heal
 from wgan.lipschitz import R1, GradientPenalty, WeightClipping
 from wgan.metrics import frechet_distance
 from wgan.networks import DCGAN, MLP
+from wgan.recovery import Intervention, heal
 from wgan.runs import RunFolder, saved_steps
 from wgan.sampling import Sampler
-from wgan.training import Cadence, Recipe, RMSprop, Trainer, recipe
-from wgan.transport import wasserstein1
+from wgan.training import LoggingIntervals, RMSprop, Trainer, TrainingSettings, recipe
+from wgan.wasserstein.exact import wasserstein1
 
 STEPS = 2000
 """Of a run: enough for a healthy one to get somewhere."""
@@ -58,7 +58,7 @@ AIM = 0.8
 class Fault:
     """What is wrong: settings, or an accident at a log point."""
 
-    settings: Callable[[Recipe], Recipe] = lambda settings: settings
+    settings: Callable[[TrainingSettings], TrainingSettings] = lambda settings: settings
     accident: Callable[[Trainer], None] | None = None
 
 
@@ -73,7 +73,7 @@ def _rates(critic: float, generator: float) -> Callable[[Any], Any]:
     return change
 
 
-def _slow(critic: float, generator: float) -> Callable[[Recipe], Recipe]:
+def _slow(critic: float, generator: float) -> Callable[[TrainingSettings], TrainingSettings]:
     return lambda settings: replace(settings, **_rates(critic, generator)(settings))
 
 
@@ -85,8 +85,8 @@ def _suddenly(critic: float, generator: float) -> Callable[[Trainer], None]:
     return strike
 
 
-def _clipped(c: float) -> Callable[[Recipe], Recipe]:
-    def change(settings: Recipe) -> Recipe:
+def _clipped(c: float) -> Callable[[TrainingSettings], TrainingSettings]:
+    def change(settings: TrainingSettings) -> TrainingSettings:
         slow = RMSprop(5e-4)
         return replace(
             settings,
@@ -99,7 +99,7 @@ def _clipped(c: float) -> Callable[[Recipe], Recipe]:
     return change
 
 
-def _saturating(settings: Recipe) -> Recipe:
+def _saturating(settings: TrainingSettings) -> TrainingSettings:
     return replace(_slow(1, 0.05)(settings), loss="minimax", constraint=R1(1e-6), n_critic=10)
 
 
@@ -135,7 +135,7 @@ def _not_a_number(trainer: Trainer) -> None:
     next(iter(trainer.critic.parameters())).flatten()[0] = float("nan")
 
 
-def _rectified(settings: Recipe) -> Recipe:
+def _rectified(settings: TrainingSettings) -> TrainingSettings:
     networks = settings.networks
     if isinstance(networks, MLP):
         return replace(settings, networks=replace(networks, activation="relu"))
@@ -209,10 +209,10 @@ def measure(command: Heal) -> None:
             terminal.print(f"{done}/{len(left)}", *words, sep="  ")
 
 
-def case_of(name: str, source: str, seed: int, treated: bool) -> Row:
+def case_of(name: str, dataset: str, seed: int, treated: bool) -> Row:
     """One run, and how good its samples are."""
     torch.set_num_threads(1)
-    data, start = load(source), time.perf_counter()
+    data, start = load(dataset), time.perf_counter()
     with TemporaryDirectory() as passing:
         folder = Path(passing) / "run"
         with warnings.catch_warnings():
@@ -222,7 +222,7 @@ def case_of(name: str, source: str, seed: int, treated: bool) -> Row:
         mark = fingerprint(folder)
     return {
         "fault": name,
-        "source": source,
+        "source": dataset,
         "seed": seed,
         "heal": treated,
         "quality": judged,
@@ -233,15 +233,15 @@ def case_of(name: str, source: str, seed: int, treated: bool) -> Row:
     }
 
 
-def train(name: str, data: Source, seed: int, folder: Path, *, treated: bool) -> Sequence[Intervention]:
+def train(name: str, data: Dataset, seed: int, folder: Path, *, treated: bool) -> Sequence[Intervention]:
     """Train a run into a folder, broken by the fault of that name, and treat it or not."""
     fault = FAULTS.get(name, Fault())
     every = STEPS // POINTS
     # Checkpoints as far apart as the recipes have them: ten log points, and the last two stay.
-    cadence = Cadence(log=every, pictures=STEPS, checkpoint=10 * every)
-    settings = fault.settings(replace(recipe("default", data.shape), cadence=cadence))
+    logging = LoggingIntervals(metrics=every, images=STEPS, checkpoint=10 * every)
+    settings = fault.settings(replace(recipe("default", data.shape), logging=logging))
 
-    def build(now: Recipe, done: Sequence[Intervention] = ()) -> Trainer:
+    def build(now: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
         trainer = now.trainer(data, seed=seed, device="cpu")
         if fault.accident and not done:
             trainer.monitors = [Strike(partial(fault.accident, trainer), round(LATE * POINTS) * every)]
@@ -255,16 +255,16 @@ def train(name: str, data: Source, seed: int, folder: Path, *, treated: bool) ->
 
 
 @torch.no_grad()
-def quality(folder: Path, data: Source) -> float:
+def quality(folder: Path, data: Dataset) -> float:
     """How far the samples of a run are from held-out ones."""
     return distance(Sampler.load(folder, device="cpu")(JUDGED, seed=1), data)
 
 
-def distance(samples: torch.Tensor, data: Source) -> float:
+def distance(samples: torch.Tensor, data: Dataset) -> float:
     """Of samples from real ones: W1 of points, Frechet of pixels; infinite where not finite."""
     if not torch.isfinite(samples).all():
         return float("inf")
-    if not data.picture:
+    if not data.image:
         return float(wasserstein1(some(data.held_out), samples))
     # The 179 held-out digits have no covariance to speak of, all digits do.
     real = torch.cat([some(data.train), some(data.held_out)])
@@ -289,14 +289,14 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
     yield "| fault | source | seed | healthy | broken | treated | times healthy | treated for |"
     yield "|---|---|---|---|---|---|---|---|"
     ratios = []
-    for (name, source, seed, treated), row in found.items():
-        healthy, broken = (found.get((which, source, seed, False)) for which in ("healthy", name))
+    for (name, dataset, seed, treated), row in found.items():
+        healthy, broken = (found.get((which, dataset, seed, False)) for which in ("healthy", name))
         if name == "healthy" or not treated or healthy is None:
             continue
         ratios.append(row["quality"] / healthy["quality"])
         numbers = " | ".join(f"{one['quality']:.3g}" if one else "-" for one in (healthy, broken, row))
         why = ", ".join(done[1] for done in row["treated"]) or "nothing"
-        yield f"| {name} | {source} | {seed} | {numbers} | {ratios[-1]:.2f} | {why} |"
+        yield f"| {name} | {dataset} | {seed} | {numbers} | {ratios[-1]:.2f} | {why} |"
     yield ""
     if ratios:
         share = 100 * sum(ratio <= WITHIN for ratio in ratios) / len(ratios)
@@ -314,7 +314,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _runs(found: Mapping[tuple[str, str, int, bool], Row]) -> Iterable[tuple[str, int]]:
-    return dict.fromkeys((source, seed) for _, source, seed, _ in found)
+    return dict.fromkeys((dataset, seed) for _, dataset, seed, _ in found)
 
 
 if __name__ == "__main__":

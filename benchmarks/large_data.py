@@ -2,7 +2,7 @@
 
     python -m benchmarks.large_data --gigabytes 10 --folder /somewhere/with/room
 
-Packs random colour pictures of 64 x 64 (once: the same command finds them again), then looks, each case in a
+Packs random colour images of 64 x 64 (once: the same command finds them again), then looks, each case in a
 process of its own, at draws of 64 alone and at training. *Cold*: the system is asked to forget the files.
 *Plain map*: the same files as NumPy maps them, nothing foretold and nothing released. *In memory*: one shard.
 """
@@ -25,9 +25,9 @@ from rich.table import Table
 
 from wgan import Trainer
 from wgan.data import load, pack
-from wgan.data.material import Block, Form, Material, key_of, shards_for
+from wgan.data.reader import Chunk, DatasetReader, DatasetSpec, key_of, shards_for
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic, MLPGenerator
-from wgan.training import Cadence
+from wgan.training import LoggingIntervals
 
 SHAPE = (3, 64, 64)
 BATCH, BATCHES, SECONDS = 64, 500, 20.0
@@ -38,7 +38,7 @@ NETWORKS = {
 
 
 @dataclass(frozen=True)
-class Noise(Material):
+class Noise(DatasetReader):
     """Random bytes."""
 
     rows: int
@@ -54,17 +54,17 @@ class Noise(Material):
         return key_of(self.rows)
 
     @property
-    def form(self) -> Form:
-        """Pictures."""
-        return Form(SHAPE, "uint8", self.rows, shards_for(self.rows * int(np.prod(SHAPE))))
+    def spec(self) -> DatasetSpec:
+        """Images."""
+        return DatasetSpec(SHAPE, "uint8", self.rows, shards_for(self.rows * int(np.prod(SHAPE))))
 
-    def blocks(self, form: Form, shard: int) -> Iterator[Block]:
-        """4,096 pictures at a time, from the shard's own seed."""
-        rng, left = np.random.default_rng(shard), len(form.span(shard))
+    def chunks(self, spec: DatasetSpec, shard: int) -> Iterator[Chunk]:
+        """4,096 images at a time, from the shard's own seed."""
+        rng, left = np.random.default_rng(shard), len(spec.span(shard))
         while left:
             count = min(4096, left)
-            content = np.frombuffer(rng.bytes(form.bytes(count)), np.uint8)
-            yield Block(content.reshape(count, *SHAPE))
+            content = np.frombuffer(rng.bytes(spec.bytes(count)), np.uint8)
+            yield Chunk(content.reshape(count, *SHAPE))
             left -= count
 
 
@@ -86,11 +86,11 @@ def training(folder: Path, network: str) -> dict[str, float]:
     """Milliseconds a step, the share of them that the networks wait for data, and the most memory."""
     torch.manual_seed(0)
     generator, critic = NETWORKS[network]()
-    source = load(folder, memory_limit=1 << 30)
-    trainer = Trainer(generator=generator, critic=critic, data=source, batch_size=BATCH, device="cpu")
+    dataset = load(folder, memory_limit=1 << 30)
+    trainer = Trainer(generator=generator, critic=critic, data=dataset, batch_size=BATCH, device="cpu")
     seconds = trainer.seconds_per_step()
     steps = max(20, round(SECONDS / seconds))
-    trainer.cadence = Cadence(log=steps, pictures=steps, checkpoint=10**6)
+    trainer.logging = LoggingIntervals(metrics=steps, images=steps, checkpoint=10**6)
     with TemporaryDirectory() as run:
         start = time.perf_counter()
         timing = trainer.fit(steps, Path(run) / "run").history("timing")[-1]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.loop_overhead
 
-Trains as a user would, with logs, pictures and checkpoints, and adds up the time inside the two steps of the
+Trains as a user would, with logs, images and checkpoints, and adds up the time inside the two steps of the
 algorithm - networks, loss, penalty, autograd, optimiser - and, more strictly, inside modules, autograd and
 optimisers alone. What remains is ours: drawing batches and noise, the average, files. Meaningful on a CPU,
 where calls return when their work is done; one thread, so that a shared core does not decide the result.
@@ -89,12 +89,12 @@ def main() -> None:
     """Measure every case and print the table."""
     torch.set_num_threads(1)
     table = Table("source", "recipe", "ms a step", "steps of the algorithm", "networks, optimisers alone")
-    for source, name in CASES:
-        loaded = load(source)
+    for dataset, name in CASES:
+        loaded = load(dataset)
         trainer = recipe(name, loaded.shape).trainer(loaded, device="cpu")
         seconds = trainer.seconds_per_step()
         shares = measure(trainer, max(10, round(SECONDS / seconds)))
-        table.add_row(source, name, f"{1000 * seconds:.2f}", *(f"{share:.1%}" for share in shares))
+        table.add_row(dataset, name, f"{1000 * seconds:.2f}", *(f"{share:.1%}" for share in shares))
     Console().print(table)
     Console().print(f"torch {torch.__version__}, {torch.get_num_threads()} thread")
 

@@ -50,7 +50,7 @@ NOT_WHOLE = ANYTHING.filter(lambda value: not isinstance(value, int) or isinstan
 
 
 def wrong_orders(model: Model) -> st.SearchStrategy[Wrong]:
-    """Orders of pictures with one thing wrong, or that are no orders."""
+    """Orders of images with one thing wrong, or that are no orders."""
     fields = {
         "seed": NOT_WHOLE | st.integers(max_value=-1) | st.integers(min_value=2**64),
         "count": NOT_WHOLE | st.integers(max_value=0) | st.integers(min_value=model.most + 1),

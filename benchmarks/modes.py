@@ -1,11 +1,11 @@
-"""How many modes a generator reaches, and how evenly: 25 Gaussians, and the 1,000 of stacked pictures.
+"""How many modes a generator reaches, and how evenly: 25 Gaussians, and the 1,000 of stacked images.
 
     python -m benchmarks.modes                         # 25 Gaussians, ten seeds; goes on where it was
     python -m benchmarks.modes --sets stacked          # the thousand; a run that is cut short goes on, too
     python -m benchmarks.modes --table                 # prints what has been measured
 
 A mode of the 25 is reached if a sample is within 3 standard deviations of its centre. A mode of the
-thousand is three kinds of pictures, one in each colour channel; it is reached if the classifier that `wgan
+thousand is three kinds of images, one in each colour channel; it is reached if the classifier that `wgan
 classifier` trains labels a sample's channels so. Reverse KL: of the modes of all samples, each at its
 nearest, against those of as many of the data. Each run is a line of benchmarks/modes.jsonl.
 
@@ -27,11 +27,11 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from wgan.data import MNIST, Source, Split, find, load
+from wgan.data import MNIST, Dataset, Split, find, load
 from wgan.metrics import Classifier, Modes, high_quality, label_divergence, reached, train_classifier
 from wgan.networks import DCGAN
 from wgan.sampling import Sampler
-from wgan.training import Adam, Recipe, recipe
+from wgan.training import Adam, TrainingSettings, recipe
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 RUNS = Path("runs/modes")
@@ -79,13 +79,13 @@ def measure(command: Count) -> None:
     for name, seed in product(command.sets, command.seeds):
         if name == "stacked" and seed != command.seeds[0]:
             continue
-        source = SOURCES[name]()
-        made = SETTINGS[name](recipe("default", source.shape))
+        dataset = SOURCES[name]()
+        made = SETTINGS[name](recipe("default", dataset.shape))
         made = replace(made, steps=command.steps or made.steps)
         if (name, seed, made.steps) in there:
             continue
-        row = {"set": name, "source": source.name, "seed": seed, "steps": made.steps}
-        row |= COUNTS[name](source, made, seed, command.runs)
+        row = {"set": name, "source": dataset.name, "seed": seed, "steps": made.steps}
+        row |= COUNTS[name](dataset, made, seed, command.runs)
         with command.results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         terminal.print(row)
@@ -96,30 +96,30 @@ def read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def count_grid(source: Source, made: Recipe, seed: int, runs: Path) -> Row:
+def count_grid(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path) -> Row:
     """One run on the 25 Gaussians."""
     start = time.process_time()
-    fake = train(source, made, seed, runs, GRID_SAMPLES)
-    assert source.law is not None
-    assert source.law.modes is not None
-    law = Modes(source.law.modes, source.law.std)
-    real = source.law.sample(GRID_SAMPLES, torch.Generator().manual_seed(seed))
-    nearest, good = law.nearest(fake)
+    fake = train(dataset, made, seed, runs, GRID_SAMPLES)
+    assert dataset.distribution is not None
+    assert dataset.distribution.modes is not None
+    distribution = Modes(dataset.distribution.modes, dataset.distribution.std)
+    real = dataset.distribution.sample(GRID_SAMPLES, torch.Generator().manual_seed(seed))
+    nearest, good = distribution.nearest(fake)
     return {
         "modes": int(reached(nearest[good]).value),
-        "of": len(law.centres),
-        "reverse_kl": round(label_divergence(nearest, law.nearest(real)[0]).value, 4),
-        "high_quality": round(high_quality(fake, law).value, 3),
+        "of": len(distribution.centres),
+        "reverse_kl": round(label_divergence(nearest, distribution.nearest(real)[0]).value, 4),
+        "high_quality": round(high_quality(fake, distribution).value, 3),
         "cpu_s": round(time.process_time() - start, 1),
     }
 
 
-def count_stacked(source: Source, made: Recipe, seed: int, runs: Path) -> Row:
+def count_stacked(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path) -> Row:
     """One run on the stacks; a run in the folder goes on."""
     start = time.process_time()
-    judge = judge_of(source.name.removeprefix("stacked "), runs)
-    fake = label(judge, train(source, made, seed, runs, STACKED_SAMPLES))
-    real = label(judge, source.train.batch(torch.arange(STACKED_SAMPLES)))
+    judge = judge_of(dataset.name.removeprefix("stacked "), runs)
+    fake = label(judge, train(dataset, made, seed, runs, STACKED_SAMPLES))
+    real = label(judge, dataset.train.batch(torch.arange(STACKED_SAMPLES)))
     return {
         "modes": int(reached(fake).value),
         "of": KINDS**CHANNELS,
@@ -129,34 +129,34 @@ def count_stacked(source: Source, made: Recipe, seed: int, runs: Path) -> Row:
     }
 
 
-def train(source: Source, made: Recipe, seed: int, runs: Path, count: int) -> Tensor:
+def train(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path, count: int) -> Tensor:
     """So many samples of a trained generator."""
-    folder = runs / f"{source.name}-{seed}-{made.steps}".replace(" ", "-")
-    made.trainer(source, seed=seed, device="cpu").fit(made.steps, folder)
+    folder = runs / f"{dataset.name}-{seed}-{made.steps}".replace(" ", "-")
+    made.trainer(dataset, seed=seed, device="cpu").fit(made.steps, folder)
     return Sampler.load(folder, device="cpu")(count, seed=seed)
 
 
-def stacked() -> Source:
-    """Three pictures of MNIST, where it can be had, else of Fashion-MNIST, as the channels of each sample."""
+def stacked() -> Dataset:
+    """Three images of MNIST, where it can be had, else of Fashion-MNIST, as the channels of each sample."""
     name = "mnist" if find(MNIST) is not None else "fashion-mnist"
     split = load(name).train
     rows = split.rows[torch.from_numpy(np.random.RandomState(0).randint(len(split), size=(STACKS, CHANNELS)))]
-    pictures = split.storage[rows.flatten()]
-    return load(pictures.reshape(STACKS, CHANNELS, *pictures.shape[2:]), name=f"stacked {name}")
+    images = split.storage[rows.flatten()]
+    return load(images.reshape(STACKS, CHANNELS, *images.shape[2:]), name=f"stacked {name}")
 
 
 def judge_of(name: str, runs: Path) -> Classifier:
-    """The classifier of single pictures, trained once and kept."""
+    """The classifier of single images, trained once and kept."""
     path = runs / f"{name}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        source = load(name)
-        train_classifier(*labelled(source.train), held_out=labelled(source.held_out)).save(path)
+        dataset = load(name)
+        train_classifier(*labelled(dataset.train), held_out=labelled(dataset.held_out)).save(path)
     return Classifier.load(path, device="cpu")
 
 
 def labelled(split: Split) -> tuple[Tensor, Tensor]:
-    """Pictures as they are stored, with their labels."""
+    """Images as they are stored, with their labels."""
     assert split.labels is not None
     return split.storage[split.rows], split.labels[split.rows]
 
@@ -167,8 +167,8 @@ def label(judge: Classifier, stacks: Tensor) -> Tensor:
     return kinds @ torch.tensor([KINDS**2, KINDS, 1])
 
 
-def many_modes(default: Recipe) -> Recipe:
-    """The default for pictures, made to cover many modes evenly."""
+def many_modes(default: TrainingSettings) -> TrainingSettings:
+    """The default for images, made to cover many modes evenly."""
     assert isinstance(default.networks, DCGAN)
     slower = Adam(2e-3, (0.0, 0.99))
     return replace(
@@ -181,9 +181,12 @@ def many_modes(default: Recipe) -> Recipe:
     )
 
 
-SETTINGS: dict[str, Callable[[Recipe], Recipe]] = {"grid25": lambda default: default, "stacked": many_modes}
-SOURCES: dict[str, Callable[[], Source]] = {"grid25": lambda: load("grid25"), "stacked": stacked}
-COUNTS: dict[str, Callable[[Source, Recipe, int, Path], Row]] = {
+SETTINGS: dict[str, Callable[[TrainingSettings], TrainingSettings]] = {
+    "grid25": lambda default: default,
+    "stacked": many_modes,
+}
+SOURCES: dict[str, Callable[[], Dataset]] = {"grid25": lambda: load("grid25"), "stacked": stacked}
+COUNTS: dict[str, Callable[[Dataset, TrainingSettings, int, Path], Row]] = {
     "grid25": count_grid,
     "stacked": count_stacked,
 }
@@ -196,7 +199,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         quality = f"{100 * row['high_quality']:.1f} %" if "high_quality" in row else ""
         yield (
-            f"| {row['source']} | {row['seed']} | {row['steps']:,} | {row['modes']} of {row['of']} "
+            f"| {row['dataset']} | {row['seed']} | {row['steps']:,} | {row['modes']} of {row['of']} "
             f"| {row['reverse_kl']:.4f} | {quality} | {row['cpu_s']:.0f} |"
         )
 

@@ -51,13 +51,13 @@ def main() -> None:
     table = Table(
         "source", "recipe", "ms a step", "steps a look", "ms a look", "share", "ms once, at the start"
     )
-    for source, name in CASES:
-        loaded = load(source)
+    for dataset, name in CASES:
+        loaded = load(dataset)
         trainer = recipe(name, loaded.shape).trainer(loaded, device="cpu")
-        every = trainer.cadence.log
+        every = trainer.logging.metrics
         whole, looks, ready = measure(trainer, LOG_POINTS * every)
         table.add_row(
-            source,
+            dataset,
             name,
             f"{1000 * (whole - looks - ready) / (LOG_POINTS * every):.2f}",
             str(every),

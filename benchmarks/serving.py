@@ -76,7 +76,7 @@ def inference(artifact: Artifact, samples: int, seed: int = 0, *, binary: bool =
 
 
 def order(**values: object) -> Request:
-    """A request of pictures."""
+    """A request of images."""
     return "POST", IMAGES, json.dumps(values).encode(), {}
 
 

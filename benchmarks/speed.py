@@ -33,7 +33,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.contenders import recipe_of, training
-from wgan.data import Source, load
+from wgan.data import Dataset, load
 from wgan.training import recipe
 
 CORES = os.cpu_count() or 1
@@ -206,13 +206,13 @@ def floors() -> None:
         for name, work in works.items():
             console.print(f"{name}: {rate(work) / 1e9:.0f} GFLOP/s")
     table = Table("source", "recipe", "GFLOP a step", "ms a step", "floor, ms", "times the floor", "aim")
-    for source, name, aim in FLOORS:
-        loaded = load(source)
+    for dataset, name, aim in FLOORS:
+        loaded = load(dataset)
         settings = recipe_of("dcgan-28", loaded.shape) if name == "dcgan-gp" else recipe(name, loaded.shape)
         counted, seconds, ratio = _times_floor(settings.trainer(loaded, device="cpu"), list(works.values()))
         floor = seconds / ratio
         table.add_row(
-            source,
+            dataset,
             name,
             f"{counted / 1e9:.3f}",
             f"{1000 * seconds:.2f}",
@@ -268,8 +268,8 @@ def _last(command: list[str]) -> float:
 # ------------------------------------------------------------------------------------------------ main
 
 
-def _saved(source: Source, path: Path) -> Path:
-    np.save(path, source.train.storage.numpy())
+def _saved(dataset: Dataset, path: Path) -> Path:
+    np.save(path, dataset.train.storage.numpy())
     return path
 
 

@@ -13,7 +13,7 @@ of those from 1000 on, were looked at while the default's settings were chosen.
 
 *Trains* does not depend on the method: the Frechet distance of the raw 64 pixels, 1,797 samples of the
 averaged generator against all 1,797 digits, is below that of samples whose pixels are drawn independently,
-each from its own law in the data. Each run is a line of benchmarks/stability.jsonl.
+each from its own distribution in the data. Each run is a line of benchmarks/stability.jsonl.
 """
 
 import json
@@ -34,7 +34,7 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from wgan.data import Source, load
+from wgan.data import Dataset, load
 from wgan.lipschitz import Constraint, GradientPenalty, WeightClipping
 from wgan.metrics import frechet_distance
 from wgan.networks import MLPCritic, MLPGenerator
@@ -49,7 +49,7 @@ FIRST = 200
 ACTIVATIONS = ("relu", "leaky-relu", "softplus", "tanh")
 DEPTHS = (4, 8, 12, 20)
 WIDTHS = (32, 64, 128)
-PICTURES = 1797
+IMAGES = 1797
 DEFAULT = recipe("default", (1, 8, 8))
 USUAL = Adam(1e-3, (0.0, 0.9))
 
@@ -161,9 +161,9 @@ def draw(number: int) -> tuple[Stack, Stack]:
 def train(number: int, name: str) -> Row:
     """One run: how far its samples are from the data in the end, None if they are no numbers."""
     torch.set_num_threads(1)
-    method, source, start = METHODS[name], load("digits"), time.process_time()
+    method, dataset, start = METHODS[name], load("digits"), time.process_time()
     generator, critic = draw(number)
-    trainer = prepare(method, source, generator, critic, number)
+    trainer = prepare(method, dataset, generator, critic, number)
     state, steps = trainer.state(), UPDATES // (method.n_critic + 1)
     for _ in range(steps):
         trainer.advance(state, steps)
@@ -172,26 +172,26 @@ def train(number: int, name: str) -> Row:
         "method": name,
         "generator": asdict(generator),
         "critic": asdict(critic),
-        "distance": distance_of(samples(state.average), everything(source)),
+        "distance": distance_of(samples(state.average), everything(dataset)),
         "cpu_s": round(time.process_time() - start, 2),
     }
 
 
-def prepare(method: Method, source: Source, generator: Stack, critic: Stack, seed: int) -> Trainer:
+def prepare(method: Method, dataset: Dataset, generator: Stack, critic: Stack, seed: int) -> Trainer:
     """The trainer of the drawn networks."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         maker = MLPGenerator(
-            source.shape,
+            dataset.shape,
             latent_dim=DEFAULT.networks.latent_dim,
             **layers(generator, "batch"),
             init=DEFAULT.networks.init,
         )
-        judge = MLPCritic(source.shape, **layers(critic, method.critic_norm), init=DEFAULT.networks.init)
+        judge = MLPCritic(dataset.shape, **layers(critic, method.critic_norm), init=DEFAULT.networks.init)
     return Trainer(
         generator=maker,
         critic=judge,
-        data=source,
+        data=dataset,
         loss=method.loss,
         constraint=method.constraint,
         n_critic=method.n_critic,
@@ -213,16 +213,16 @@ def layers(stack: Stack, norm: str) -> dict[str, Any]:
     }
 
 
-def everything(source: Source) -> Tensor:
-    """All pictures, training and held out, (N, 64)."""
-    splits = (source.train, source.held_out)
+def everything(dataset: Dataset) -> Tensor:
+    """All images, training and held out, (N, 64)."""
+    splits = (dataset.train, dataset.held_out)
     return torch.cat([split.batch(torch.arange(len(split))) for split in splits]).flatten(1)
 
 
 @torch.no_grad()
 def samples(generator: torch.nn.Module) -> Tensor:
-    """As many samples as there are pictures, (N, 64)."""
-    latents = torch.randn(PICTURES, DEFAULT.networks.latent_dim, generator=torch.Generator().manual_seed(0))
+    """As many samples as there are images, (N, 64)."""
+    latents = torch.randn(IMAGES, DEFAULT.networks.latent_dim, generator=torch.Generator().manual_seed(0))
     made: Tensor = generator.eval()(latents).flatten(1)
     return made
 

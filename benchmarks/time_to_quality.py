@@ -1,4 +1,4 @@
-"""How good pictures are after how much time: textbook systems and ours on Fashion-MNIST, side by side.
+"""How good images are after how much time: textbook systems and ours on Fashion-MNIST, side by side.
 
     python -m benchmarks.time_to_quality                     # every line; goes on where it was
     python -m benchmarks.time_to_quality --lines default --budgets 15
@@ -6,7 +6,7 @@
 
 Time is what the training alone takes of one core: CPU seconds of a process with one thread, so that other
 work on the machine does not count. Quality is the Frechet distance of 10,000 samples against the 10,000 test
-pictures, by the features of a classifier that `wgan classifier fashion-mnist` trains, and, for a second
+images, by the features of a classifier that `wgan classifier fashion-mnist` trains, and, for a second
 opinion that does see grain, the kernel distance of 1,000 of each by those of EfficientNet-Lite0 (ImageNet).
 Textbook systems have constant learning rates: one run, looked at along the way. Ours decay theirs: a run for
 each budget, whose steps are fixed by measuring the first ones.
@@ -23,7 +23,8 @@ import torch
 import tyro
 from rich.console import Console
 
-from wgan.data import Source, load
+from wgan.data import Dataset, load
+from wgan.images import grid, write_png
 from wgan.latents import latents
 from wgan.lipschitz import GradientPenalty
 from wgan.metrics import (
@@ -34,8 +35,7 @@ from wgan.metrics import (
     load_extractor,
     train_classifier,
 )
-from wgan.pictures import grid, write_png
-from wgan.training import Adam, Recipe, Trainer, recipe
+from wgan.training import Adam, Trainer, TrainingSettings, recipe
 from wgan.training.state import State
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -50,7 +50,7 @@ TRIED = 20
 """Steps that are timed to fix the number of all."""
 
 
-def mlp_gp(shape: tuple[int, ...]) -> Recipe:
+def mlp_gp(shape: tuple[int, ...]) -> TrainingSettings:
     """The MLP tutorial with a gradient penalty: n_critic 5, Adam 2e-4 (0.5, 0.999), batch 64."""
     clipped = recipe("mlp-clip", shape)
     return replace(
@@ -70,7 +70,7 @@ class Line:
         decays: Whether each budget is a run of its own.
     """
 
-    make: Callable[[tuple[int, ...]], Recipe]
+    make: Callable[[tuple[int, ...]], TrainingSettings]
     decays: bool
 
 
@@ -84,31 +84,31 @@ LINES = {
 
 
 class Judges:
-    """What pictures are judged by; features of the test pictures are taken once."""
+    """What images are judged by; features of the test images are taken once."""
 
-    def __init__(self, source: Source, classifier: Classifier) -> None:
-        real = source.held_out.batch(torch.arange(COUNT))
+    def __init__(self, dataset: Dataset, classifier: Classifier) -> None:
+        real = dataset.held_out.batch(torch.arange(COUNT))
         self._first: Extractor = classifier.extractor
         self._second = load_extractor("efficientnet-lite0", device="cpu")
         self._real = self._first(real), self._second(real[:SECOND])
 
-    def distances(self, pictures: torch.Tensor) -> dict[str, float]:
-        """The distances of pictures (10,000, 1, 28, 28) to the test pictures, by each judge."""
+    def distances(self, images: torch.Tensor) -> dict[str, float]:
+        """The distances of images (10,000, 1, 28, 28) to the test images, by each judge."""
         first, second = self._real
         return {
-            "fd": round(frechet_distance(first, self._first(pictures)).value, 3),
-            "kid_efficientnet": round(kernel_distance(second, self._second(pictures[:SECOND])).value, 4),
+            "fd": round(frechet_distance(first, self._first(images)).value, 3),
+            "kid_efficientnet": round(kernel_distance(second, self._second(images[:SECOND])).value, 4),
         }
 
 
 def run(
-    line: Line, source: Source, budgets: tuple[int, ...], seed: int
+    line: Line, dataset: Dataset, budgets: tuple[int, ...], seed: int
 ) -> Iterator[tuple[int, State, dict[str, Any]]]:
     """Train for each budget; yields the budget, the state then, and what it took."""
     settings = line.make(SHAPE)
     for group in [[budget] for budget in budgets] if line.decays else [list(budgets)]:
-        trainer = settings.trainer(source, seed=seed, device="cpu")
-        steps = max(1, int(group[-1] / per_step(settings.trainer(source, seed=seed, device="cpu"))))
+        trainer = settings.trainer(dataset, seed=seed, device="cpu")
+        steps = max(1, int(group[-1] / per_step(settings.trainer(dataset, seed=seed, device="cpu"))))
         state, spent, waiting = trainer.state(), 0.0, group
         while waiting:
             start = time.process_time()
@@ -144,7 +144,7 @@ def main(
     seeds: tuple[int, ...] = (0,),
     results: Path = RESULTS,
     judge: Path = JUDGE,
-    pictures: Path | None = None,
+    images: Path | None = None,
     table: bool = False,
 ) -> None:
     """Measure what is missing in the results, or print their table.
@@ -155,18 +155,18 @@ def main(
         seeds: Of the runs.
         results: The file of rows.
         judge: The classifier, trained here if it is not there.
-        pictures: A folder for 64 samples of each row.
+        images: A folder for 64 samples of each row.
         table: Print the table of the results and measure nothing.
     """
     if table:
         print(as_table(rows(results)))
         return
     torch.set_num_threads(1)
-    source = load("fashion-mnist")
+    dataset = load("fashion-mnist")
     if not judge.exists():
         judge.parent.mkdir(parents=True, exist_ok=True)
-        train_judge(source, judge)
-    judges = Judges(source, Classifier.load(judge))
+        train_judge(dataset, judge)
+    judges = Judges(dataset, Classifier.load(judge))
     known = {(row["line"], row["budget"], row["seed"]) for row in rows(results)}
     for name in lines:
         for seed in seeds:
@@ -174,21 +174,21 @@ def main(
             if not left:
                 continue
             latent_dim = LINES[name].make(SHAPE).networks.latent_dim
-            for budget, state, spent in run(LINES[name], source, left, seed):
+            for budget, state, spent in run(LINES[name], dataset, left, seed):
                 made = drawn(state, latent_dim)
                 row = {"line": name, "budget": budget, "seed": seed, **spent, **judges.distances(made)}
                 with results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 Console(stderr=True, highlight=False).print(row)
-                if pictures is not None:
-                    write_png(pictures / f"{name}-{budget}-{seed}.png", grid(made[:SHOWN].numpy()))
+                if images is not None:
+                    write_png(images / f"{name}-{budget}-{seed}.png", grid(made[:SHOWN].numpy()))
 
 
-def train_judge(source: Source, judge: Path) -> None:
+def train_judge(dataset: Dataset, judge: Path) -> None:
     """Train the classifier as `wgan classifier fashion-mnist` does."""
-    train = source.train
+    train = dataset.train
     assert train.labels is not None
-    held_out = source.held_out
+    held_out = dataset.held_out
     parts = [(part.storage[part.rows], train.labels[part.rows]) for part in (train, held_out)]
     train_classifier(*parts[0], held_out=parts[1], steps=1000, seed=0).save(judge)
 

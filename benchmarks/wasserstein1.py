@@ -29,9 +29,9 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.funnels import COUNTS, DIMS, SIDE, Pair, make_pair
-from wgan.auditing import ENDLESS, Draw, Fit, Potentials, fit_critic
-from wgan.bracket import lower_bound, upper_bound
-from wgan.lipschitz import certify
+from wgan.certificates import certify
+from wgan.wasserstein.auditing import ENDLESS, Draw, Fit, Potentials, fit_critic
+from wgan.wasserstein.bracket import lower_bound, upper_bound
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 STEPS = 600

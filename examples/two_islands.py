@@ -13,7 +13,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 
-from wgan.transport import jensen_shannon, wasserstein1
+from wgan.wasserstein.exact import jensen_shannon, wasserstein1
 
 DISTANCES = np.linspace(0, 4, 33)
 SAMPLES = 400

@@ -18,7 +18,7 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def fashion_mnist() -> data.Source:
+def fashion_mnist() -> data.Dataset:
     """Fashion-MNIST where it is installed; continuous integration has to install it."""
     if data.find(data.FASHION_MNIST) is None:
         reason = "Fashion-MNIST is not installed: apt-get install dataset-fashion-mnist"

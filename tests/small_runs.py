@@ -15,12 +15,12 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from wgan.data import Source, digits
+from wgan.data import Dataset, digits
 from wgan.lipschitz import Chain, GradientPenalty, SpectralNormalisation
 from wgan.monitors import Monitor
 from wgan.networks import MLPGenerator
 from wgan.runs import Checkpoint, load_latest
-from wgan.training import Adam, Cadence, RMSprop, Trainer
+from wgan.training import Adam, LoggingIntervals, RMSprop, Trainer
 
 DIGITS = digits()
 BOTH_ADAM = {
@@ -58,7 +58,7 @@ def trainer(**changes: Any) -> Trainer:
         "batch_size": 16,
         "ema": 0.9,
         "device": "cpu",
-        "cadence": Cadence(log=10, pictures=1000, checkpoint=1000),
+        "logging": LoggingIntervals(metrics=10, images=1000, checkpoint=1000),
         **BOTH_ADAM,
     }
     return Trainer(**(settings | changes))
@@ -72,8 +72,8 @@ def last(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def assert_same_run(folder: Path, straight: Path, *, pictures: bool = True) -> None:
-    """Compare every tensor of the last checkpoints, the logged numbers byte for byte, and the pictures."""
+def assert_same_run(folder: Path, straight: Path, *, images: bool = True) -> None:
+    """Compare every tensor of the last checkpoints, the logged numbers byte for byte, and the images."""
     one, other = last(folder), last(straight)
     assert one.step == other.step
     assert one.tensors.keys() == other.tensors.keys()
@@ -82,7 +82,7 @@ def assert_same_run(folder: Path, straight: Path, *, pictures: bool = True) -> N
     for name in ("metrics.jsonl", "histograms.jsonl"):
         assert (folder / name).read_bytes() == (straight / name).read_bytes()
     assert leftovers(folder) == []
-    if pictures:
+    if images:
         assert tree(folder / "samples") == tree(straight / "samples")
 
 
@@ -127,9 +127,9 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if "partial" in path.name]
 
 
-def samples_of(source: Source, rows: Tensor) -> set[bytes]:
+def samples_of(dataset: Dataset, rows: Tensor) -> set[bytes]:
     """Samples at these rows of the storage, as training sees them, in a form to compare."""
-    return {bytes_of(sample) for sample in source.train.storage[rows].float().div_(127.5).sub_(1.0)}
+    return {bytes_of(sample) for sample in dataset.train.storage[rows].float().div_(127.5).sub_(1.0)}
 
 
 def bytes_of(sample: Tensor) -> bytes:
@@ -138,7 +138,7 @@ def bytes_of(sample: Tensor) -> bytes:
 
 
 class Hook(Monitor):
-    """Calls ``act(step)`` at each picture, and keeps what it is told."""
+    """Calls ``act(step)`` at each image, and keeps what it is told."""
 
     synchronous = True  # what it does has to happen at that step, on the thread that trains
 
@@ -156,7 +156,7 @@ class Hook(Monitor):
         """Note."""
         self.logged.append((step, dict(values)))
 
-    def pictures(self, step: int, image: Image) -> None:
+    def images(self, step: int, image: Image) -> None:
         """Act."""
         self.act(step)
 

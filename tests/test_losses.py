@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wgan.errors import InputError
-from wgan.losses import LOSSES, AuxiliaryWeights, gap
+from wgan.losses import LOSSES, ClassificationWeights, gap
 
 Scores = list[float]
 
@@ -196,4 +196,4 @@ def test_paired_says_whether_the_generator_looks_at_real_scores(name: str):
 @pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan, "1", None])
 def test_weights_that_cannot_be_are_refused_by_name(network, weight):
     with pytest.raises(InputError, match=f"weight for the {network} must be a finite number >= 0"):
-        AuxiliaryWeights(**{network: weight})
+        ClassificationWeights(**{network: weight})

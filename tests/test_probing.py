@@ -16,15 +16,15 @@ from wgan.lipschitz import GradientPenalty, Orthogonal, SpectralNormalisation, W
 from wgan.networks import MLP
 from wgan.probing import _compared, _Judged, probe, trainer_of
 from wgan.runs import RunFolder
-from wgan.training import Adam, Cadence, recipe
+from wgan.training import Adam, LoggingIntervals, recipe
 from wgan.training.observe import Scored
-from wgan.training.observe.units import Units
+from wgan.training.observe.dead_units import Units
 
 SOUND = replace(
     recipe("default", DIGITS.shape),
     networks=MLP(latent_dim=8, generator_hidden=(32, 32), critic_hidden=(64, 64)),
     n_critic=5,
-    cadence=Cadence(log=10, pictures=1000, checkpoint=1000),
+    logging=LoggingIntervals(metrics=10, images=1000, checkpoint=1000),
     decay="constant",
 )
 STARVED = replace(SOUND, n_critic=1, critic_optimiser=Adam(1e-8, (0.0, 0.9)))

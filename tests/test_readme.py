@@ -67,5 +67,5 @@ def test_the_tree_shown_is_the_tree_there_is():
     shown = [line.split()[0] for line in block.splitlines()]
     assert all((root / path).exists() for path in shown)
     rooms = {f"src/wgan/{path.name}" for path in (root / "src/wgan").iterdir() if path.name[0] not in "_."}
-    files = {"src/wgan/errors.py", "src/wgan/files.py", "src/wgan/devices.py", "src/wgan/py.typed"}
+    files = {"src/wgan/errors.py", "src/wgan/core/files.py", "src/wgan/core/devices.py", "src/wgan/py.typed"}
     assert {path.rstrip("/") for path in shown if path.startswith("src/")} == rooms - files

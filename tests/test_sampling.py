@@ -9,19 +9,19 @@ from torch import nn
 
 import wgan
 from wgan.errors import InputError, StorageError
+from wgan.images import grid, to_image
 from wgan.latents import latents
 from wgan.lipschitz import GradientPenalty
 from wgan.networks import DCGAN, MLP, build
-from wgan.pictures import grid, picture
 from wgan.sampling import BATCH, Sampler, save_samples
 from wgan.training import Adam, Trainer
 
 FAST = Adam(1e-2, (0.0, 0.9))
 
 
-def run(folder, family, source, steps=3):
+def run(folder, family, dataset, steps=3):
     """A few steps: the average is then neither the generator nor where it started."""
-    data = wgan.data.load(source)
+    data = wgan.data.load(dataset)
     generator, critic = family.build(data.shape)
     Trainer(
         generator=generator,
@@ -38,9 +38,9 @@ def run(folder, family, source, steps=3):
 
 
 @pytest.fixture(scope="module")
-def pictures_run(tmp_path_factory):
+def images_run(tmp_path_factory):
     family = DCGAN(latent_dim=4, generator_width=4, critic_width=4)
-    return run(tmp_path_factory.mktemp("runs") / "pictures", family, "digits")
+    return run(tmp_path_factory.mktemp("runs") / "images", family, "digits")
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +50,11 @@ def vectors_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sampler(pictures_run):
-    return Sampler.load(pictures_run, device="cpu")
+def sampler(images_run):
+    return Sampler.load(images_run, device="cpu")
 
 
-def test_pictures_are_float32_nchw_in_their_range(sampler):
+def test_images_are_float32_nchw_in_their_range(sampler):
     samples = sampler(64, seed=0)
     assert samples.shape == (64, 1, 8, 8)
     assert samples.dtype == torch.float32
@@ -71,8 +71,8 @@ def test_vectors_are_float32_of_their_dimension(vectors_run):
     assert samples.dtype == torch.float32
 
 
-def test_the_same_seed_gives_the_same_samples_and_another_others(pictures_run, sampler):
-    again = Sampler.load(pictures_run, device="cpu")
+def test_the_same_seed_gives_the_same_samples_and_another_others(images_run, sampler):
+    again = Sampler.load(images_run, device="cpu")
     assert torch.equal(sampler(20, seed=5), again(20, seed=5))
     assert torch.equal(sampler(20), again(20, seed=0))
     assert not torch.allclose(sampler(20, seed=5), sampler(20, seed=6))
@@ -95,9 +95,9 @@ def test_a_sample_does_not_depend_on_its_batch(sampler):
         torch.testing.assert_close(sampler.at(points[index : index + 1])[0], together[index])
 
 
-def test_samples_come_from_the_average(pictures_run, sampler):
-    config = json.loads((pictures_run / "config.json").read_text())
-    last = max((pictures_run / "checkpoints").iterdir())
+def test_samples_come_from_the_average(images_run, sampler):
+    config = json.loads((images_run / "config.json").read_text())
+    last = max((images_run / "checkpoints").iterdir())
     points = torch.from_numpy(latents(16, 4, 0))
 
     def rebuilt(group):
@@ -190,10 +190,10 @@ def test_what_is_no_run_is_refused(tmp_path):
         Sampler.load(tmp_path)
 
 
-def test_a_device_that_is_not_there_is_refused(pictures_run):
+def test_a_device_that_is_not_there_is_refused(images_run):
     for device in ("nonsense", "meta", "hpu", "mps:7"):
         with pytest.raises(InputError, match=f"no device '{device}' here"):
-            Sampler.load(pictures_run, device=device)
+            Sampler.load(images_run, device=device)
 
 
 def test_samples_as_arrays(tmp_path, sampler):
@@ -206,7 +206,7 @@ def test_samples_as_arrays(tmp_path, sampler):
         assert np.array_equal(archive["latents"], points)
 
 
-def test_samples_as_one_picture(tmp_path, sampler):
+def test_samples_as_one_image(tmp_path, sampler):
     samples = sampler(5).numpy()
     save_samples(tmp_path / "x.png", samples, sampler.latents(5))
     with Image.open(tmp_path / "x.png") as image:
@@ -220,16 +220,16 @@ def test_samples_as_a_folder(tmp_path, sampler):
     assert [file.name for file in files] == ["00000.png", "00001.png", "00002.png"]
     for file, sample in zip(files, samples, strict=True):
         with Image.open(file) as image:
-            assert image.tobytes() == picture(sample).tobytes()
+            assert image.tobytes() == to_image(sample).tobytes()
 
 
-def test_vectors_as_a_scatter_but_not_as_a_folder_of_pictures(tmp_path, vectors_run):
+def test_vectors_as_a_scatter_but_not_as_a_folder_of_images(tmp_path, vectors_run):
     sampler = Sampler.load(vectors_run)
     samples, points = sampler(5).numpy(), sampler.latents(5)
     save_samples(tmp_path / "x.png", samples, points)
     with Image.open(tmp_path / "x.png") as image:
         assert image.mode == "RGB"
-    with pytest.raises(InputError, match=r"no picture with 1 or 3 channels; save samples as \.npz"):
+    with pytest.raises(InputError, match=r"no image with 1 or 3 channels; save samples as \.npz"):
         save_samples(tmp_path / "folder", samples, points)
     assert not (tmp_path / "folder").exists()
 

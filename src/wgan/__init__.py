@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wgan.auditing import audit
-    from wgan.bracket import Bracket
     from wgan.diagnosis import Finding, History, diagnose
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
     from wgan.evaluation import Evaluation, evaluate
     from wgan.monitors import Monitor
     from wgan.sampling import Sampler
     from wgan.training import Trainer
+    from wgan.wasserstein.auditing import audit
+    from wgan.wasserstein.bracket import Bracket
 
 _HOMES = {
-    "Bracket": "wgan.bracket",
+    "Bracket": "wgan.wasserstein",
     "DivergenceError": "wgan.errors",
     "Evaluation": "wgan.evaluation",
     "Finding": "wgan.diagnosis",
@@ -29,26 +29,14 @@ _HOMES = {
     "StorageError": "wgan.errors",
     "Trainer": "wgan.training",
     "WganError": "wgan.errors",
-    "audit": "wgan.auditing",
+    "audit": "wgan.wasserstein",
     "diagnose": "wgan.diagnosis",
     "evaluate": "wgan.evaluation",
 }
 _MODULES = (
-    *("artifact", "auditing", "bracket", "data", "diagnosis", "drawing", "edge", "evaluation", "exploring"),
-    *(
-        "gallery",
-        "healing",
-        "latents",
-        "lipschitz",
-        "losses",
-        "metrics",
-        "monitors",
-        "networks",
-        "pictures",
-        "probing",
-        "report",
-    ),
-    *("runs", "sampling", "serving", "training", "transport"),
+    *("artifact", "certificates", "core", "data", "demo", "deploy", "diagnosis", "evaluation", "generation"),
+    *("image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors", "networks"),
+    *("probing", "recovery", "report", "runs", "sampling", "serving", "training", "wasserstein"),
 )
 
 __all__ = [

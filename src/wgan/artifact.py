@@ -104,7 +104,7 @@ class Artifact:
         precision: 'float32' or 'int8', of its weights and what goes through it.
         model: The file that its runtime opens.
         latent_dim: Length of a latent.
-        shape: Of one sample: (C, H, W) for pictures, (d,) for vectors.
+        shape: Of one sample: (C, H, W) for images, (d,) for vectors.
         classes: The name of each label; None for a generator without labels.
         range: Between which values a sample's numbers lie; None where they have no bounds.
         provenance: All else that artifact.json says: run, data, parity, quality, latency, versions.

@@ -1,7 +1,7 @@
 """Latents that are a function of a seed alone: the same on every machine, in every language.
 
 Training draws its noise on the device. These are for what people look at and ship: fixed grids, samples,
-served pictures. numpy's Philox counter and a Box-Muller transform in float64 need no torch and are easily
+served images. numpy's Philox counter and a Box-Muller transform in float64 need no torch and are easily
 written again elsewhere.
 """
 

@@ -77,7 +77,7 @@ def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class AuxiliaryWeights:
+class ClassificationWeights:
     """How much a critic's auxiliary classifier counts, beside the loss of the scores.
 
     Source: Odena, Olah, Shlens 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", eqs. 2-3,

@@ -16,15 +16,15 @@ from typing import Any, Union, final, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from wgan.data import load_again
+from wgan.core.randomness import isolated_global_rng
+from wgan.data import reload_dataset
 from wgan.errors import InputError, check_whole
 from wgan.latents import latents
 from wgan.losses import gap
 from wgan.runs import RunFolder, from_plain, load_latest
-from wgan.training import Recipe, Trainer
-from wgan.training.observe import Scored, observing, scored, sight
+from wgan.training import Trainer, TrainingSettings
+from wgan.training.observe import Scored, draw_probe_batch, observing, scored
 from wgan.training.observe.slopes import Slopes
-from wgan.training.randomness import own_global
 from wgan.training.resume import check
 
 STEPS = 200
@@ -97,8 +97,8 @@ def probe(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS)
     device = next(state.critic.parameters()).device
     before = deepcopy(state.critic)
     turns = -(-steps // trial.n_critic)
-    judge = _Judge(trial, state.generator, device)
-    with own_global(device):
+    judge = _CriticComparison(trial, state.generator, device)
+    with isolated_global_rng(device):
         for _ in range(turns):
             trial.advance(state, turns)
         now, then = judge.look(before), judge.look(state.critic)
@@ -121,10 +121,10 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
             f"{folder.path} was started from Python, and only its author can build it again: "
             "call wgan.probing.probe with its trainer."
         )
-    settings = from_plain(written, {kind.__name__: kind for kind in _kinds(Recipe)})
-    assert isinstance(settings, Recipe)
-    source = load_again(config.get("source"), str(folder.path))
-    return settings.trainer(source, seed=config.get("seed", 0), device=device)
+    settings = from_plain(written, {kind.__name__: kind for kind in _kinds(TrainingSettings)})
+    assert isinstance(settings, TrainingSettings)
+    dataset = reload_dataset(config.get("source"), str(folder.path))
+    return settings.trainer(dataset, seed=config.get("seed", 0), device=device)
 
 
 def _trial(trainer: Trainer) -> Trainer:
@@ -139,15 +139,15 @@ def _trial(trainer: Trainer) -> Trainer:
 
 
 @final
-class _Judge:
+class _CriticComparison:
     """Scores and slopes of a critic, of samples that none has learned from."""
 
     def __init__(self, trainer: Trainer, generator: nn.Module, device: torch.device) -> None:
         self._generator, self._target = generator, _target(trainer)
         assert trainer.latent_dim is not None
         points = torch.from_numpy(latents(JUDGED, trainer.latent_dim, LATENTS)).to(device)
-        self._latents, self._train, self._held_out, self._labels = sight(
-            trainer.source, points, labelled=trainer.conditional
+        self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
+            trainer.dataset, points, labelled=trainer.conditional
         )
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from wgan.devices import find_device
+from wgan.core.devices import find_device
+from wgan.core.files import storing, write_atomically
 from wgan.errors import InputError
-from wgan.files import storing, write_atomically
+from wgan.images import show, to_image, write_png
 from wgan.labels import class_number, in_turn
 from wgan.latents import latents
 from wgan.networks import build, generate
-from wgan.pictures import picture, show, write_png
 from wgan.runs import RunFolder, load_latest
 
 Label = int | str | Sequence[float]
@@ -90,7 +90,7 @@ class Sampler:
             truncation: In (0, 1], see :meth:`latents`.
 
         Returns:
-            (count, *shape) float32 on the CPU; pictures in [-1, 1].
+            (count, *shape) float32 on the CPU; images in [-1, 1].
 
         Raises:
             InputError: An argument is out of its range, or there is no such class.
@@ -219,15 +219,15 @@ def save_samples(
 
     Args:
         out: ``x.npz``: arrays ``samples``, ``latents`` and, if there are any, ``labels``. ``x.png``: one
-            picture of all of them. No ending: a folder, made if need be, of one PNG a sample, nothing else.
+            image of all of them. No ending: a folder, made if need be, of one PNG a sample, nothing else.
         samples: (N, C, H, W) in [-1, 1], or (N, d).
         points: Their latents (N, latent_dim).
         labels: Their labels, if they have any.
-        columns: Of the one picture.
+        columns: Of the one image.
 
     Raises:
         InputError: The ending is another one; a folder is asked for and holds other files, or the samples
-            are no pictures.
+            are no images.
         StorageError: The file system refuses.
     """
     check_out(out)
@@ -240,7 +240,7 @@ def save_samples(
         files = {f"{index:05d}.png": sample for index, sample in enumerate(samples)}
         _refuse_others(out, files.keys())
         for name, sample in files.items():
-            write_png(out / name, picture(sample))
+            write_png(out / name, to_image(sample))
 
 
 def _refuse_others(folder: Path, names: Set[str]) -> None:

@@ -22,7 +22,7 @@ TINY = (
 )
 
 
-def pictures(folder, count, side):
+def images(folder, count, side):
     rng = np.random.default_rng(0)
     folder.mkdir()
     for index in range(count):
@@ -79,19 +79,19 @@ def runs(stage):
     (copy(run, "listed") / "config.json").write_text("[]")
     (copy(run, "scrawled") / "evaluation.json").write_text("{")
     config = json.loads((run / "config.json").read_text())
-    edit(copy(run, "changed"), source=config["source"] | {"fingerprint": "0" * 64})
-    edit(copy(run, "gone"), source=config["source"] | {"name": "no/such/folder"})
-    edit(copy(run, "rootless"), source=None)
+    edit(copy(run, "changed"), dataset=config["source"] | {"fingerprint": "0" * 64})
+    edit(copy(run, "gone"), dataset=config["source"] | {"name": "no/such/folder"})
+    edit(copy(run, "rootless"), dataset=None)
     shutil.rmtree(copy(run, "untrained") / "checkpoints")
     shutil.rmtree(copy(run, "blind") / "samples")
     for file in copy(run, "broken").glob("checkpoints/*/average.safetensors"):
         damage(file)
     for file in copy(run, "smeared").glob("samples/*.png"):
         damage(file)
-    (copy(run, "mixed") / "samples" / "00000099.png").write_bytes(picture_of_another_size())
+    (copy(run, "mixed") / "samples" / "00000099.png").write_bytes(image_of_another_size())
 
 
-def picture_of_another_size():
+def image_of_another_size():
     from io import BytesIO
 
     buffer = BytesIO()
@@ -108,9 +108,9 @@ def folders(stage):
     (stage / "song.zip").write_text("no zip")
     with zipfile.ZipFile(stage / "empty.zip", "w"):
         pass
-    pictures(stage / "side30", 10, 30)
-    pictures(stage / "few", 3, 8)
-    pictures(stage / "corrupt", 20, 8)
+    images(stage / "side30", 10, 30)
+    images(stage / "few", 3, 8)
+    images(stage / "corrupt", 20, 8)
     for index in (3, 7):
         damage(stage / "corrupt" / f"{index:02}.png")
 
@@ -199,13 +199,13 @@ COMMANDS = {
     "train digitz": "Did you mean 'digits'?",
     "train fashion_mnist": "Did you mean 'fashion-mnist'?",
     "train no/such/folder": "neither the name of a source nor a path",
-    "train empty": "holds no pictures",
-    "train empty.zip": "holds no pictures",
+    "train empty": "holds no images",
+    "train empty.zip": "holds no images",
     "train song.zip": "cannot be read as a zip file",
-    "train mine": "holds no pictures",
+    "train mine": "holds no images",
     "train notes.txt": "is a file of no kind known here",
     "train few": "3 usable samples, too few",
-    "train corrupt": "2 of the 20 pictures of 'corrupt' cannot be read ('03.png', '07.png'); more than 1 %",
+    "train corrupt": "2 of the 20 images of 'corrupt' cannot be read ('03.png', '07.png'); more than 1 %",
     "train nan.npy": "NaN",
     "train inf.npy": "the first at index 7",
     "train loud.npy": "floats must lie in [-1, 1]",
@@ -232,8 +232,8 @@ COMMANDS = {
     # train: settings that do not fit
     "train digits --recipe wgan": "no recipe 'wgan'; known are default, dcgan-clip",
     "train digits --recipe": "Missing value for argument '--recipe'",
-    "train ring8 --recipe dcgan-gp": "works on pictures (C, H, W), not on samples of shape (2,)",
-    "train ring8 networks:dcgan": "works on pictures (C, H, W), not on samples of shape (2,)",
+    "train ring8 --recipe dcgan-gp": "works on images (C, H, W), not on samples of shape (2,)",
+    "train ring8 networks:dcgan": "works on images (C, H, W), not on samples of shape (2,)",
     "train side30 --recipe dcgan-gp --resolution 30": "multiples of 4, not 30x30",
     "train digits --recipe dcgan-gp --resolution 30": "multiples of 4, not 30x30",
     "train digits --recipe dcgan-gp --networks.critic-norm batch": "a critic without batch normalisation",
@@ -320,7 +320,7 @@ COMMANDS = {
     "sample run --out file/x.png": "Cannot write file/x.png",
     "sample run --out file": "Cannot write file/00000.png",
     "sample run --out /dev/null/x.npz": "Cannot write /dev/null/x.npz",
-    "sample points --out folder": "no picture with 1 or 3 channels; save samples as .npz",
+    "sample points --out folder": "no image with 1 or 3 channels; save samples as .npz",
     # animate
     "animate": "Missing from wgan animate: DIR, --out PATH",
     "animate run": "Missing from wgan animate: --out PATH",
@@ -328,8 +328,8 @@ COMMANDS = {
     "animate mine --out x.gif": "mine is not a run folder",
     "animate newer --out x.gif": "format 99",
     "animate garbled --out x.gif": "cannot be read",
-    "animate blind --out x.gif": "blind has no pictures in samples/ yet",
-    "animate smeared --out x.gif": "smeared/samples/00000000.png cannot be read as a picture",
+    "animate blind --out x.gif": "blind has no images in samples/ yet",
+    "animate smeared --out x.gif": "smeared/samples/00000000.png cannot be read as an image",
     "animate mixed --out x.gif": "all of one size",
     "animate run --out x.mp4": "x.mp4 does not end in .gif",
     "animate run --out x": "x does not end in .gif",
@@ -348,7 +348,7 @@ COMMANDS = {
     "evaluate good.npy": "--against SOURCE",
     "evaluate digits": "--against SOURCE",
     "evaluate nowhere --against digits": "neither the name of a source nor a path",
-    "evaluate empty --against digits": "holds no pictures",
+    "evaluate empty --against digits": "holds no images",
     "evaluate few.npy --against digits": "7 samples, too few",
     "evaluate nan.npy --against digits": "NaN",
     "evaluate loud.npy --against digits": "floats must lie in [-1, 1]",
@@ -391,8 +391,8 @@ COMMANDS = {
     "evaluate run --extractor efficientnet-lite0 --weights judge.safetensors": "does not hold the ImageNet",
     "evaluate run --extractor pixels --weights judge.safetensors": "'pixels' has no weights",
     "evaluate run --extractor judge.safetensors --weights x": "is a file of weights itself",
-    "evaluate points --metrics fd --extractor judge.safetensors": "trained on pictures (1, 8, 8)",
-    "evaluate points --metrics fd --extractor efficientnet-lite0": "no pictures with 1 or 3 channels",
+    "evaluate points --metrics fd --extractor judge.safetensors": "trained on images (1, 8, 8)",
+    "evaluate points --metrics fd --extractor efficientnet-lite0": "no images with 1 or 3 channels",
     # compare
     "compare": "Name the folders of the runs",
     "compare nowhere": "nowhere is not a run folder",
@@ -407,7 +407,7 @@ COMMANDS = {
     "classifier": "Missing from wgan classifier: SOURCE, --out PATH",
     "classifier digits": "Missing from wgan classifier: --out PATH",
     "classifier digitz --out x.safetensors": "Did you mean 'digits'?",
-    "classifier ring8 --out x.safetensors": "ring8 holds vectors, and a classifier judges pictures",
+    "classifier ring8 --out x.safetensors": "ring8 holds vectors, and a classifier judges images",
     "classifier good.npy --out x.safetensors": "good.npy has no labels to learn",
     "classifier one_class.npz --out x.safetensors": "is of one class",
     "classifier labels_short.npz --out x.safetensors": "have shape (19,)",
@@ -434,7 +434,7 @@ COMMANDS = {
     "data pack ''": "neither the name of a source nor a path",
     "data pack digits": "digits cannot be packed",
     "data pack nowhere": "neither the name of a source nor a path",
-    "data pack empty": "holds no pictures",
+    "data pack empty": "holds no images",
     "data pack song.zip": "cannot be read as a zip",
     "data pack nowhere.tar": "nowhere.tar' cannot be read as a tar",
     "data pack x-{0..3}.tar": "x-0.tar' cannot be read as a tar",
@@ -449,7 +449,7 @@ COMMANDS = {
     "data pack side30 --channels 2": "channels is 2",
     "data pack side30 --processes 0": "processes must be a whole number of at least 1",
     "data pack side30 --processes many": "'many' is not a whole number",
-    "data pack corrupt": "At least 2 of the 20 pictures",
+    "data pack corrupt": "At least 2 of the 20 images",
     "data verify nowhere": "'nowhere' is no pack",
     "data verify mine": "'mine' is no pack",
     # recipes
@@ -457,7 +457,7 @@ COMMANDS = {
     "recipes toy-gp toy-clip": "Unrecognized options: toy-clip",
     "recipes --nonsense": "--nonsense",
     "recipes --vectors": "name it",
-    "recipes dcgan-gp --vectors": "works on pictures (C, H, W), not on samples of shape (2,)",
+    "recipes dcgan-gp --vectors": "works on images (C, H, W), not on samples of shape (2,)",
 }
 
 
@@ -484,10 +484,10 @@ WHOLE = {
     "--n-critic": "n_critic",
     "--batch-size": "batch_size",
     "--penalty-every": "penalty_every",
-    "--cadence.log": "log",
-    "--cadence.pictures": "pictures",
-    "--cadence.checkpoint": "checkpoint",
-    "--cadence.keep": "keep",
+    "--logging.metrics": "log",
+    "--logging.images": "images",
+    "--logging.checkpoint": "checkpoint",
+    "--logging.keep": "keep",
     f"{MLP} --networks.latent-dim": "latent_dim",
     f"{MLP} --networks.generator-hidden": "hidden",
     f"{MLP} --networks.critic-hidden": "hidden",

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from wgan import data
 from wgan.cli import COMMANDS, main
+from wgan.images import grid, to_bytes
 from wgan.latents import latents
 from wgan.lipschitz import (
     DRAGAN,
@@ -37,13 +38,12 @@ from wgan.lipschitz import (
     WeightClipping,
 )
 from wgan.networks import DCGAN, MLP, Condition, build
-from wgan.pictures import grid, to_bytes
 from wgan.runs import RunFolder, saved_steps, to_plain
-from wgan.training import RECIPES, Adam, Cadence, RMSprop, recipe
+from wgan.training import RECIPES, Adam, LoggingIntervals, RMSprop, recipe
 
 TINY = (
     "networks:mlp --networks.latent-dim 2 --networks.generator-hidden 4 --networks.critic-hidden 4 "
-    "--batch-size 4 --n-critic 1 --device cpu --cadence.log 2 --cadence.pictures 2 --cadence.checkpoint 2"
+    "--batch-size 4 --n-critic 1 --device cpu --logging.metrics 2 --logging.images 2 --logging.checkpoint 2"
 )
 
 
@@ -68,7 +68,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def picture_folder(path, count=20, mode="RGB"):
+def image_folder(path, count=20, mode="RGB"):
     rng = np.random.default_rng(0)
     path.mkdir()
     for index in range(count):
@@ -173,7 +173,7 @@ def test_warnings_are_told_in_a_line_and_nobody_elses_change(wgan):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         _, err = wgan(f"train grey.npy --out run --steps 1 {TINY}")
-    assert re.match(r"wgan: note: grey.npy holds pictures .* from -1 to 1\.\n", err)
+    assert re.match(r"wgan: note: grey.npy holds images .* from -1 to 1\.\n", err)
     assert warnings.showwarning is before
 
 
@@ -183,7 +183,7 @@ def test_warnings_are_told_in_a_line_and_nobody_elses_change(wgan):
 def test_a_run_leaves_its_folder(wgan):
     out, err = wgan(f"train digits --out runs/a --steps 6 {TINY}")
     assert out == ""
-    assert "Done: runs/a, pictures in runs/a/samples." in err
+    assert "Done: runs/a, images in runs/a/samples." in err
     assert "Next: wgan sample runs/a --count 64 --out samples.png" in err
     folder = Path("runs/a")
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
@@ -199,7 +199,7 @@ def test_a_run_leaves_its_folder(wgan):
     assert steps_of(folder) == [2, 4, 6]
     assert {"gap", "gap_held_out", "penalty", "critic_gradient"} <= RunFolder(folder).history()[0].keys()
     assert "images_per_second" in RunFolder(folder).history("timing")[0]
-    assert [path.stem for path in RunFolder(folder).pictures()] == [f"{step:08}" for step in (0, 2, 4, 6)]
+    assert [path.stem for path in RunFolder(folder).images()] == [f"{step:08}" for step in (0, 2, 4, 6)]
     assert saved_steps(folder / "checkpoints") == [4, 6]
     config = config_of(folder)
     assert (config["steps"], config["seed"], config["source"]["name"]) == (6, 0, "digits")
@@ -207,7 +207,7 @@ def test_a_run_leaves_its_folder(wgan):
 
 
 def test_the_folder_is_named_after_source_and_recipe(wgan, somewhere):
-    picture_folder(somewhere / "my cats", mode="L")
+    image_folder(somewhere / "my cats", mode="L")
     wgan(f"train digits --steps 1 {TINY}")
     wgan(f"train './my cats' --recipe toy-gp --steps 1 {TINY}")
     assert {path.name for path in Path("runs").iterdir()} == {"digits-default", "my cats-toy-gp"}
@@ -310,28 +310,28 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_every_kind_of_source_trains(wgan, somewhere, source):
+@pytest.mark.parametrize("dataset", SOURCES)
+def test_every_kind_of_source_trains(wgan, somewhere, dataset):
     rng = np.random.default_rng(0)
-    picture_folder(somewhere / "colours")
-    picture_folder(somewhere / "greys", mode="L")
+    image_folder(somewhere / "colours")
+    image_folder(somewhere / "greys", mode="L")
     with zipfile.ZipFile("zipped.zip", "w") as archive:
         for file in (somewhere / "colours").iterdir():
             archive.write(file, file.name)
     np.save("vectors.npy", rng.normal(size=(50, 5)))
     np.save("bytes.npy", rng.integers(0, 256, (50, 8, 12, 3), dtype=np.uint8))
-    pictures = rng.uniform(-1, 1, (50, 1, 8, 8)).astype(np.float32)
-    np.savez("labelled.npz", samples=pictures, labels=np.arange(50) % 7)
-    wgan(f"train {source} --out run --steps 2 {TINY}")
-    assert config_of("run")["source"]["shape"] == SOURCES[source]
+    images = rng.uniform(-1, 1, (50, 1, 8, 8)).astype(np.float32)
+    np.savez("labelled.npz", samples=images, labels=np.arange(50) % 7)
+    wgan(f"train {dataset} --out run --steps 2 {TINY}")
+    assert config_of("run")["source"]["shape"] == SOURCES[dataset]
     assert saved_steps(Path("run/checkpoints")) == [0, 2]
 
 
-def test_a_corrupt_picture_is_named_counted_and_skipped(wgan, somewhere):
-    folder = picture_folder(somewhere / "colours")
+def test_a_corrupt_image_is_named_counted_and_skipped(wgan, somewhere):
+    folder = image_folder(somewhere / "colours")
     (folder / "05.png").write_bytes((folder / "05.png").read_bytes()[:60])
     _, err = wgan(f"train colours --out run --steps 1 {TINY}")
-    assert "Skipped 1 unreadable picture(s): 05.png" in err
+    assert "Skipped 1 unreadable image(s): 05.png" in err
 
 
 def test_clothes_train_from_the_command_line(wgan, fashion_mnist):
@@ -357,7 +357,7 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     assert lines[-4].startswith("step 50/50  gap, training ")
     assert lines[-3:] == [
         "Report: run/report.html",
-        "Done: run, pictures in run/samples.",
+        "Done: run, images in run/samples.",
         "Next: wgan sample run --count 64 --out samples.png",
     ]
 
@@ -365,8 +365,8 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_the_run_and_the_same_command_finishes_it(wgan, somewhere, number, code):
     steps = 1000
-    often = TINY.replace("--cadence.checkpoint 2", "--cadence.checkpoint 1000000").replace(
-        "pictures 2", "pictures 500"
+    often = TINY.replace("--logging.checkpoint 2", "--logging.checkpoint 1000000").replace(
+        "images 2", "images 500"
     )
     command = f"train digits --out run --steps {steps} {often}"
     process = subprocess_of("-m", "wgan", *shlex.split(command), cwd=somewhere)
@@ -439,7 +439,7 @@ SETTINGS = {
     "warm_up": st.booleans(),
     "penalty_every": small,
     "precision": st.sampled_from(["float32", "bfloat16"]),
-    "cadence": st.builds(Cadence, log=small, pictures=small, checkpoint=small, keep=small),
+    "logging": st.builds(LoggingIntervals, metrics=small, images=small, checkpoint=small, keep=small),
 }
 SUBCOMMANDS = {
     "MLP": "mlp",
@@ -577,13 +577,13 @@ def test_a_dry_run_of_minutes_tells_their_steps(wgan):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run on pictures, one on coloured pictures and one on vectors."""
+    """A run on images, one on coloured images and one on vectors."""
     folder = tmp_path_factory.mktemp("runs")
     rng = np.random.default_rng(0)
     np.save(folder / "colours.npy", rng.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8))
     quick = f"--generator-optimiser.lr 0.05 --ema 0.5 --steps 6 {TINY}"
-    for source, name in (("digits", "digits"), ("ring8", "ring8"), (folder / "colours.npy", "colours")):
-        assert main(["train", str(source), "--out", str(folder / name), *quick.split()]) == 0
+    for dataset, name in (("digits", "digits"), ("ring8", "ring8"), (folder / "colours.npy", "colours")):
+        assert main(["train", str(dataset), "--out", str(folder / name), *quick.split()]) == 0
     return folder
 
 
@@ -635,7 +635,7 @@ def test_samples_come_from_the_average(wgan, runs):
 
 
 @pytest.mark.parametrize("run", ["digits", "colours"])
-def test_samples_as_pictures_are_the_same_samples(wgan, runs, run):
+def test_samples_as_images_are_the_same_samples(wgan, runs, run):
     samples = np.load(sampled(wgan, runs / run, "x.npz", "--count 5"))["samples"]
     with Image.open(sampled(wgan, runs / run, "x.png", "--count 5")) as image:
         assert image.tobytes() == grid(samples).tobytes()
@@ -647,7 +647,7 @@ def test_samples_as_pictures_are_the_same_samples(wgan, runs, run):
             assert np.array_equal(np.asarray(image).reshape(sample.shape), sample)
 
 
-def test_vectors_as_a_picture(wgan, runs):
+def test_vectors_as_a_image(wgan, runs):
     with Image.open(sampled(wgan, runs / "ring8", "x.png")) as image:
         assert image.mode == "RGB"
 
@@ -669,14 +669,14 @@ def frames_of(path):
         ]
 
 
-def test_an_animation_has_the_pictures_in_step_order(wgan, runs):
+def test_an_animation_has_the_images_in_step_order(wgan, runs):
     assert wgan(f"animate {runs / 'digits'} --out deep/x.gif --seconds 0.5") == ("", "")
     frames = frames_of("deep/x.gif")
-    pictures = RunFolder(runs / "digits").pictures()
-    assert len(frames) == len(pictures) == 4
-    for (frame, _), path in zip(frames, pictures, strict=True):
-        with Image.open(path) as picture:
-            assert frame.tobytes() == picture.convert("RGB").tobytes()
+    images = RunFolder(runs / "digits").images()
+    assert len(frames) == len(images) == 4
+    for (frame, _), path in zip(frames, images, strict=True):
+        with Image.open(path) as image:
+            assert frame.tobytes() == image.convert("RGB").tobytes()
     assert [duration for _, duration in frames] == [500, 500, 500, 2000]
 
 
@@ -694,9 +694,9 @@ def test_steps_are_numbers_and_no_words(wgan, runs):
 def test_an_animation_of_vectors(wgan, runs):
     wgan(f"animate {runs / 'ring8'} --out x.gif")
     frames = frames_of("x.gif")
-    for (frame, _), path in zip(frames, RunFolder(runs / "ring8").pictures(), strict=True):
-        with Image.open(path) as picture:
-            apart = np.asarray(frame).astype(int) - np.asarray(picture.convert("RGB")).astype(int)
+    for (frame, _), path in zip(frames, RunFolder(runs / "ring8").images(), strict=True):
+        with Image.open(path) as image:
+            apart = np.asarray(frame).astype(int) - np.asarray(image.convert("RGB")).astype(int)
         assert np.abs(apart).mean() < 3  # a GIF has 256 colours
 
 
@@ -736,7 +736,7 @@ def test_a_recipe_is_printed_whole(wgan, name):
 
 
 def test_a_recipe_as_it_is_for_vectors(wgan):
-    pictures, _ = wgan("recipes default")
+    images, _ = wgan("recipes default")
     vectors, _ = wgan("recipes default --vectors")
-    assert {row[0]: row[1] for row in cells(pictures)}["networks"] == "DCGAN"
+    assert {row[0]: row[1] for row in cells(images)}["networks"] == "DCGAN"
     assert {row[0]: row[1] for row in cells(vectors)}["networks"] == "MLP"

@@ -13,7 +13,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def noise():
-    """Makes random pictures: noise(h, w) grey, noise(h, w, 3) coloured."""
+    """Makes random images: noise(h, w) grey, noise(h, w, 3) coloured."""
     rng = np.random.default_rng(0)
 
     def make(*shape):
@@ -24,8 +24,8 @@ def noise():
 
 @pytest.fixture
 def folder(tmp_path, noise):
-    """A folder of 20 coloured pictures of 16 x 16 pixels."""
-    path = tmp_path / "pictures"
+    """A folder of 20 coloured images of 16 x 16 pixels."""
+    path = tmp_path / "images"
     path.mkdir()
     for index in range(20):
         noise(16, 16, 3).save(path / f"{index:02}.png")

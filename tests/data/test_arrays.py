@@ -17,8 +17,8 @@ RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (20, 4, 6), dtype=np.uint8)
 
 
-def stored(source):
-    return source.train.storage.numpy()
+def stored(dataset):
+    return dataset.train.storage.numpy()
 
 
 @given(
@@ -29,51 +29,51 @@ def stored(source):
     kind=st.sampled_from(["uint8", "int64", "float32", "float64", "float16", ">f4"]),
     tensor=st.booleans(),
 )
-def test_every_layout_and_type_of_pictures_holds_the_same(count, channels, size, layout, kind, tensor):
+def test_every_layout_and_type_of_images_holds_the_same(count, channels, size, layout, kind, tensor):
     values = np.random.default_rng(count).integers(0, 256, (count, channels, *size))
     values = values.astype(kind) if "int" in kind else (values / 127.5 - 1).astype(kind)
     given_as = values if layout == "first" else values.transpose(0, 2, 3, 1)
     if tensor:
         given_as = torch.from_numpy(given_as.astype(given_as.dtype.newbyteorder("=")))
-    source = data.load(given_as)
-    assert source.shape == (channels, *size)
-    assert source.train.storage.dtype == (torch.uint8 if "int" in kind else torch.float32)
-    np.testing.assert_array_equal(stored(source), values.astype(stored(source).dtype))
+    dataset = data.load(given_as)
+    assert dataset.shape == (channels, *size)
+    assert dataset.train.storage.dtype == (torch.uint8 if "int" in kind else torch.float32)
+    np.testing.assert_array_equal(stored(dataset), values.astype(stored(dataset).dtype))
 
 
 @given(
     hnp.arrays(np.float64, st.tuples(st.integers(8, 12), st.integers(1, 5)), elements=st.floats(-1e30, 1e30))
 )
 def test_vectors_become_float32(values):
-    source = data.load(values)
-    assert source.shape == values.shape[1:]
-    np.testing.assert_array_equal(stored(source), values.astype(np.float32))
-    rows = source.train.rows.numpy()
-    batch = source.train.batch(torch.arange(len(source.train)))
+    dataset = data.load(values)
+    assert dataset.shape == values.shape[1:]
+    np.testing.assert_array_equal(stored(dataset), values.astype(np.float32))
+    rows = dataset.train.rows.numpy()
+    batch = dataset.train.batch(torch.arange(len(dataset.train)))
     np.testing.assert_array_equal(batch.numpy(), values.astype(np.float32)[rows])
 
 
-def test_three_dimensions_are_grey_pictures():
-    source = data.load(BYTES)
-    assert source.shape == (1, 4, 6)
-    np.testing.assert_array_equal(stored(source)[:, 0], BYTES)
+def test_three_dimensions_are_grey_images():
+    dataset = data.load(BYTES)
+    assert dataset.shape == (1, 4, 6)
+    np.testing.assert_array_equal(stored(dataset)[:, 0], BYTES)
 
 
 def test_channels_come_first_where_both_fit():
-    pictures = RNG.integers(0, 256, (8, 3, 5, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(stored(data.load(pictures)), pictures)
+    images = RNG.integers(0, 256, (8, 3, 5, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(stored(data.load(images)), images)
 
 
 @pytest.mark.parametrize("last", [True, False])
 def test_alpha_is_put_on_white(last):
-    pictures = np.full((8, 4, 5, 5), 200, np.uint8)
-    pictures[:, 3] = 0
-    pictures[:, 3, 0] = 255
-    pictures[:, 3, 1] = 51  # One fifth of 200, four fifths of 255.
-    source = data.load(pictures.transpose(0, 2, 3, 1) if last else pictures)
-    assert source.shape == (3, 5, 5)
+    images = np.full((8, 4, 5, 5), 200, np.uint8)
+    images[:, 3] = 0
+    images[:, 3, 0] = 255
+    images[:, 3, 1] = 51  # One fifth of 200, four fifths of 255.
+    dataset = data.load(images.transpose(0, 2, 3, 1) if last else images)
+    assert dataset.shape == (3, 5, 5)
     for row, level in enumerate([200, 244, 255, 255, 255]):
-        assert (stored(source)[:, :, row] == level).all()
+        assert (stored(dataset)[:, :, row] == level).all()
 
 
 def test_bfloat16_and_gradients_are_no_hindrance():
@@ -86,32 +86,32 @@ def test_bfloat16_and_gradients_are_no_hindrance():
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_the_callers_array_may_change_afterwards(kind):
     values = np.zeros((8, 1, 2, 2), kind) - (0 if kind is np.uint8 else 1)
-    source = data.load(values)
-    before = stored(source).copy()
+    dataset = data.load(values)
+    before = stored(dataset).copy()
     values += 1
-    np.testing.assert_array_equal(stored(source), before)
+    np.testing.assert_array_equal(stored(dataset), before)
 
 
 def test_floats_from_zero_to_one_are_taken_but_named():
-    with pytest.warns(UserWarning, match=r"values from 0 to 1.*2 \* pictures - 1"):
-        source = data.load(np.linspace(0, 1, 8 * 9).reshape(8, 3, 3))
-    assert source.train.storage.min() == 0
+    with pytest.warns(UserWarning, match=r"values from 0 to 1.*2 \* images - 1"):
+        dataset = data.load(np.linspace(0, 1, 8 * 9).reshape(8, 3, 3))
+    assert dataset.train.storage.min() == 0
 
 
 @pytest.mark.parametrize("kind", ["bytes", "floats"])
-def test_constant_pictures_stay_constant_when_fitted(kind):
+def test_constant_images_stay_constant_when_fitted(kind):
     value = 77 if kind == "bytes" else np.float32(-0.25)
-    pictures = np.full((8, 3, 7, 10), value)
-    pictures = pictures.astype(np.uint8 if kind == "bytes" else np.float32)
-    source = data.load(pictures, resolution=4, channels=1)
-    assert source.shape == (1, 4, 4)
-    np.testing.assert_allclose(stored(source), value, rtol=1e-5)
+    images = np.full((8, 3, 7, 10), value)
+    images = images.astype(np.uint8 if kind == "bytes" else np.float32)
+    dataset = data.load(images, resolution=4, channels=1)
+    assert dataset.shape == (1, 4, 4)
+    np.testing.assert_allclose(stored(dataset), value, rtol=1e-5)
 
 
 def test_fitting_takes_the_centre_square():
-    pictures = np.zeros((8, 4, 12), np.uint8)
-    pictures[:, :, 4:8] = BYTES[:8, :, :4]
-    np.testing.assert_array_equal(stored(data.load(pictures, resolution=4))[:, 0], BYTES[:8, :, :4])
+    images = np.zeros((8, 4, 12), np.uint8)
+    images[:, :, 4:8] = BYTES[:8, :, :4]
+    np.testing.assert_array_equal(stored(data.load(images, resolution=4))[:, 0], BYTES[:8, :, :4])
 
 
 def test_fitting_floats_agrees_with_bytes():
@@ -125,21 +125,21 @@ def test_fitting_floats_agrees_with_bytes():
 
 
 def test_grey_from_colour_weighs_as_bt601():
-    pictures = np.zeros((8, 3, 1, 3), np.uint8)
+    images = np.zeros((8, 3, 1, 3), np.uint8)
     for channel in range(3):
-        pictures[:, channel, 0, channel] = 255
-    grey = stored(data.load(pictures, channels=1))[0, 0, 0]
+        images[:, channel, 0, channel] = 255
+    grey = stored(data.load(images, channels=1))[0, 0, 0]
     assert grey.tolist() == [round(255 * weight) for weight in (0.299, 0.587, 0.114)]
 
 
 def test_labels_follow_their_samples():
     labels = torch.arange(20) % 4
-    source = data.load(BYTES, labels=labels)
-    assert source.classes == ("0", "1", "2", "3")
-    index = torch.arange(len(source.held_out))
-    assert torch.equal(source.held_out.batch_labels(index), labels[source.held_out.rows])
+    dataset = data.load(BYTES, labels=labels)
+    assert dataset.classes == ("0", "1", "2", "3")
+    index = torch.arange(len(dataset.held_out))
+    assert torch.equal(dataset.held_out.batch_labels(index), labels[dataset.held_out.rows])
     assert torch.equal(data.load(BYTES, labels=labels.tolist()).train.labels, labels)
-    assert data.load(BYTES, labels=labels.to(torch.uint8)).fingerprint == source.fingerprint
+    assert data.load(BYTES, labels=labels.to(torch.uint8)).fingerprint == dataset.fingerprint
 
 
 VECTORS = np.zeros((10, 2), np.float32)
@@ -159,12 +159,12 @@ BAD_ARRAYS = {
     "no samples": (np.zeros((0, 2)), "0 samples, too few"),
     "seven samples": (np.zeros((7, 2)), "7 samples, too few"),
     "empty vectors": (np.zeros((10, 0)), "empty"),
-    "empty pictures": (np.zeros((10, 3, 0, 4), np.uint8), "empty"),
+    "empty images": (np.zeros((10, 3, 0, 4), np.uint8), "empty"),
     "channels": (np.zeros((10, 5, 6, 7), np.uint8), r"shape \(10, 5, 6, 7\), where no dimension"),
     "float alpha": (np.zeros((10, 4, 6, 7)), "alpha is understood in bytes only"),
     "holes": (HOLED, "2 of the 10 samples.*first at index 3"),
     "too large": (np.full((10, 2), 1e300), "too large for float32, the first at index 0"),
-    "holed pictures": (np.full((10, 4, 4), np.nan), "10 of the 10 samples"),
+    "holed images": (np.full((10, 4, 4), np.nan), "10 of the 10 samples"),
     "0..255 floats": (BYTES.astype(np.float32), r"values from 0 to 255.*\[-1, 1\].*127.5"),
     "beyond one": (np.full((10, 4, 4), 1.001), r"from 1.001 to 1.001"),
     "16-bit": (np.full((10, 4, 4), 4095, np.uint16), "uint16 with values from 4095 to 4095.*0..255"),
@@ -219,17 +219,17 @@ def test_vectors_have_neither_resolution_nor_channels(argument):
 class TestFiles:
     def test_npy(self, tmp_path):
         np.save(tmp_path / "a.npy", BYTES)
-        source = data.load(tmp_path / "a.npy", labels=np.arange(20) % 2)
-        assert source.name == str(tmp_path / "a.npy")
-        assert source.train.resident
-        assert source.fingerprint == data.load(BYTES, labels=np.arange(20) % 2).fingerprint
+        dataset = data.load(tmp_path / "a.npy", labels=np.arange(20) % 2)
+        assert dataset.name == str(tmp_path / "a.npy")
+        assert dataset.train.resident
+        assert dataset.fingerprint == data.load(BYTES, labels=np.arange(20) % 2).fingerprint
 
     @pytest.mark.parametrize("name", ["samples", "images", "x", "data", "arr_0", "anything"])
     @pytest.mark.parametrize("labels", ["labels", "y"])
     def test_npz(self, tmp_path, name, labels):
         np.savez_compressed(tmp_path / "a.npz", **{name: BYTES, labels: np.arange(20) % 5})
-        source = data.load(str(tmp_path / "a.npz"))
-        assert source.fingerprint == data.load(BYTES, labels=np.arange(20) % 5).fingerprint
+        dataset = data.load(str(tmp_path / "a.npz"))
+        assert dataset.fingerprint == data.load(BYTES, labels=np.arange(20) % 5).fingerprint
 
     def test_npz_without_labels_or_with_others(self, tmp_path):
         np.savez(tmp_path / "a.npz", samples=BYTES, extra=np.zeros(3))
@@ -252,9 +252,9 @@ BAD_FILES = {
     "none.npz": (lambda p: np.savez(p), "not clear which are the samples"),
     "several.npz": (lambda p: np.savez(p, train=BYTES, test=BYTES), r"\['train', 'test'\].*not clear"),
     "bool.npy": (lambda p: np.save(p, BYTES > 3), "bool.npy holds booleans"),
-    "range.npy": (lambda p: np.save(p, BYTES * 1.5), "range.npy holds pictures of type float64"),
+    "range.npy": (lambda p: np.save(p, BYTES * 1.5), "range.npy holds images of type float64"),
     "labels.npz": (lambda p: np.savez(p, x=BYTES, y=np.zeros(3, int)), "labels of .*labels.npz"),
-    "picture.png": (lambda p: p.write_bytes(b"x"), "a file of no kind known here"),
+    "image.png": (lambda p: p.write_bytes(b"x"), "a file of no kind known here"),
     "archive.tar.gz": (lambda p: p.write_bytes(b"x"), "a file of no kind known here"),
 }
 
@@ -299,7 +299,7 @@ MAPPED = {
     "vectors, Fortran": (np.asfortranarray(RNG.normal(size=(30, 7)).astype(np.float32)), {}),
     "vectors, big-endian": (RNG.normal(size=(30, 7)).astype(">f4"), {}),
     "vectors, double": (RNG.normal(size=(30, 7)), {}),
-    "pictures, half": (RNG.uniform(-1, 1, (30, 5, 5)).astype(np.float16), {}),
+    "images, half": (RNG.uniform(-1, 1, (30, 5, 5)).astype(np.float16), {}),
 }
 
 
@@ -325,8 +325,8 @@ def test_over_the_budget_a_file_is_mapped_and_nothing_else_changes(tmp_path, cas
 def test_a_mapped_file_is_never_written_to(tmp_path):
     np.save(tmp_path / "a.npy", BYTES)
     before = (tmp_path / "a.npy").read_bytes()
-    source = data.load(tmp_path / "a.npy", memory_limit=0)
-    source.train.storage.index_select(0, torch.arange(20)).zero_()
+    dataset = data.load(tmp_path / "a.npy", memory_limit=0)
+    dataset.train.storage.index_select(0, torch.arange(20)).zero_()
     assert (tmp_path / "a.npy").read_bytes() == before
 
 
@@ -386,7 +386,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, cache):
 
 
 def test_a_failed_conversion_leaves_nothing_in_the_cache(tmp_path, cache):
-    path = tmp_path / "pictures"
+    path = tmp_path / "images"
     path.mkdir()
     for index in range(300):
         (path / f"{index:03}.ppm").write_bytes(b"P6 2 2 255\n" + bytes(12 if index < 260 else 1))
@@ -404,5 +404,5 @@ def test_a_mapped_array_over_the_budget_is_to_be_given_by_path(tmp_path):
 
 
 def test_a_named_source_too_large_for_the_memory_is_refused():
-    with pytest.raises(InputError, match="digits as 1,797 pictures of 8192 x 8192 is larger than the memory"):
+    with pytest.raises(InputError, match="digits as 1,797 images of 8192 x 8192 is larger than the memory"):
         data.load("digits", resolution=8192)

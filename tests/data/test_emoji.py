@@ -1,4 +1,4 @@
-"""The emoji of an npm package: where it is looked for, what becomes of its pictures, and its download."""
+"""The emoji of an npm package: where it is looked for, what becomes of its images, and its download."""
 
 import hashlib
 import importlib
@@ -19,7 +19,7 @@ PACKAGE = "emoji-datasource-google"
 module = importlib.import_module("wgan.data.emoji")
 
 
-def picture(seed):
+def image(seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 4), dtype=np.uint8)
     pixels[:8] = 0  # transparent
     return Image.fromarray(pixels)
@@ -29,17 +29,17 @@ def picture(seed):
 def package(tmp_path):
     """A package as npm unpacks it: ten emoji, one of them twice, with a skin tone each, and other files."""
     folder = tmp_path / "project" / "node_modules" / PACKAGE
-    pictures = folder / "img" / "google" / "64"
-    pictures.mkdir(parents=True)
+    images = folder / "img" / "google" / "64"
+    images.mkdir(parents=True)
     (folder / "img" / "google" / "sheets").mkdir()
-    picture(0).save(folder / "img" / "google" / "sheets" / "64.png")
+    image(0).save(folder / "img" / "google" / "sheets" / "64.png")
     table = []
     for number in range(10):
         variant = {"1F3FB": {"image": f"{number}-1f3fb.png"}}
         kind = "Flags" if number < 4 else "Animals & Nature"
         table.append({"image": f"{number}.png", "category": kind, "skin_variations": variant})
-        picture(number if number else 9).save(pictures / f"{number}.png")
-        picture(100 + number).save(pictures / f"{number}-1f3fb.png")
+        image(number if number else 9).save(images / f"{number}.png")
+        image(100 + number).save(images / f"{number}-1f3fb.png")
     (folder / "emoji.json").write_text(json.dumps(table))
     return folder
 
@@ -62,17 +62,17 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ADDRESS", "http://127.0.0.1:9/none.tgz")
 
 
-def test_pictures_are_on_white_once_each_with_their_category(package):
-    source = data.load("emoji", data_dir=package.parents[1])
-    assert source.shape == (3, 64, 64)
-    assert len(source.train) + len(source.held_out) == 19  # 0.png is 9.png
-    assert source.classes == ("Animals & Nature", "Flags")
-    stored = source.train.storage
+def test_images_are_on_white_once_each_with_their_category(package):
+    dataset = data.load("emoji", data_dir=package.parents[1])
+    assert dataset.shape == (3, 64, 64)
+    assert len(dataset.train) + len(dataset.held_out) == 19  # 0.png is 9.png
+    assert dataset.classes == ("Animals & Nature", "Flags")
+    stored = dataset.train.storage
     assert (stored[:, :, :8] == 255).all()
     assert len({bytes(one.numpy()) for one in stored}) == 19
-    counts = source.train.labels.bincount().tolist()
-    assert counts == [11, 8]  # of equal pictures the first by name is kept, a flag
-    pixels = np.asarray(picture(3)).astype(float)
+    counts = dataset.train.labels.bincount().tolist()
+    assert counts == [11, 8]  # of equal images the first by name is kept, a flag
+    pixels = np.asarray(image(3)).astype(float)
     alpha = pixels[..., 3:] / 255
     white = pixels[..., :3] * alpha + 255 * (1 - alpha)
     nearest = min(np.abs(one.numpy().transpose(1, 2, 0) - white).max() for one in stored)
@@ -86,7 +86,7 @@ def test_a_folder_an_archive_and_their_parents_are_the_same_set(package, archive
     assert {data.load("emoji").fingerprint} == found
 
 
-def test_pictures_can_be_made_smaller(package):
+def test_images_can_be_made_smaller(package):
     assert data.load("emoji", data_dir=package, resolution=32).shape == (3, 32, 32)
 
 
@@ -94,8 +94,8 @@ def test_pictures_can_be_made_smaller(package):
     ("damage", "told"),
     [
         (lambda folder: (folder / "emoji.json").write_text("{"), "is broken"),
-        (lambda folder: (folder / "emoji.json").write_text("[]"), "no pictures"),
-        (lambda folder: (folder / "img/google/64/3.png").write_bytes(b"no picture"), "is broken"),
+        (lambda folder: (folder / "emoji.json").write_text("[]"), "no images"),
+        (lambda folder: (folder / "img/google/64/3.png").write_bytes(b"no image"), "is broken"),
     ],
 )
 def test_a_broken_package_is_refused(package, damage, told):

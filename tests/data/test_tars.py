@@ -1,4 +1,4 @@
-"""Tars of pictures, as webdataset writes them and as tar does."""
+"""Tars of images, as webdataset writes them and as tar does."""
 
 import gzip
 import io
@@ -47,20 +47,20 @@ def as_array(count=24):
 def test_what_webdataset_wrote_is_read(tmp_path, how, limit):
     written(tmp_path / "x-%03d.tar", each=24 if how == "one" else 10)
     names = {"range": "x-{000..002}.tar", "folder": "", "one": "x-000.tar"}
-    source = data.load(tmp_path / names[how], memory_limit=limit)
+    dataset = data.load(tmp_path / names[how], memory_limit=limit)
     expected = data.load(as_array(), labels=np.arange(24) % 12)
-    assert source.classes == tuple(str(label) for label in range(12))  # as numbers: 10 after 9
-    assert source.fingerprint == expected.fingerprint
-    assert source.train.resident == (limit is None)
+    assert dataset.classes == tuple(str(label) for label in range(12))  # as numbers: 10 after 9
+    assert dataset.fingerprint == expected.fingerprint
+    assert dataset.train.resident == (limit is None)
 
 
 def test_without_class_files_folders_are_classes(tmp_path):
-    source = data.load(tarred(tmp_path / "a.tar", [f"./set/{'ab'[i % 2]}/{i:02}.png" for i in range(24)]))
-    assert source.classes == ("a", "b")
-    assert source.fingerprint == data.load(as_array(), labels=np.arange(24) % 2).fingerprint
+    dataset = data.load(tarred(tmp_path / "a.tar", [f"./set/{'ab'[i % 2]}/{i:02}.png" for i in range(24)]))
+    assert dataset.classes == ("a", "b")
+    assert dataset.fingerprint == data.load(as_array(), labels=np.arange(24) % 2).fingerprint
 
 
-def test_class_files_for_some_pictures_only_are_none(tmp_path):
+def test_class_files_for_some_images_only_are_none(tmp_path):
     written(tmp_path / "x-%03d.tar", each=30)
     with tarfile.open(tmp_path / "x-000.tar", "a") as archive:
         info = tarfile.TarInfo("lonely.png")
@@ -69,7 +69,7 @@ def test_class_files_for_some_pictures_only_are_none(tmp_path):
     assert data.load(tmp_path / "x-000.tar").classes is None
 
 
-def test_a_broken_picture_is_named_by_its_tar(tmp_path):
+def test_a_broken_image_is_named_by_its_tar(tmp_path):
     names = [f"{index:02}.png" for index in range(24)]
     path = tarred(tmp_path / "a.tar", names)
     content = path.read_bytes()
@@ -81,11 +81,11 @@ def test_tars_of_one_name_in_two_folders(tmp_path):
     for number in range(2):
         (tmp_path / str(number)).mkdir()
         tarred(tmp_path / str(number) / "x.tar", [f"{index:02}.png" for index in range(12)])
-    source = data.load(str(tmp_path / "{0..1}" / "x.tar"))
-    assert len(source.train) + len(source.held_out) == 24
+    dataset = data.load(str(tmp_path / "{0..1}" / "x.tar"))
+    assert len(dataset.train) + len(dataset.held_out) == 24
 
 
-def test_pictures_beside_tars_are_a_folder_of_pictures(tmp_path):
+def test_images_beside_tars_are_a_folder_of_images(tmp_path):
     tarred(tmp_path / "backup.tar", ["a.png"])
     for index in range(9):
         (tmp_path / f"{index}.png").write_bytes(png(index))
@@ -101,7 +101,7 @@ BAD = {
     "gone.tar": (lambda path: None, r"gone.tar' cannot be read as a tar.*No such file.*its name"),
     "text.tar": (lambda path: path.write_text("no tar"), "cannot be read as a tar"),
     "empty.tar": (lambda path: path.write_bytes(b""), "cannot be read as a tar"),
-    "none.tar": (lambda path: tarred(path, ["notes.txt", ".hidden.png"]), "holds no pictures"),
+    "none.tar": (lambda path: tarred(path, ["notes.txt", ".hidden.png"]), "holds no images"),
     "zipped.tar": (
         lambda path: path.write_bytes(gzip.compress(tarred(path, ["a.png"]).read_bytes())),
         "not compressed as a whole",

@@ -56,13 +56,13 @@ def printed(arguments, remedy):
             "wgan train digits --critic-optimiser.lr 0.1 --out runs/mine-remedied "
             "networks:mlp --networks.latent-dim 8 constraint:gradient-penalty --constraint.weight 0.5",
         ),
-        ("'my pictures'", {"loss": "wasserstein"}, None),
+        ("'my images'", {"loss": "wasserstein"}, None),
     ],
 )
 def test_the_command_is_the_runs_own_with_the_settings_changed(arguments, remedy, wanted):
     found = printed(shlex.split(arguments), remedy)
     if wanted is None:
-        assert shlex.split(found)[2] == "my pictures"
+        assert shlex.split(found)[2] == "my images"
         return
     assert found == wanted
     words = shlex.split(found)[1:]

@@ -11,7 +11,7 @@ from wgan.metrics import Classifier, train_classifier
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[Tensor, Tensor]:
-    """Pictures and labels to train on."""
+    """Images and labels to train on."""
     split = data.digits().train
     rows = torch.arange(len(split))
     return split.batch(rows), split.batch_labels(rows)
@@ -19,7 +19,7 @@ def digits() -> tuple[Tensor, Tensor]:
 
 @pytest.fixture(scope="session")
 def unseen() -> tuple[Tensor, Tensor]:
-    """Pictures and labels held out."""
+    """Images and labels held out."""
     split = data.digits().held_out
     rows = torch.arange(len(split))
     return split.batch(rows), split.batch_labels(rows)

@@ -17,7 +17,7 @@ from wgan.metrics.extractors import efficientnet, inception
 from wgan.metrics.extractors.extractor import BATCH
 
 
-def pictures(count: int, channels: int = 1, side: int = 8, seed: int = 0) -> torch.Tensor:
+def images(count: int, channels: int = 1, side: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -40,7 +40,7 @@ def test_the_table_holds_every_extractor():
 
 @every_extractor
 def test_features_are_deterministic_finite_and_as_wide_as_told(name, extractors):
-    extractor, given = extractors[name], pictures(3)
+    extractor, given = extractors[name], images(3)
     features = extractor(given)
     assert extractor.name == name
     assert features.shape == (3, extractor.width or 64)
@@ -52,19 +52,19 @@ def test_features_are_deterministic_finite_and_as_wide_as_told(name, extractors)
 
 @every_extractor
 def test_batches_change_nothing(name, extractors):
-    given = pictures(BATCH + 2)
+    given = images(BATCH + 2)
     parts = torch.cat([extractors[name](given[:5]), extractors[name](given[5:])])
     assert torch.allclose(extractors[name](given), parts, atol=1e-5)
 
 
 @every_extractor
 def test_no_sample_and_no_number_are_refused(name, extractors):
-    bad = pictures(4)
+    bad = images(4)
     bad[2, 0, 3, 3] = torch.nan
     for given, message in (
         (bad, "NaN or infinity"),
-        (pictures(0), "no features"),
-        (pictures(4).mul(127).to(torch.uint8), "scale bytes"),
+        (images(0), "no features"),
+        (images(4).mul(127).to(torch.uint8), "scale bytes"),
     ):
         with pytest.raises(InputError, match=message):
             extractors[name](given)
@@ -76,7 +76,7 @@ def test_pixels_are_the_identity_on_vectors():
 
 
 def test_grey_is_the_same_as_tiled_colour(extractors):
-    grey = pictures(2)
+    grey = images(2)
     colour = grey.repeat(1, 3, 1, 1)
     assert torch.equal(extractors["efficientnet-lite0"](grey), extractors["efficientnet-lite0"](colour))
 
@@ -93,12 +93,12 @@ def test_efficientnet_knows_a_photograph():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (pictures(2, channels=2), "no pictures with 1 or 3 channels"),
-        (torch.zeros(2, 5), "no pictures"),
-        (255 * pictures(2).abs(), "must lie in .-1, 1., and these reach"),
+        (images(2, channels=2), "no images with 1 or 3 channels"),
+        (torch.zeros(2, 5), "no images"),
+        (255 * images(2).abs(), "must lie in .-1, 1., and these reach"),
     ],
 )
-def test_what_are_no_pictures_is_said(given, message):
+def test_what_are_no_images_is_said(given, message):
     with pytest.raises(InputError, match=message):
         load_extractor("efficientnet-lite0", device="cpu")(given)
 
@@ -136,7 +136,7 @@ def test_inception_needs_no_torchvision_and_makes_2048_features():
     left_behind = {name.partition(".")[0] for name in set(sys.modules) - before}
     assert not left_behind & {"torch_fidelity", "torchvision"}
     network = inception.build(random_weights(module))
-    features = network(inception.to_bytes(pictures(2).expand(-1, 3, -1, -1)))[0]
+    features = network(inception.to_bytes(images(2).expand(-1, 3, -1, -1)))[0]
     assert features.shape == (2, inception.WIDTH)
     assert features.isfinite().all()
 
@@ -170,7 +170,7 @@ def test_bytes_are_rounded_as_files_are():
 
 def test_any_callable_is_an_extractor():
     extractor = from_callable(lambda x: x.flatten(1)[:, :4], name="corner", width=4)
-    given = pictures(3)
+    given = images(3)
     assert torch.equal(extractor(given), given.flatten(1)[:, :4])
     wrong = from_callable(lambda x: x.flatten(1), name="corner", width=4)
     with pytest.raises(InputError, match=r"features of shape \(3, 64\) .* must return \(3, 4\)"):
@@ -214,7 +214,7 @@ def test_saved_and_loaded_it_is_the_same_bit_for_bit(classifier, tmp_path):
     classifier.save(path)
     again = Classifier.load(path, device="cpu")
     assert again.extractor.hash == classifier.extractor.hash
-    assert torch.equal(again.extractor(pictures(20)), classifier.extractor(pictures(20)))
+    assert torch.equal(again.extractor(images(20)), classifier.extractor(images(20)))
     assert (again.shape, again.classes, again.accuracy) == ((1, 8, 8), 10, classifier.accuracy)
     assert (
         again.training == {"seed": 0, "steps": 150, "samples": 1618, "held_out": 179} == classifier.training
@@ -246,21 +246,21 @@ def test_a_changed_accuracy_is_refused(classifier, tmp_path):
 
 
 @pytest.mark.parametrize(("channels", "side"), [(3, 4), (1, 28), (3, 64)])
-def test_it_takes_pictures_from_4_to_64(channels, side):
-    given, labels = pictures(12, channels, side), torch.arange(12) % 3
+def test_it_takes_images_from_4_to_64(channels, side):
+    given, labels = images(12, channels, side), torch.arange(12) % 3
     trained = train_classifier(given, labels, held_out=(given, labels), steps=1, device="cpu")
     assert trained.extractor(given).shape == (12, 64)
     assert trained.classes == 3
 
 
 def test_what_cannot_be_trained_on_is_said():
-    given, labels = pictures(6), torch.arange(6)
+    given, labels = images(6), torch.arange(6)
     for arguments, message in (
-        ((given, labels[:5], (given, labels)), "6 pictures need as many labels"),
+        ((given, labels[:5], (given, labels)), "6 images need as many labels"),
         ((given, labels.float(), (given, labels)), "integers from 0"),
-        ((given, labels, (given[:, :, :4], labels)), "pictures .N, C, H, W. of one shape"),
-        ((given.flatten(1), labels, (given, labels)), "pictures .N, C, H, W. of one shape"),
-        ((given, labels, (given[:0], labels[:0])), "0 pictures need"),
+        ((given, labels, (given[:, :, :4], labels)), "images .N, C, H, W. of one shape"),
+        ((given.flatten(1), labels, (given, labels)), "images .N, C, H, W. of one shape"),
+        ((given, labels, (given[:0], labels[:0])), "0 images need"),
     ):
         first, second, held_out = arguments
         with pytest.raises(InputError, match=message):
@@ -269,7 +269,7 @@ def test_what_cannot_be_trained_on_is_said():
         train_classifier(given, labels, held_out=(given, labels), steps=0)
 
 
-def test_the_classifier_refuses_pictures_of_another_shape(classifier):
+def test_the_classifier_refuses_images_of_another_shape(classifier):
     for call in (classifier, classifier.extractor):
-        with pytest.raises(InputError, match=r"trained on pictures \(1, 8, 8\) and is given \(3, 8, 8\)"):
-            call(pictures(2, channels=3))
+        with pytest.raises(InputError, match=r"trained on images \(1, 8, 8\) and is given \(3, 8, 8\)"):
+            call(images(2, channels=3))

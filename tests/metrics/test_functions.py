@@ -335,13 +335,15 @@ def copied(seed):
 
 def labelled(seed):
     rng = np.random.default_rng(seed)
-    laws = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
-    return tuple(torch.from_numpy(rng.choice(3, 400, p=law)) for law in laws)
+    distributions = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
+    return tuple(torch.from_numpy(rng.choice(3, 400, p=distribution)) for distribution in distributions)
 
 
 def zipf(seed):
-    law = 1 / np.arange(1, 101)
-    return (torch.from_numpy(np.random.default_rng(seed).choice(100, 200, p=law / law.sum())),)
+    distribution = 1 / np.arange(1, 101)
+    return (
+        torch.from_numpy(np.random.default_rng(seed).choice(100, 200, p=distribution / distribution.sum())),
+    )
 
 
 CALIBRATION = {
@@ -398,7 +400,7 @@ def test_bad_features_are_refused_in_one_sentence(metric):
 
 
 @every_metric
-def test_arrays_tensors_and_pictures_are_all_features(metric):
+def test_arrays_tensors_and_images_are_all_features(metric):
     x, y = normal(0, 30, 12), normal(1, 30, 12) + 1
     with warnings.catch_warnings(action="ignore"):
         expected = metric(x, y)

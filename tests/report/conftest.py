@@ -14,7 +14,7 @@ from wgan.cli import main
 
 TINY = (
     "networks:mlp --networks.latent-dim 2 --networks.generator-hidden 4 --networks.critic-hidden 4 "
-    "--batch-size 4 --n-critic 1 --device cpu --cadence.log 2 --cadence.pictures 2 --cadence.checkpoint 4"
+    "--batch-size 4 --n-critic 1 --device cpu --logging.metrics 2 --logging.images 2 --logging.checkpoint 4"
 )
 
 CONFIG = {

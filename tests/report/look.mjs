@@ -1,7 +1,7 @@
-// Opens a page in Chromium and prints as JSON what it did: node look.mjs CHROMIUM PAGE WIDTH SCHEME [PICTURE]
+// Opens a page in Chromium and prints as JSON what it did: node look.mjs CHROMIUM PAGE WIDTH SCHEME [IMAGE]
 import { chromium } from "playwright-core";
 
-const [executablePath, file, width, colorScheme, picture] = process.argv.slice(2);
+const [executablePath, file, width, colorScheme, image] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 const page = await browser.newPage({ viewport: { width: Number(width), height: 844 }, colorScheme });
 const seen = { requests: [], refused: [], console: [], errors: [] };
@@ -99,10 +99,10 @@ if (await slider.count()) {
   await page.waitForFunction(() => document.querySelector("figure.player button").textContent === "Play");
   seen.player.push(await told());
 }
-if (picture) {
+if (image) {
   await page.evaluate(() => document.querySelectorAll("details").forEach((part) => (part.open = false)));
   await page.mouse.move(0, 0);
-  await page.screenshot({ path: picture, fullPage: true });
+  await page.screenshot({ path: image, fullPage: true });
 }
 await browser.close();
 process.stdout.write(JSON.stringify(seen));

@@ -10,9 +10,9 @@ import pytest
 
 from wgan.diagnosis import Finding
 from wgan.report import write_report
-from wgan.report.album import album
-from wgan.report.gathering import gather
 from wgan.report.page import page
+from wgan.report.run_data import gather
+from wgan.report.sample_images import choose_images
 
 HERE = Path(__file__).parent
 
@@ -71,7 +71,7 @@ def busy(folder):
         for severity in ("error", "warning", "note")
     ]
     path = folder.path / "report.html"
-    path.write_text(page(run, found, album(run.pictures)))
+    path.write_text(page(run, found, choose_images(run.images)))
     return path
 
 
@@ -80,7 +80,7 @@ def trained(folder):
 
 
 def scatter(folder):
-    folder.whole().config(source={"name": "ring8", "shape": [2]})
+    folder.whole().config(dataset={"name": "ring8", "shape": [2]})
     return write_report(folder.path)
 
 
@@ -118,7 +118,7 @@ def test_the_report_is_sound_on_any_screen(folder, look, make, width, scheme):
     assert (red + green + blue > 600) == (scheme == "light")
 
 
-def test_values_can_be_read_off_and_the_pictures_played(folder, look):
+def test_values_can_be_read_off_and_the_images_played(folder, look):
     seen = look(trained(folder), 390, "light")
     last, pointed, stepped = seen["legend"]
     assert last.endswith("step 1,000")

@@ -11,10 +11,10 @@ import pytest
 from wgan.diagnosis import Finding
 from wgan.errors import InputError
 from wgan.report import write_report
-from wgan.report.album import FRAME_BYTES, FRAMES, STILL_BYTES, STILLS, album
-from wgan.report.gathering import gather
 from wgan.report.page import page
 from wgan.report.ridges import SHOWN
+from wgan.report.run_data import gather
+from wgan.report.sample_images import FRAME_BYTES, FRAMES, STILL_BYTES, STILLS, choose_images
 from wgan.report.verdict import verdict
 
 
@@ -67,7 +67,7 @@ def test_a_whole_run_has_every_part(folder):
     )
     html = report_on(folder)
     assert_well_formed(html)
-    assert sections(html) == ["findings", "pictures", "curves", "quality", "settings", "again"]
+    assert sections(html) == ["findings", "images", "curves", "quality", "settings", "again"]
     assert charts(html) == [
         "Gap between real and generated",
         "The distance W1, between proven bounds",
@@ -81,7 +81,7 @@ def test_a_whole_run_has_every_part(folder):
         "Clipped weights",
         "The critic's weights",
         "How the critic's weights are distributed",
-        "Variety",
+        "SampleDiversity",
         "Copies",
         "Losses",
         "Size of an update",
@@ -227,7 +227,7 @@ HOSTILE = "<script>window.injected=1</script><img src=x onerror=alert(1)>\"'&\ud
 
 def test_no_text_becomes_markup(folder, healthy):
     folder.whole().config(
-        source={"name": HOSTILE, "shape": [1, 8, 8], "fingerprint": HOSTILE},
+        dataset={"name": HOSTILE, "shape": [1, 8, 8], "fingerprint": HOSTILE},
         loss=HOSTILE,
         constraint={"is": HOSTILE, HOSTILE: HOSTILE},
         origin={"name": HOSTILE, "arguments": [HOSTILE], "start": HOSTILE},
@@ -240,8 +240,8 @@ def test_no_text_becomes_markup(folder, healthy):
     )
     run = gather(folder.path)
     finding = Finding(HOSTILE, "warning", 200, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE, command=HOSTILE)
-    html = page(run, [finding], album(run.pictures))
-    clean = page(gather(folder.path), [], album(run.pictures))
+    html = page(run, [finding], choose_images(run.images))
+    clean = page(gather(folder.path), [], choose_images(run.images))
     assert html.count("<script") == clean.count("<script") == 1
     assert "<img src=x" not in html
     assert html.count("</style>") == html.count("</title>") == 1
@@ -263,13 +263,13 @@ def test_findings_lead_the_verdict_with_what_to_do(folder):
     judged = verdict(run, [finding])
     assert judged.tone == "error"
     assert judged.sentences == ("The generator makes one thing.", "Train the critic more.")
-    html = page(run, [finding], album(run.pictures))
+    html = page(run, [finding], choose_images(run.images))
     told = text_of(html)
     assert "Mode collapse error, since step 400" in told
     assert "diversity 0.0123" in told
     assert "wgan train digits --n-critic 5" in told
     assert html.count('class="mark"') == html.count("data-chart=")  # where it began, in each over steps
-    assert 'class="mark"' not in page(run, [], album(run.pictures))
+    assert 'class="mark"' not in page(run, [], choose_images(run.images))
 
 
 def test_what_a_run_did_about_itself_is_told(folder):
@@ -342,16 +342,16 @@ def test_no_run_is_refused_and_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# ---------------------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------------------- images
 
 
-def test_a_run_without_pictures_has_none(folder, healthy):
+def test_a_run_without_images_has_none(folder, healthy):
     html = report_on(folder.config().log(healthy(100, 200)))
     assert "<img" not in html
-    assert "pictures" not in sections(html)
+    assert "images" not in sections(html)
 
 
-def test_a_torn_picture_is_left_out(folder):
+def test_a_torn_image_is_left_out(folder):
     folder.whole()
     last = folder.path / "samples" / "00001000.png"
     last.write_bytes(last.read_bytes()[:300])
@@ -360,17 +360,17 @@ def test_a_torn_picture_is_left_out(folder):
     assert re.findall(r'alt="[^"]*step ([\d,]+)"', html) == ["750", "0", "250", "750"]
 
 
-def test_many_large_pictures_stay_within_bounds(folder, healthy):
+def test_many_large_images_stay_within_bounds(folder, healthy):
     folder.config().log(healthy(100, 200)).draw(range(60), size=(1000, 300))
-    kept = album(gather(folder.path).pictures)
+    kept = choose_images(gather(folder.path).images)
     assert (len(kept.stills), len(kept.frames), kept.count) == (STILLS, FRAMES, 60)
     assert [kept.stills[0].step, kept.stills[-1].step] == [0, 59]
-    assert all(len(picture.uri) <= STILL_BYTES * 1.4 for picture in kept.stills)
-    assert all(len(picture.uri) <= FRAME_BYTES * 1.4 for picture in kept.frames)
+    assert all(len(image.uri) <= STILL_BYTES * 1.4 for image in kept.stills)
+    assert all(len(image.uri) <= FRAME_BYTES * 1.4 for image in kept.frames)
     assert len(report_on(folder)) < 5e6
 
 
-def test_a_small_picture_is_the_file_itself(folder):
+def test_a_small_image_is_the_file_itself(folder):
     folder.whole()
     content = (folder.path / "samples" / "00000250.png").read_bytes()
     assert b64encode(content).decode() in report_on(folder)

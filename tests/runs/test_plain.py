@@ -10,12 +10,23 @@ from hypothesis import strategies as st
 
 from wgan.errors import InputError
 from wgan.lipschitz import CONSTRAINTS, R1, R2, Chain, GradientPenalty, SpectralNormalisation, WeightClipping
-from wgan.losses import AuxiliaryWeights
-from wgan.networks import DCGAN, MLP, NormFree, ResNet
+from wgan.losses import ClassificationWeights
+from wgan.networks import DCGAN, MLP, R3GAN, ResNet
 from wgan.runs import differences, flatten, from_plain, to_plain
-from wgan.training import RECIPES, Adam, Augment, Cadence, Recipe, RMSprop, recipe
+from wgan.training import RECIPES, Adam, Augment, LoggingIntervals, RMSprop, TrainingSettings, recipe
 
-OTHERS = (Adam, Augment, AuxiliaryWeights, Cadence, DCGAN, MLP, NormFree, Recipe, ResNet, RMSprop)
+OTHERS = (
+    Adam,
+    Augment,
+    ClassificationWeights,
+    LoggingIntervals,
+    DCGAN,
+    MLP,
+    R3GAN,
+    TrainingSettings,
+    ResNet,
+    RMSprop,
+)
 TYPES: dict[str, type] = {
     **CONSTRAINTS,
     **{kind.__name__: kind for kind in OTHERS},
@@ -51,7 +62,7 @@ SETTINGS = [
     Adam(3e-4, (0.1, 0.2), 1e-5),
     RMSprop(),
     RMSprop(3e-4, 0.5, 1e-5),
-    Cadence(1, 2, 3, 4),
+    LoggingIntervals(1, 2, 3, 4),
     MLP(generator_hidden=(), critic_hidden=(7,)),
     DCGAN(),
 ]
@@ -106,7 +117,7 @@ REFUSED = {
     "a chain's field elsewhere": ({"is": "R1", "of": []}, "R1 has no setting of"),
     "a chain of one that is no list": ({"is": "Chain", "of": 3}, "Chain"),
     "a chain of no constraint": ({"is": "Chain", "of": [3]}, "Chain takes constraints"),
-    "a missing field": ({"is": "Recipe"}, "Recipe"),
+    "a missing field": ({"is": "TrainingSettings"}, "TrainingSettings"),
     "a value out of range": ({"is": "Adam", "lr": -1.0}, "learning rate"),
     "a value of another type": ({"is": "Adam", "lr": "fast"}, "learning rate"),
     "betas that are none": ({"is": "Adam", "betas": 3}, "Adam"),

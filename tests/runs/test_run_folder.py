@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small_runs import leftovers, run_python, tree
 
+from wgan.core.files import write_atomically
 from wgan.errors import InputError, StorageError
-from wgan.files import write_atomically
 from wgan.runs import FORMAT, RunFolder
 
 
@@ -130,7 +130,7 @@ def test_rewinding_forgets_what_came_later(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine")
     folder.rewind(20)
     assert folder.history() == folder.history("timing") == rows(10, 20)
-    assert [path.name for path in folder.pictures()] == ["00000000.png", "00000020.png"]
+    assert [path.name for path in folder.images()] == ["00000000.png", "00000020.png"]
     assert {"mine.png", "00000030.txt"} < {path.name for path in folder.samples.iterdir()}
     assert (tmp_path / "notes.txt").read_text() == "mine"
     before = tree(tmp_path)
@@ -154,12 +154,12 @@ def test_rewinding_removes_what_crashes_left(tmp_path: Path):
     assert leftovers(tmp_path) == []
 
 
-def test_pictures_come_in_step_order(tmp_path: Path):
+def test_images_come_in_step_order(tmp_path: Path):
     folder = RunFolder(tmp_path)
     folder.samples.mkdir()
     for name in ("100000000", "00000200", "99999999", "00000000"):
         (folder.samples / f"{name}.png").touch()
-    assert [int(path.stem) for path in folder.pictures()] == [0, 200, 99_999_999, 100_000_000]
+    assert [int(path.stem) for path in folder.images()] == [0, 200, 99_999_999, 100_000_000]
 
 
 def test_one_at_a_time(tmp_path: Path):
@@ -220,7 +220,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path):
     script = """
         import json, sys
         from pathlib import Path
-        from wgan.files import write_atomically
+        from wgan.core.files import write_atomically
 
         def write(text, file):
             for start in range(0, len(text), 99):

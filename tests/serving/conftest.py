@@ -25,10 +25,10 @@ from torch import nn
 
 from wgan.artifact import FORMAT, Artifact, checksum, seal
 from wgan.cli import main
-from wgan.edge.convert import write_onnx
-from wgan.edge.targets import aws_lambda
-from wgan.edge.targets.triton import layout as layout_triton
-from wgan.edge.targets.web import layout as layout_web
+from wgan.deploy.conversion import write_onnx
+from wgan.deploy.targets import aws_lambda
+from wgan.deploy.targets.triton import layout as layout_triton
+from wgan.deploy.targets.web import layout as layout_web
 from wgan.networks import DCGANGenerator
 from wgan.networks.conditioning import Condition
 
@@ -60,7 +60,7 @@ def write_artifact(folder: Path, generator: nn.Module, shape: tuple[int, ...], c
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory) -> Artifact:
-    """Of colour pictures (3, 8, 16) of three classes, the last of them called by a number."""
+    """Of colour images (3, 8, 16) of three classes, the last of them called by a number."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         shape = (3, 8, 16)
@@ -143,7 +143,7 @@ def start() -> Callable[..., object]:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Path:
-    """A conditional run on the digits, long enough for pictures with some contrast."""
+    """A conditional run on the digits, long enough for images with some contrast."""
     folder = tmp_path_factory.mktemp("runs") / "digits"
     words = "train digits --conditional --steps 150 --device cpu --n-critic 1 --out"
     assert main([*words.split(), str(folder)]) == 0

@@ -1,9 +1,9 @@
 // Uses the page of a generator in Chromium and prints as JSON what it did:
-// node look.mjs CHROMIUM URL WIDTH SCHEME SEED [PICTURE]
+// node look.mjs CHROMIUM URL WIDTH SCHEME SEED [IMAGE]
 import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
-const [executablePath, url, width, colorScheme, seed, picture] = process.argv.slice(2);
+const [executablePath, url, width, colorScheme, seed, image] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 const page = await browser.newPage({ viewport: { width: Number(width), height: 900 }, colorScheme });
 const seen = { requests: [], console: [], errors: [] };
@@ -34,7 +34,7 @@ await page.fill("#seed", seed);
 await page.press("#seed", "Enter");
 await page.locator("#seed").blur();
 await still();
-const pictures = await page.locator("#chosen").isVisible();
+const images = await page.locator("#chosen").isVisible();
 Object.assign(
   seen,
   await page.evaluate(async (seed) => {
@@ -65,7 +65,7 @@ Object.assign(
     };
   }),
 );
-if (pictures) {
+if (images) {
   seen.first = await shown("#grid .tile:first-child canvas");
   seen.tiles = (await all("#grid canvas")).length;
   seen.large = [await shown("#large")];
@@ -95,7 +95,7 @@ if (pictures) {
   await page.locator("#truncation").fill("1");
   await still();
   const waiting = page.waitForEvent("download");
-  await page.locator("#save-picture").click();
+  await page.locator("#save-image").click();
   const download = await waiting;
   seen.saved = [download.suggestedFilename(), readFileSync(await download.path()).toString("base64")];
   await page.fill("#seed", "-1");
@@ -106,10 +106,10 @@ if (pictures) {
   await page.locator("#seed").blur();
   await still();
 }
-if (picture) {
+if (image) {
   await page.evaluate(() => document.activeElement.blur());
   await page.mouse.move(0, 0);
-  await page.screenshot({ path: picture, fullPage: true });
+  await page.screenshot({ path: image, fullPage: true });
 }
 await browser.close();
 process.stdout.write(JSON.stringify(seen));

@@ -17,7 +17,7 @@ import pytest
 
 from wgan.errors import InputError
 from wgan.serving.batching import Batcher
-from wgan.serving.refusal import Refusal, refuse
+from wgan.serving.http_errors import HTTPError, refuse
 from wgan.serving.settings import Settings
 
 ORDER = json.dumps({"count": 32, "format": "zip"}).encode()
@@ -95,7 +95,7 @@ def test_a_full_queue_refuses_and_goes_on():
         await asyncio.sleep(0.05)  # the model works on it
         held += [asyncio.create_task(batcher(rows(value), None)) for value in range(12)]
         await asyncio.sleep(0.05)
-        with pytest.raises(Refusal, match="full") as refused:
+        with pytest.raises(HTTPError, match="full") as refused:
             await batcher(rows(99), None)
         assert refused.value.status == 503
         model.may.set()
@@ -125,7 +125,7 @@ def test_who_gives_up_is_left_out():
 def test_a_model_that_fails_fails_those_it_was_called_for(caplog):
     async def work(batcher, model):
         model.may.set()
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(HTTPError) as refused:
             await batcher(rows(-1), None)
         assert refused.value.status == 500
         assert "/a/path" not in str(refused.value)

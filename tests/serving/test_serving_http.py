@@ -13,9 +13,9 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
-from wgan.drawing import Order, draw
+from wgan.image_requests import ImageRequest, draw
+from wgan.images import to_bytes, to_image
 from wgan.latents import latents
-from wgan.pictures import picture, to_bytes
 
 
 def ask(server, path, order=None, **headers):
@@ -119,16 +119,16 @@ def test_tritonclient_is_told_what_is_wrong(client, points, labels, said):
     assert said in refused.value.message()
 
 
-# ------------------------------------------------------------------------------------- pictures
+# ------------------------------------------------------------------------------------- images
 
 
 @pytest.mark.parametrize("form", ["png", "webp"])
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_seed_is_a_picture(server, artifact, form, count):
+def test_a_seed_is_a_image(server, artifact, form, count):
     order = {"seed": 2**64 - 1, "count": count, "label": "dog", "truncation": 0.5, "format": form}
     status, headers, body = ask(server, "/v1/images", order)
     assert (status, headers["Content-Type"]) == (200, f"image/{form}")
-    expected = draw(artifact.runtime(), 7, Order(**order), classes=artifact.classes)
+    expected = draw(artifact.runtime(), 7, ImageRequest(**order), classes=artifact.classes)
     np.testing.assert_array_equal(opened(body), opened(expected))
     if count == 1:
         (sample,) = artifact.runtime()(latents(1, 7, 2**64 - 1) * np.float32(0.5), [1])
@@ -142,7 +142,7 @@ def test_a_zip_holds_the_first_of_any_count_in_turns_of_the_classes(server, arti
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         assert archive.namelist() == [f"{index:05d}.png" for index in range(20)]
         for name, sample in zip(archive.namelist(), samples, strict=False):
-            np.testing.assert_array_equal(opened(archive.read(name)), np.asarray(picture(sample)))
+            np.testing.assert_array_equal(opened(archive.read(name)), np.asarray(to_image(sample)))
     assert ask(server, "/v1/images", {"seed": 5, "count": 20, "format": "zip"})[2] == body
 
 
@@ -150,7 +150,7 @@ def test_a_zip_holds_the_first_of_any_count_in_turns_of_the_classes(server, arti
 def test_a_class_is_called_by_its_name_or_else_its_number(server, artifact, label, number):
     body = ask(server, "/v1/images", {"label": label})[2]
     (sample,) = artifact.runtime()(latents(1, 7, 0), [number])
-    np.testing.assert_array_equal(opened(body), np.asarray(picture(sample)))
+    np.testing.assert_array_equal(opened(body), np.asarray(to_image(sample)))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_vectors_are_a_scatter_and_no_zip(points, start):
         assert opened(body).shape == (400, 400, 3)
         status, _, body = ask(server, "/v1/images", {"format": "zip"})
         assert status == 400
-        assert "no picture" in json.loads(body)["error"]
+        assert "no image" in json.loads(body)["error"]
 
 
 # --------------------------------------------------------------------------- the rest of a service

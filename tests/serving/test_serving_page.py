@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wgan.gallery import directions, files
+from wgan.demo import directions, files
 from wgan.latents import latents
 
 SCREENS = [(1280, "light"), (390, "dark")]
@@ -29,7 +29,7 @@ def check_page(seen, url):
     assert seen["trouble"] == ""
 
 
-def check_pictures(seen, artifact, seed):
+def check_augmentable(seen, artifact, seed):
     """What the page shows is what the artifact makes, and its controls do what they say."""
     points = latents(5, artifact.latent_dim, seed)
     assert np.array_equal(np.array(seen["latents"], np.float32), points.reshape(-1))
@@ -40,7 +40,7 @@ def check_pictures(seen, artifact, seed):
     assert np.abs(np.array(seen["first"]) - red).max() <= 1
     first, fourth, moved, reset, end = seen["large"]
     assert first == seen["first"]
-    assert len({tuple(picture) for picture in (first, fourth, moved, end)}) == 4
+    assert len({tuple(image) for image in (first, fourth, moved, end)}) == 4
     assert reset == fourth
     assert seen["tiles"] == 36
     assert seen["strip"] == 9
@@ -60,7 +60,7 @@ def test_the_page_of_a_server(server, artifact, look, width, scheme):
     seed = 2**63 + 1
     seen = look(server.url + "/", seed, width, scheme)
     check_page(seen, server.url)
-    check_pictures(seen, artifact, seed)
+    check_augmentable(seen, artifact, seed)
     page_width, screen = seen["width"]
     assert page_width <= screen == width
     assert (sum(map(int, seen["back"].strip("rgb()").split(","))) > 600) == (scheme == "light")
@@ -71,7 +71,7 @@ def test_the_page_without_a_server(web, shipped, look):
     seed = 12345
     seen = look(web, seed, 390, "light")
     check_page(seen, web)
-    check_pictures(seen, shipped, seed)
+    check_augmentable(seen, shipped, seed)
     assert seen["title"] == "digits"
 
 

@@ -17,22 +17,22 @@ from small_runs import no_file_larger_than
 
 from wgan import Sampler
 from wgan.cli import main
-from wgan.drawing import Order, draw
-from wgan.edge.targets import aws_lambda, triton, web
+from wgan.deploy.targets import aws_lambda, triton, web
 from wgan.errors import InputError, StorageError
+from wgan.image_requests import ImageRequest, draw
+from wgan.images import to_bytes
 from wgan.latents import latents
-from wgan.pictures import to_bytes
 
 SEED, COUNT = 2**40 + 11, 12
 
 
-def pictures(content):
-    """The grey pictures in a zip, (N, H, W)."""
+def images(content):
+    """The grey images in a zip, (N, H, W)."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return np.stack([np.asarray(Image.open(archive.open(name))) for name in archive.namelist()])
 
 
-def test_the_same_seed_is_the_same_picture_in_six_places(
+def test_the_same_seed_is_the_same_image_in_six_places(
     run, shipped, start, look, web, triton, function, tmp_path
 ):
     order = {"seed": SEED, "count": COUNT, "format": "zip"}
@@ -44,14 +44,14 @@ def test_the_same_seed_is_the_same_picture_in_six_places(
     ways["Python"] = to_bytes(Sampler.load(run, device="cpu")(COUNT, seed=SEED).numpy())[:, 0]
     with start(shipped) as server:
         request = urllib.request.Request(f"{server.url}/v1/images", json.dumps(order).encode())
-        ways["HTTP"] = pictures(urllib.request.urlopen(request).read())
+        ways["HTTP"] = images(urllib.request.urlopen(request).read())
     ways["Triton"] = to_bytes(ask_triton(triton, shipped))[:, 0]
     with function() as (call, _):
-        ways["Lambda"] = pictures(base64.b64decode(call(order)["body"]))
+        ways["Lambda"] = images(base64.b64decode(call(order)["body"]))
     seen = np.array(look(web, SEED)["samples"], np.float32).reshape(5, *shipped.shape)
     ways["browser"] = to_bytes(seen)[:, 0]
     first = ways["command line"].astype(int)
-    assert first.std() > 20  # they are pictures
+    assert first.std() > 20  # they are images
     assert first.shape == (COUNT, *shipped.shape[1:])
     for way, drawn in ways.items():
         assert len(drawn) == (5 if way == "browser" else COUNT)
@@ -78,7 +78,9 @@ def test_a_function_answers_cold_and_warm_and_after_errors(function, shipped):
         for order in ({"seed": 3, "count": 4}, {"seed": 4}, {"seed": 3, "count": 4, "format": "webp"}):
             answer = call(order)
             assert answer["statusCode"] == 200
-            expected = draw(shipped.runtime(), shipped.latent_dim, Order(**order), classes=shipped.classes)
+            expected = draw(
+                shipped.runtime(), shipped.latent_dim, ImageRequest(**order), classes=shipped.classes
+            )
             got = base64.b64decode(answer["body"])
             assert np.abs(opened(got).astype(int) - opened(expected)).max() <= 1
         for order, said in (({"seed": "x"}, "seed must be"), ([], "not a list"), ({"count": 65}, "[1, 64]")):

@@ -13,7 +13,7 @@ from torch import nn
 from wgan.errors import InputError
 from wgan.lipschitz import Chain, GradientPenalty
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
-from wgan.training import Augment, Cadence, RMSprop, engine
+from wgan.training import Augment, LoggingIntervals, RMSprop, engine
 from wgan.training.engine import ENGINES, Plan, Replays, apart, equip
 from wgan.training.state import State
 
@@ -34,7 +34,7 @@ def called_again(work: Callable[[], list]) -> Callable[[], list]:
 
 
 def by_replays(state: State, step: engine.Step, capture: engine.Capture = called_again) -> None:
-    state.carry_out = Replays(step, capture)
+    state.step_fn = Replays(step, capture)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_replayed_run_is_the_eager_one_and_goes_on(tmp_path: Path, monkeypatch, case):
     monkeypatch.setattr("wgan.training.trainer.WARM_UP_STEPS", 2)
-    shared = {"cadence": Cadence(log=6, pictures=5, checkpoint=1000)}
+    shared = {"logging": LoggingIntervals(metrics=6, images=5, checkpoint=1000)}
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 5 else None)
     trainer(**case(), **shared, engine="eager").fit(14, tmp_path / "eager")
     trainer(**case(), **shared, engine="graph").fit(14, tmp_path / "graph")
@@ -109,7 +109,7 @@ def test_steps_that_cannot_be_captured_later_are_eager(tmp_path: Path, monkeypat
         trainer(**settings, engine="compile").fit(12, tmp_path / "short")
     assert len(made) == failing
     trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
-    assert_same_run(tmp_path / "short", tmp_path / "eager", pictures=False)
+    assert_same_run(tmp_path / "short", tmp_path / "eager", images=False)
 
 
 def test_what_a_step_touches_is_all_that_changes():
@@ -129,7 +129,7 @@ def test_a_graph_needs_a_gpu(tmp_path: Path):
     with pytest.warns(UserWarning, match="Training eagerly: the engine 'graph' needs a GPU"):
         trainer(engine="graph").fit(10, tmp_path / "graph")
     trainer(engine="eager").fit(10, tmp_path / "eager")
-    assert_same_run(tmp_path / "graph", tmp_path / "eager", pictures=False)
+    assert_same_run(tmp_path / "graph", tmp_path / "eager", images=False)
 
 
 IN_FILES = {"n_critic": 5, "resident": False}
@@ -150,8 +150,8 @@ def test_what_cannot_be_captured_is_told_to_those_who_asked(monkeypatch, recwarn
     monkeypatch.setattr(engine, "_device", lambda _: torch.device("cuda"))
     made = trainer()
     state = made.state()
-    equip(state, settings, made._step, made._rehearse, **given)
-    assert state.carry_out is None
+    equip(state, settings, made._step, made._verify_against_eager, **given)
+    assert state.step_fn is None
     assert [str(one.message) for one in recwarn] == (
         [f"Training eagerly: the engine 'graph' {reason}."] if reason else []
     )
@@ -159,7 +159,7 @@ def test_what_cannot_be_captured_is_told_to_those_who_asked(monkeypatch, recwarn
 
 def wrong(state: State, step: engine.Step) -> None:
     """An engine that forgets the penalty."""
-    state.carry_out = lambda trial, plan, rng: step(trial, Plan((0,) * len(plan.penalties), False), rng)
+    state.step_fn = lambda trial, plan, rng: step(trial, Plan((0,) * len(plan.penalties), False), rng)
 
 
 def broken(state: State, step: engine.Step) -> None:
@@ -168,7 +168,7 @@ def broken(state: State, step: engine.Step) -> None:
     def fail(*_):
         raise RuntimeError("no compiler\nand more")
 
-    state.carry_out = fail
+    state.step_fn = fail
 
 
 def lost(state: State, step: engine.Step) -> None:
@@ -180,7 +180,7 @@ def lost(state: State, step: engine.Step) -> None:
             next(trial.critic.parameters()).fill_(float("nan"))
         return found
 
-    state.carry_out = lose
+    state.step_fn = lose
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_an_engine_that_is_not_the_same_is_not_used(tmp_path: Path, monkeypatch,
     with pytest.warns(UserWarning, match="Training eagerly: the engine 'compile' " + reason):
         trainer(**settings, engine="compile").fit(12, tmp_path / "compile")
     trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
-    assert_same_run(tmp_path / "compile", tmp_path / "eager", pictures=False)
+    assert_same_run(tmp_path / "compile", tmp_path / "eager", images=False)
 
 
 def test_networks_that_cannot_be_copied_are_trained_eagerly(tmp_path: Path, monkeypatch):
@@ -229,7 +229,7 @@ def test_a_run_of_compiled_objectives_goes_on(tmp_path: Path, monkeypatch):
             trainer(**settings, engine="compile").fit(end, tmp_path / name)
     # In each of three calls for the rehearsal and, as it agreed, for the run.
     assert traced == ["critic_objective", "generator_objective"] * 6
-    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
 def test_networks_apart():

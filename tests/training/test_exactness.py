@@ -19,7 +19,7 @@ from small_runs import (
 from torch import nn
 
 from wgan.lipschitz import Chain, WeightClipping
-from wgan.training import Adam, Cadence, RMSprop
+from wgan.training import Adam, LoggingIntervals, RMSprop
 
 STEPS = 60
 CASES = {
@@ -41,13 +41,16 @@ def test_a_longer_run_equals_a_shorter_one_gone_on_with(tmp_path: Path, settings
     trainer(**settings).fit(25, tmp_path / "resumed")
     assert last(tmp_path / "resumed").tensors["window"].keys() >= {"penalty.sum", "penalty.count"}
     trainer(**settings).fit(STEPS, tmp_path / "resumed")
-    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
 @every_case
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
 def test_a_run_interrupted_while_its_rates_decay(tmp_path: Path, settings, decay: str):
-    settings = settings | {"decay": decay, "cadence": Cadence(log=10, pictures=25, checkpoint=1000)}
+    settings = settings | {
+        "decay": decay,
+        "logging": LoggingIntervals(metrics=10, images=25, checkpoint=1000),
+    }
     trainer(**settings).fit(STEPS, tmp_path / "straight")
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 25 else None)
     with pytest.raises(KeyboardInterrupt):
@@ -62,16 +65,16 @@ def test_the_same_trainer_may_go_on(tmp_path: Path):
     same = trainer()
     same.fit(10, tmp_path / "resumed")
     same.fit(30, tmp_path / "resumed")
-    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
 def test_being_interrupted_at_every_step(tmp_path: Path):
-    cadence = Cadence(log=3, pictures=1, checkpoint=4)
-    trainer(cadence=cadence, decay="linear").fit(12, tmp_path / "straight")
+    logging = LoggingIntervals(metrics=3, images=1, checkpoint=4)
+    trainer(logging=logging, decay="linear").fit(12, tmp_path / "straight")
     for _ in range(12):
         monitor = Hook(lambda step: signal.raise_signal(signal.SIGINT) if 0 < step < 12 else None)
         try:
-            trainer(cadence=cadence, decay="linear", monitors=[monitor]).fit(12, tmp_path / "resumed")
+            trainer(logging=logging, decay="linear", monitors=[monitor]).fit(12, tmp_path / "resumed")
         except KeyboardInterrupt:
             assert monitor.outcomes == ["interrupted"]
     assert monitor.outcomes == ["finished"]
@@ -88,12 +91,12 @@ def test_a_finished_run_asked_for_again_stays_as_it_is(tmp_path: Path):
 
 def test_a_checkpoint_from_elsewhere_in_the_run_leads_to_the_same_end(tmp_path: Path):
     """A history that is ahead of the last checkpoint, as a crash leaves it, is written again."""
-    cadence = Cadence(log=5, pictures=10, checkpoint=10, keep=9)
-    trainer(cadence=cadence).fit(40, tmp_path / "straight")
-    trainer(cadence=cadence).fit(40, tmp_path / "resumed")
+    logging = LoggingIntervals(metrics=5, images=10, checkpoint=10, keep=9)
+    trainer(logging=logging).fit(40, tmp_path / "straight")
+    trainer(logging=logging).fit(40, tmp_path / "resumed")
     for step in (20, 30, 40):
         (tmp_path / "resumed" / "checkpoints" / f"{step:08d}").rename(tmp_path / f"{step}")
-    trainer(cadence=cadence).fit(40, tmp_path / "resumed")
+    trainer(logging=logging).fit(40, tmp_path / "resumed")
     assert_same_run(tmp_path / "resumed", tmp_path / "straight")
 
 
@@ -105,15 +108,15 @@ KILLING = """
     import small_runs
     import torch._dynamo  # which every process would load anew with its first step
     from wgan.runs import saved_steps
-    from wgan.training import Cadence
+    from wgan.training import LoggingIntervals
 
     straight, resumed, steps = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 
     def start(folder):
         process = os.fork()
         if process == 0:
-            cadence = Cadence(log=4, pictures=7, checkpoint=1)
-            small_runs.trainer(cadence=cadence, decay="cosine").fit(steps, folder)
+            logging = LoggingIntervals(metrics=4, images=7, checkpoint=1)
+            small_runs.trainer(logging=logging, decay="cosine").fit(steps, folder)
             os._exit(0)
         return process
 
@@ -177,4 +180,4 @@ def test_weights_that_are_tied_survive(tmp_path: Path):
     trainer(**settings | {"critic": tied()}).fit(20, tmp_path / "straight")
     trainer(**settings | {"critic": tied()}).fit(5, tmp_path / "resumed")
     trainer(**settings | {"critic": tied()}).fit(20, tmp_path / "resumed")
-    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)

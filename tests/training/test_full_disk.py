@@ -23,13 +23,13 @@ from small_runs import (
 )
 
 from wgan.errors import StorageError
-from wgan.training import Cadence
+from wgan.training import LoggingIntervals
 
-CADENCE = Cadence(log=2, pictures=3, checkpoint=4)
+LOGGING = LoggingIntervals(metrics=2, images=3, checkpoint=4)
 
 
 def small_run(**changes):
-    return trainer(cadence=CADENCE, decay="linear", **changes)
+    return trainer(logging=LOGGING, decay="linear", **changes)
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +103,14 @@ FULL_DISK = """
     from resource import RLIMIT_FSIZE, getrlimit, setrlimit
     import small_runs
     from wgan.errors import StorageError
-    from wgan.training import Cadence
+    from wgan.training import LoggingIntervals
 
     disk, out = Path(sys.argv[1]), Path(sys.argv[2])
     unlimited = getrlimit(RLIMIT_FSIZE)
 
     def run():
-        cadence = Cadence(log=2, pictures=3, checkpoint=4)
-        small_runs.trainer(cadence=cadence, decay="linear").fit(20, disk / "run")
+        logging = LoggingIntervals(metrics=2, images=3, checkpoint=4)
+        small_runs.trainer(logging=logging, decay="linear").fit(20, disk / "run")
 
     for size in sys.argv[3:]:
         options = ["-t", "tmpfs", "-o", f"size={size}k", "tmpfs"]

@@ -28,7 +28,7 @@ def test_a_run_of_convolutions_goes_on_bit_for_bit(tmp_path: Path, optimiser):
     convolutional(optimiser).fit(12, tmp_path / "straight")
     convolutional(optimiser).fit(5, tmp_path / "resumed")
     convolutional(optimiser).fit(12, tmp_path / "resumed")
-    assert_same_run(tmp_path / "resumed", tmp_path / "straight", pictures=False)
+    assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
 def test_weights_moments_and_averages_share_a_layout(tmp_path: Path):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wgan.lipschitz import GradientPenalty
 from wgan.losses import LOSSES, Loss
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
-from wgan.training import Cadence, ChangedSettingsError, recipe
+from wgan.training import ChangedSettingsError, LoggingIntervals, recipe
 from wgan.training.step import Numbers, critic_step, generator_step
 
 NOTHING = Loss("nothing", critic=lambda real, fake: 0 * (real + fake).mean(), generator=lambda real, fake: 0)
@@ -85,8 +85,8 @@ def test_a_generator_learns_in_bfloat16():
     assert 1e-4 < off < 0.1
 
 
-def test_pictures_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
-    shared = {"cadence": Cadence(log=10, pictures=5, checkpoint=1000)}
+def test_images_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
+    shared = {"logging": LoggingIntervals(metrics=10, images=5, checkpoint=1000)}
     for precision in ("bfloat16", "float32"):
         trainer(precision=precision, **shared).fit(12, tmp_path / precision)
     kept = last(tmp_path / "bfloat16").tensors
@@ -97,7 +97,7 @@ def test_pictures_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
 
 
 def test_a_run_in_bfloat16_goes_on_bit_for_bit_and_is_another_run(tmp_path: Path):
-    shared = {"precision": "bfloat16", "cadence": Cadence(log=10, pictures=5, checkpoint=1000)}
+    shared = {"precision": "bfloat16", "logging": LoggingIntervals(metrics=10, images=5, checkpoint=1000)}
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 10 else None)
     trainer(**shared).fit(22, tmp_path / "straight")
     with pytest.raises(KeyboardInterrupt):

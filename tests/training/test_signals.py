@@ -9,9 +9,9 @@ import pytest
 from small_runs import Hook, assert_same_run, last, run_python, trainer
 
 from wgan.errors import DivergenceError, InputError
-from wgan.training import Cadence, RMSprop
+from wgan.training import LoggingIntervals, RMSprop
 
-OFTEN = Cadence(log=10, pictures=5, checkpoint=1000)
+OFTEN = LoggingIntervals(metrics=10, images=5, checkpoint=1000)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,7 +31,7 @@ def sending(*numbers: signal.Signals, at: int = 15) -> Hook:
 def test_sigint_ends_with_a_checkpoint_at_the_step_in_hand(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trainer(cadence=OFTEN, monitors=[monitor]).fit(30, tmp_path)
+        trainer(logging=OFTEN, monitors=[monitor]).fit(30, tmp_path)
     assert last(tmp_path).step == 15
     assert monitor.outcomes == ["interrupted"]
     assert handlers() == before
@@ -40,7 +40,7 @@ def test_sigint_ends_with_a_checkpoint_at_the_step_in_hand(tmp_path: Path):
 def test_sigterm_ends_with_a_checkpoint_and_code_143(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
-        trainer(cadence=OFTEN, monitors=[monitor]).fit(30, tmp_path)
+        trainer(logging=OFTEN, monitors=[monitor]).fit(30, tmp_path)
     assert end.value.code == 143
     assert last(tmp_path).step == 15
     assert monitor.outcomes == ["interrupted"]
@@ -50,24 +50,24 @@ def test_sigterm_ends_with_a_checkpoint_and_code_143(tmp_path: Path):
 def test_a_second_sigint_interrupts_at_once(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trainer(cadence=OFTEN, monitors=[monitor]).fit(30, tmp_path / "run")
+        trainer(logging=OFTEN, monitors=[monitor]).fit(30, tmp_path / "run")
     assert last(tmp_path / "run").step == 0
     assert monitor.outcomes == ["interrupted"]
     assert handlers() == before
-    trainer(cadence=OFTEN).fit(30, tmp_path / "run")
-    trainer(cadence=OFTEN).fit(30, tmp_path / "straight")
+    trainer(logging=OFTEN).fit(30, tmp_path / "run")
+    trainer(logging=OFTEN).fit(30, tmp_path / "straight")
     assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
 def test_a_signal_before_the_first_step_leaves_a_run_to_go_on_with(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
-        trainer(cadence=OFTEN, monitors=[sending(signal.SIGINT, at=0)]).fit(10, tmp_path)
+        trainer(logging=OFTEN, monitors=[sending(signal.SIGINT, at=0)]).fit(10, tmp_path)
     assert last(tmp_path).step == 0
 
 
 def test_a_signal_in_the_last_step_changes_nothing(tmp_path: Path):
     monitor = sending(signal.SIGINT, at=15)
-    trainer(cadence=OFTEN, monitors=[monitor]).fit(15, tmp_path)
+    trainer(logging=OFTEN, monitors=[monitor]).fit(15, tmp_path)
     assert last(tmp_path).step == 15
     assert monitor.outcomes == ["finished"]
 

@@ -9,11 +9,11 @@ import torch
 from small_runs import DIGITS, critic, generator, trainer, tree
 from torch import nn
 
+from wgan.core.randomness import isolated_global_rng, seed_global_rng
 from wgan.errors import InputError
 from wgan.lipschitz import DRAGAN, R1, Chain, GradientPenalty, SpectralNormalisation
 from wgan.networks import MLPCritic, MLPGenerator
-from wgan.training import Adam, Cadence, RMSprop
-from wgan.training.randomness import own_global, seed_global
+from wgan.training import Adam, LoggingIntervals, RMSprop
 
 nan, inf = float("nan"), float("inf")
 
@@ -93,7 +93,11 @@ SETTINGS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("shape", {"generator": MLPGenerator((64,), latent_dim=4)}, r"\(64,\), those of digits"),
     ("shape", {"critic": MLPCritic((1, 9, 9))}, r"do not fit samples of shape \(1, 8, 8\)"),
-    ("weights", {"auxiliary": 0.1}, r"auxiliary must be wgan.losses's AuxiliaryWeights\(\.\.\.\), not 0.1"),
+    (
+        "weights",
+        {"classification": 0.1},
+        r"classification must be wgan.losses's ClassificationWeights\(\.\.\.\), not 0.1",
+    ),
     ("scores", {"critic": nn.Sequential(nn.Flatten(), nn.Linear(64, 2))}, "one score a sample"),
     ("scores", {"critic": nn.Conv2d(1, 1, 1)}, "one score a sample"),
     (
@@ -148,8 +152,8 @@ OPTIMISERS = [
     ),
     *((RMSprop, {"alpha": alpha}) for alpha in (1, -0.1, nan, "1")),
     *(
-        (Cadence, {name: value})
-        for name in ("log", "pictures", "checkpoint", "keep")
+        (LoggingIntervals, {name: value})
+        for name in ("metrics", "images", "checkpoint", "keep")
         for value in (0, -1, 1.5, "1")
     ),
 ]
@@ -180,7 +184,7 @@ def test_settings_at_the_edge_of_what_can_work(tmp_path: Path):
         constraint=None,
         critic_optimiser=Adam(1e-3, (0, 0)),
         generator_optimiser=RMSprop(1e-3, alpha=0),
-        cadence=Cadence(1, 1, 1, 1),
+        logging=LoggingIntervals(1, 1, 1, 1),
     )
     edge.fit(1, tmp_path / "run")
     assert (tmp_path / "run" / "checkpoints" / "00000001").is_dir()
@@ -188,7 +192,7 @@ def test_settings_at_the_edge_of_what_can_work(tmp_path: Path):
 
 @pytest.mark.parametrize("given", ["digits", DIGITS])
 def test_data_may_be_a_name_or_a_source(given):
-    assert trainer(data=given).source.fingerprint == DIGITS.fingerprint
+    assert trainer(data=given).dataset.fingerprint == DIGITS.fingerprint
 
 
 def test_scores_may_be_a_vector_or_a_column(tmp_path: Path):
@@ -250,8 +254,8 @@ def test_seeding_stays_inside():
     before = torch.get_rng_state()
     drawn = []
     for _ in range(2):
-        with own_global(cpu):
-            seed_global(5, cpu)
+        with isolated_global_rng(cpu):
+            seed_global_rng(5, cpu)
             drawn.append(torch.rand(3))
     assert torch.equal(*drawn)
     assert torch.equal(torch.get_rng_state(), before)

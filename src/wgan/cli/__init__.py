@@ -13,15 +13,15 @@ from wgan.errors import DivergenceError, GateError, ProcessError, WganError
 COMMANDS = {
     "train": "Train a generator; the same command again goes on where it was.",
     "sample": "Draw samples from a trained generator.",
-    "animate": "Make a GIF of a run's pictures over its steps.",
+    "animate": "Make a GIF of a run's images over its steps.",
     "interpolate": "Walk from one sample to another.",
     "directions": "Find the ways to change samples most, and show each.",
-    "invert": "Find the latents whose samples are nearest to given pictures.",
+    "invert": "Find the latents whose samples are nearest to given images.",
     "diagnose": "Say what is wrong with a run, and what to do.",
-    "report": "Write a run's report: one page with its verdict, pictures, curves and numbers.",
+    "report": "Write a run's report: one page with its verdict, images, curves and numbers.",
     "evaluate": "Measure how good a run's samples are, or any sample set.",
     "compare": "Put the numbers of runs beside each other.",
-    "classifier": "Train a classifier that judges pictures of its own kind.",
+    "classifier": "Train a classifier that judges images of its own kind.",
     "distil": "Train a smaller generator on what a run's generator makes.",
     "export": "Write a run's generator as an artifact for ONNX Runtime, OpenVINO, web, Triton or Lambda.",
     "verify": "Measure an artifact again, on this machine, and say whether it still passes.",
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        return _fail("There is not enough memory for this; ask for smaller batches, networks or pictures.")
+        return _fail("There is not enough memory for this; ask for smaller batches, networks or images.")
     except BrokenPipeError:
         return _stop_printing()
     except KeyboardInterrupt:

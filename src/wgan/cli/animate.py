@@ -9,7 +9,7 @@ from PIL import Image
 
 from wgan.cli.parse import parse
 from wgan.errors import InputError
-from wgan.pictures import animation
+from wgan.images import animation
 from wgan.runs import RunFolder
 
 
@@ -22,7 +22,7 @@ class Animate:
     out: Path
     """The GIF."""
     seconds: float = 0.2
-    """How long each picture is shown."""
+    """How long each image is shown."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -30,9 +30,9 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Animate, arguments)
     folder = RunFolder(command.dir)
     folder.read_config()
-    frames = [_open(path) for path in folder.pictures()]
+    frames = [_open(path) for path in folder.images()]
     if not frames:
-        raise InputError(f"{folder.path} has no pictures in samples/ yet.")
+        raise InputError(f"{folder.path} has no images in samples/ yet.")
     animation(frames, command.out, seconds=command.seconds)
 
 
@@ -41,4 +41,4 @@ def _open(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("L" if image.mode == "L" else "RGB")
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken file
-        raise InputError(f"{path} cannot be read as a picture: {error}.") from error
+        raise InputError(f"{path} cannot be read as an image: {error}.") from error

@@ -9,15 +9,15 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from wgan.auditing import audit
-from wgan.bracket import Bracket
 from wgan.cli.parse import parse
 from wgan.data import read_arrays
+from wgan.wasserstein.auditing import audit
+from wgan.wasserstein.bracket import Bracket
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Bracket the Wasserstein distance W1 between the laws behind two sample sets, P and Q."""
+    """Bracket the Wasserstein distance W1 between the distributions behind two sample sets, P and Q."""
 
     p: tyro.conf.Positional[Path]
     """A .npz file, with an array `samples` or only one beside labels, or a .npy file."""

@@ -10,7 +10,7 @@ import tyro
 
 from wgan.cli.latencies import table
 from wgan.cli.parse import parse
-from wgan.edge import bench
+from wgan.deploy import bench
 from wgan.errors import InputError
 
 

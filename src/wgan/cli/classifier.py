@@ -10,24 +10,24 @@ import tyro
 from torch import Tensor
 
 from wgan.cli.parse import parse
+from wgan.core.files import storing
 from wgan.data import Split, load, spread
 from wgan.errors import InputError, check_seed, check_whole
-from wgan.files import storing
 from wgan.metrics import train_classifier
 
 MOST = 100_000
-"""Pictures that are enough to learn from."""
+"""Images that are enough to learn from."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Train a small classifier on the labelled pictures of SOURCE, to judge generated ones by.
+    """Train a small classifier on the labelled images of SOURCE, to judge generated ones by.
 
-    Its features tell classes apart, which those of ImageNet do badly for grey or tiny pictures, and its
+    Its features tell classes apart, which those of ImageNet do badly for grey or tiny images, and its
     labels count the classes that a generator reaches: `wgan evaluate DIR --extractor judge.safetensors`.
     """
 
-    source: tyro.conf.Positional[str]
+    dataset: tyro.conf.Positional[str]
     """digits, mnist, fashion-mnist; a folder or zip with a sub-folder for each class; or a .npz file with
     arrays `samples` and `labels`."""
     out: Path
@@ -41,41 +41,41 @@ class Classifier:
     data_dir: Path | None = None
     """Where the files of mnist and fashion-mnist lie."""
     resolution: int | None = None
-    """Resize and crop pictures to squares of this side."""
+    """Resize and crop images to squares of this side."""
     channels: int | None = None
-    """1 makes pictures grey, 3 coloured."""
+    """1 makes images grey, 3 coloured."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Classifier, arguments)
     _check(command)
-    source = load(
-        command.source,
+    dataset = load(
+        command.dataset,
         data_dir=command.data_dir,
         resolution=command.resolution,
         channels=command.channels,
     )
-    if not source.picture:
-        raise InputError(f"{command.source} holds vectors, and a classifier judges pictures.")
-    if source.classes is None:
+    if not dataset.image:
+        raise InputError(f"{command.dataset} holds vectors, and a classifier judges images.")
+    if dataset.classes is None:
         raise InputError(
-            f"{command.source} has no labels to learn: give a folder with a sub-folder for each class, or a "
+            f"{command.dataset} has no labels to learn: give a folder with a sub-folder for each class, or a "
             ".npz file with arrays `samples` and `labels`."
         )
-    if len(source.classes) < 2:
-        raise InputError(f"All of {command.source} is of one class, and there is nothing to tell apart.")
+    if len(dataset.classes) < 2:
+        raise InputError(f"All of {command.dataset} is of one class, and there is nothing to tell apart.")
     _check_place(command.out)
     learned = train_classifier(
-        *_labelled(source.train),
-        held_out=_labelled(source.held_out),
+        *_labelled(dataset.train),
+        held_out=_labelled(dataset.held_out),
         steps=command.steps,
         seed=command.seed,
         device=command.device,
     )
     learned.save(command.out)
     sys.stdout.write(
-        f"Held-out accuracy {100 * learned.accuracy:.1f} % ({learned.training['held_out']:,} pictures of "
+        f"Held-out accuracy {100 * learned.accuracy:.1f} % ({learned.training['held_out']:,} images of "
         f"{learned.classes} classes).\nNext: wgan evaluate DIR --extractor {command.out}\n"
     )
 
@@ -98,7 +98,7 @@ def _check_place(out: Path) -> None:
 
 
 def _labelled(split: Split) -> tuple[Tensor, Tensor]:
-    """Pictures as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
+    """Images as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
     rows = split.rows[spread(len(split), MOST)]
     assert split.labels is not None
     return split.storage.index_select(0, rows), split.labels[rows]

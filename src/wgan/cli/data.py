@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from wgan.cli.parse import parse
-from wgan.data import load, material_of, pack, verify
+from wgan.data import load, pack, reader_of, verify
 from wgan.errors import InputError, check_whole
 
 
@@ -26,14 +26,14 @@ class Pack:
     The same command again goes on where it was, and makes anew what is missing of a finished pack.
     """
 
-    source: tyro.conf.Positional[str]
-    """A folder, zip, tar or range of tars (x-{000..009}.tar) of pictures; a .npy file; or hf:NAME."""
+    dataset: tyro.conf.Positional[str]
+    """A folder, zip, tar or range of tars (x-{000..009}.tar) of images; a .npy file; or hf:NAME."""
     out: Path | None = None
     """The pack's folder; by default SOURCE.pack, and NAME.pack in this one for hf:NAME."""
     resolution: int | None = None
-    """Resize and crop pictures to squares of this side."""
+    """Resize and crop images to squares of this side."""
     channels: int | None = None
-    """1 makes pictures grey, 3 coloured; by default they stay what they are."""
+    """1 makes images grey, 3 coloured; by default they stay what they are."""
     processes: int = field(default_factory=_cores)
     """How many work at once; by default one for each core that this process may use."""
 
@@ -68,28 +68,28 @@ def run(arguments: Sequence[str]) -> None:
 
 def _pack(command: Pack) -> None:
     check_whole(processes=(command.processes, 1))
-    material = material_of(command.source, resolution=command.resolution, channels=command.channels)
-    if material is None:
+    reader = reader_of(command.dataset, resolution=command.resolution, channels=command.channels)
+    if reader is None:
         raise InputError(
-            f"{command.source} cannot be packed: what is held in memory whole need not be; give a folder, "
-            "zip or tar of pictures, a .npy file, or hf:NAME."
+            f"{command.dataset} cannot be packed: what is held in memory whole need not be; give a folder, "
+            "zip or tar of images, a .npy file, or hf:NAME."
         )
-    folder = command.out or _beside(command.source)
+    folder = command.out or _beside(command.dataset)
     with _progress() as tell:
-        pack(material, folder, processes=command.processes, tell=tell)
-    source = load(folder, memory_limit=0)
-    shape = "x".join(map(str, source.shape))
-    sys.stdout.write(f"{len(source.train) + len(source.held_out):,} samples {shape} in {folder}.\n")
-    if source.skipped:
-        shown = ", ".join(source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
-        sys.stdout.write(f"Skipped {len(source.skipped)} unreadable picture(s): {shown}\n")
+        pack(reader, folder, processes=command.processes, tell=tell)
+    dataset = load(folder, memory_limit=0)
+    shape = "x".join(map(str, dataset.shape))
+    sys.stdout.write(f"{len(dataset.train) + len(dataset.held_out):,} samples {shape} in {folder}.\n")
+    if dataset.skipped:
+        shown = ", ".join(dataset.skipped[:5]) + (", ..." if len(dataset.skipped) > 5 else "")
+        sys.stdout.write(f"Skipped {len(dataset.skipped)} unreadable image(s): {shown}\n")
     sys.stdout.write(f"Next: wgan train {folder}\n")
 
 
-def _beside(source: str) -> Path:
-    if source.startswith("hf:"):
-        return Path(f"{Path(source.removeprefix('hf:').partition('[')[0]).name}.pack")
-    path = Path(os.path.expanduser(source))
+def _beside(dataset: str) -> Path:
+    if dataset.startswith("hf:"):
+        return Path(f"{Path(dataset.removeprefix('hf:').partition('[')[0]).name}.pack")
+    path = Path(os.path.expanduser(dataset))
     if path.name in ("", ".."):  # '.' and '..' are called otherwise where they lie
         path = path.resolve()
     return path.with_name(f"{path.name}.pack")

@@ -10,8 +10,8 @@ import tyro
 from wgan.cli.parse import parse
 from wgan.cli.sample import asked_label
 from wgan.errors import InputError
-from wgan.exploring import directions, strips
-from wgan.pictures import show, write_png
+from wgan.generation import directions, strips
+from wgan.images import show, write_png
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 

@@ -10,7 +10,7 @@ from wgan.cli.parse import parse
 from wgan.cli.report import reporting
 from wgan.cli.train import print_status
 from wgan.data import load
-from wgan.edge.distilling import FEATURE, PIXEL, SIZE, distil
+from wgan.deploy.distillation import FEATURE, PIXEL, SIZE, distil
 from wgan.errors import unknown
 from wgan.monitors import MONITORS, Console, Monitor
 

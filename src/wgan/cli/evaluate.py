@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from wgan.cli.parse import names, parse
-from wgan.data import Source, load
+from wgan.data import Dataset, load
 from wgan.errors import InputError
 from wgan.evaluation import Evaluation, Watch, evaluate, store, unwatched
 from wgan.metrics import Estimate, Value
@@ -29,14 +29,14 @@ class Evaluate:
     """
 
     fake: tyro.conf.Positional[Path]
-    """A run's folder; or, with --against, a .npz or .npy file or a folder or zip of pictures."""
+    """A run's folder; or, with --against, a .npz or .npy file or a folder or zip of images."""
     against: str | None = None
     """The real samples: a source as `wgan train` takes it; by default what the run learned from."""
     metrics: str | None = None
     """Some of w1,fd,kid,pr,dc,memorisation,modes; by default all that apply."""
     extractor: str | None = None
     """pixels, efficientnet-lite0, inception, or the file of a classifier; by default pixels for vectors and
-    for pictures of up to 1,024 numbers, else efficientnet-lite0. Every number is of its features, W1
+    for images of up to 1,024 numbers, else efficientnet-lite0. Every number is of its features, W1
     too: with pixels, of the samples themselves. Only inception downloads anything, and only its Frechet
     distance is the FID of papers."""
     weights: Path | None = None
@@ -51,9 +51,9 @@ class Evaluate:
     data_dir: Path | None = None
     """Where the files of --against mnist and fashion-mnist lie."""
     resolution: int | None = None
-    """Resize and crop the pictures of --against to squares of this side."""
+    """Resize and crop the images of --against to squares of this side."""
     channels: int | None = None
-    """1 makes the pictures of --against grey, 3 coloured."""
+    """1 makes the images of --against grey, 3 coloured."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -95,7 +95,7 @@ def _progress() -> Iterator[Watch]:
         yield lambda doing, done: line.update(task, description=doing, completed=done)
 
 
-def _against(command: Evaluate) -> Source | None:
+def _against(command: Evaluate) -> Dataset | None:
     fit = {"data_dir": command.data_dir, "resolution": command.resolution, "channels": command.channels}
     if command.against is not None:
         return load(

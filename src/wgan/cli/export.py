@@ -12,7 +12,7 @@ from wgan.artifact import Artifact
 from wgan.cli.latencies import table
 from wgan.cli.parse import parse
 from wgan.data import load
-from wgan.edge import GATE, Latency, export
+from wgan.deploy import GATE, Latency, export
 from wgan.metrics import Provenance
 
 

@@ -12,7 +12,7 @@ import tyro
 from wgan.cli.parse import parse
 from wgan.cli.sample import asked_label
 from wgan.errors import InputError, check_whole
-from wgan.exploring import Pace, check_walk_out, interpolate, read_latents
+from wgan.generation import Pace, check_walk_out, interpolate, read_latents
 from wgan.sampling import Sampler
 
 

@@ -14,13 +14,13 @@ from rich.progress import Progress as Bar
 from wgan.cli.parse import parse
 from wgan.cli.sample import asked_label
 from wgan.errors import InputError
-from wgan.exploring import Inversion, Progress, invert, read_samples, sample_shape
+from wgan.generation import Inversion, Progress, invert, read_samples, sample_shape
 from wgan.sampling import Sampler
 
 
 @dataclass(frozen=True)
 class Invert:
-    """Find the latents whose samples, by the run in the folder DIR, are nearest to given pictures.
+    """Find the latents whose samples, by the run in the folder DIR, are nearest to given images.
 
     `wgan sample DIR --latents x.npz` shows what was found, `wgan interpolate DIR --from-latents x.npz` starts
     from there.
@@ -28,8 +28,8 @@ class Invert:
 
     dir: tyro.conf.Positional[Path]
     """The run's folder."""
-    pictures: tyro.conf.Positional[tuple[Path, ...]]
-    """Pictures of any size; or .npz or .npy files of samples of the run's shape."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Images of any size; or .npz or .npy files of samples of the run's shape."""
     out: Path
     """x.npz: arrays `latents`, `samples`, `distance` and, if any, `labels`."""
     label: str | None = None
@@ -48,12 +48,12 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Invert, arguments)
     if command.out.suffix != ".npz":
         raise InputError(f"Cannot write latents as {command.out}; use a name that ends in .npz.")
-    if not command.pictures:
-        raise InputError("Name the pictures to invert: wgan invert DIR PICTURE ... --out x.npz.")
+    if not command.images:
+        raise InputError("Name the images to invert: wgan invert DIR IMAGE ... --out x.npz.")
     sampler = Sampler.load(command.dir, device=command.device)
     label = asked_label(command.label, sampler)
     shape = sample_shape(sampler, label)
-    given = [read_samples(path, shape) for path in command.pictures]
+    given = [read_samples(path, shape) for path in command.images]
     with _bar() as progress:
         found = invert(
             sampler,
@@ -78,7 +78,7 @@ def _bar() -> Iterator[Progress]:
 
 def _told(command: Invert, counts: Sequence[int], found: Inversion, sampler: Sampler) -> Iterator[str]:
     ends = np.cumsum(counts)
-    for path, count, end in zip(command.pictures, counts, ends, strict=True):
+    for path, count, end in zip(command.images, counts, ends, strict=True):
         rows = slice(int(end) - count, int(end))
         many = "distance" if count == 1 else f"mean distance of {count:,}"
         kind = ""

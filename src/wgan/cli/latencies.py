@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from wgan.edge import Latency
+from wgan.deploy import Latency
 
 
 def table(rows: Sequence[Latency], *, threads: int) -> None:

@@ -10,9 +10,9 @@ from rich.table import Table
 from wgan.cli.parse import parse
 from wgan.errors import InputError
 from wgan.runs import flatten, to_plain
-from wgan.training import RECIPES, Recipe, recipe
+from wgan.training import RECIPES, TrainingSettings, recipe
 
-PICTURES, VECTORS = (1, 28, 28), (2,)
+IMAGES, VECTORS = (1, 28, 28), (2,)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Recipes:
     name: tyro.conf.Positional[str | None] = None
     """Which one to print whole; all, in short, by default."""
     vectors: bool = False
-    """As the recipe is for vectors instead of pictures."""
+    """As the recipe is for vectors instead of images."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -34,12 +34,12 @@ def run(arguments: Sequence[str]) -> None:
             raise InputError("--vectors is about one recipe; name it.")
         terminal.print("\n".join(_overview()), soft_wrap=True, markup=False)
     else:
-        terminal.print(_whole(command.name, VECTORS if command.vectors else PICTURES))
+        terminal.print(_whole(command.name, VECTORS if command.vectors else IMAGES))
 
 
 def _overview() -> Iterator[str]:
     head = ("name", "networks", "loss", "constraint", "optimiser")
-    made = {name: recipe(name, VECTORS if name.startswith("toy") else PICTURES) for name in RECIPES}
+    made = {name: recipe(name, VECTORS if name.startswith("toy") else IMAGES) for name in RECIPES}
     rows = [head, *((name, *_columns(settings)) for name, settings in made.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     origins = ["where it comes from", *(published.origin for published in RECIPES.values())]
@@ -48,7 +48,7 @@ def _overview() -> Iterator[str]:
         yield " " * (widths[0] + 2) + origin
 
 
-def _columns(made: Recipe) -> tuple[str, str, str, str]:
+def _columns(made: TrainingSettings) -> tuple[str, str, str, str]:
     optimisers = dict.fromkeys(map(_call, (made.generator_optimiser, made.critic_optimiser)))
     return type(made.networks).__name__, made.loss, _call(made.constraint), " / ".join(optimisers)
 

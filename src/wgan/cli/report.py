@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from wgan.cli.parse import parse
-from wgan.devices import processes
+from wgan.core.devices import processes
 from wgan.errors import DivergenceError
 from wgan.report import write_report
 from wgan.runs import RunFolder
@@ -17,7 +17,7 @@ from wgan.runs import RunFolder
 
 @dataclass(frozen=True)
 class Report:
-    """Write DIR/report.html: how the run went, its pictures, curves, findings and numbers, in one file.
+    """Write DIR/report.html: how the run went, its images, curves, findings and numbers, in one file.
 
     Every run writes it at its end; this is for one under way, and for one that was evaluated since. The file
     needs no network and nothing else.

@@ -11,7 +11,7 @@ import tyro
 
 from wgan.cli.parse import parse
 from wgan.errors import InputError
-from wgan.exploring import Directions, read_latents
+from wgan.generation import Directions, read_latents
 from wgan.runs import RunFolder
 from wgan.sampling import Label, Sampler, check_out, check_truncation, save_samples
 
@@ -23,7 +23,7 @@ class Sample:
     dir: tyro.conf.Positional[Path]
     """The run's folder."""
     out: Path
-    """x.npz (arrays `samples` and `latents`), x.png (one picture of all), or a folder of pictures."""
+    """x.npz (arrays `samples` and `latents`), x.png (one image of all), or a folder of images."""
     count: int | None = None
     """How many; by default 64."""
     seed: int | None = None

@@ -14,14 +14,14 @@ import tyro
 from wgan.cli.dry_run import dry_run
 from wgan.cli.parse import parse, parse_known
 from wgan.cli.report import reporting
-from wgan.data import Source, load
-from wgan.devices import processes
+from wgan.core.devices import processes
+from wgan.data import Dataset, load
 from wgan.diagnosis import spelled
 from wgan.errors import InputError, unknown
-from wgan.healing import Intervention, attempt, heal
 from wgan.monitors import MONITORS, Console, Monitor
+from wgan.recovery import Intervention, attempt, heal
 from wgan.runs import RunFolder, saved_steps
-from wgan.training import ChangedSettingsError, Engine, Recipe, Trainer, recipe
+from wgan.training import ChangedSettingsError, Engine, Trainer, TrainingSettings, recipe
 
 EXAMPLE_SHAPES = (1, 28, 28), (2,)
 """What the settings are read for as long as the source is not loaded; the help shows them for the first."""
@@ -34,10 +34,10 @@ class Train:
     Settings that are not given are those of the recipe; every one can be overridden.
     """
 
-    source: tyro.conf.Positional[str]
+    dataset: tyro.conf.Positional[str]
     """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder, zip or tar
-    of pictures; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
-    settings: Annotated[Recipe, tyro.conf.arg(name="")]
+    of images; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
+    settings: Annotated[TrainingSettings, tyro.conf.arg(name="")]
     recipe: str = "default"
     """Where the settings start from; `wgan recipes` lists them."""
     out: Path | None = None
@@ -54,9 +54,9 @@ class Train:
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None
-    """Resize and crop pictures to squares of this side."""
+    """Resize and crop images to squares of this side."""
     channels: int | None = None
-    """1 makes pictures grey, 3 coloured; by default they stay what they are."""
+    """1 makes images grey, 3 coloured; by default they stay what they are."""
     monitor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Where else to watch the run: tensorboard, wandb, mlflow; may be given several times."""
     dry_run: bool = False
@@ -78,36 +78,38 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     draft = _draft(arguments)
     _check_length(draft, arguments)
-    source = load(draft.source, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels)
-    _tell_skipped(source)
-    train(parse(Train, arguments, default=_defaults(draft.recipe, source.shape)), source, arguments)
+    dataset = load(
+        draft.dataset, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels
+    )
+    _tell_skipped(dataset)
+    train(parse(Train, arguments, default=_defaults(draft.recipe, dataset.shape)), dataset, arguments)
 
 
-def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
+def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
     """Train as the command says.
 
     Args:
         command: What the arguments say.
-        source: The data.
+        dataset: The data.
         arguments: Noted with the run, so that they can be given again.
     """
     if command.heal and processes()[1] > 1:
         raise InputError("--heal treats a run of one process; leave it out, or start one process.")
     if command.heal and command.fork:
         raise InputError("Give --heal or --fork, not both: a healed run has attempts beside it already.")
-    folder = command.out or Path("runs") / f"{_stem(command.source)}-{command.recipe}"
+    folder = command.out or Path("runs") / f"{_stem(command.dataset)}-{command.recipe}"
 
-    def build(settings: Recipe, done: Sequence[Intervention] = ()) -> Trainer:
+    def build(settings: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
         """A trainer that notes in the run where its settings come from."""
         return settings.trainer(
-            source,
+            dataset,
             seed=command.seed,
             device=command.device,
             engine=command.engine,
             monitors=_monitors(command, folder),
             origin={
                 "name": command.recipe,
-                "source": command.source,
+                "source": command.dataset,
                 "minutes": command.minutes,
                 "arguments": list(arguments),
                 "out": str(folder),
@@ -130,7 +132,7 @@ def train(command: Train, source: Source, arguments: Sequence[str]) -> None:
         if not command.fork:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
         folder = _fork(command, trainer, steps, folder)
-    print_status(f"Done: {folder}, pictures in {folder / 'samples'}.")
+    print_status(f"Done: {folder}, images in {folder / 'samples'}.")
     print_status(f"Next: wgan sample {folder} --count 64 --out samples.png")
 
 
@@ -158,15 +160,15 @@ def _draft(arguments: Sequence[str]) -> Train:
     name = parse_known(_Basis, arguments, name="train").recipe
     refusals: list[InputError] = []
     # While a source is missing, tyro has no eye for what else is wrong: hence the look without.
-    for shape, source in product(EXAMPLE_SHAPES, (tyro.MISSING, "")):
+    for shape, dataset in product(EXAMPLE_SHAPES, (tyro.MISSING, "")):
         try:
-            draft = parse(Train, arguments, default=_defaults(name, shape, source))
+            draft = parse(Train, arguments, default=_defaults(name, shape, dataset))
         except InputError as refusal:
             refusals.append(refusal)
             if _weight(refusal) == 0:
                 break
         else:
-            if source is tyro.MISSING:
+            if dataset is tyro.MISSING:
                 return draft
     raise min(refusals, key=_weight)
 
@@ -176,8 +178,8 @@ def _weight(refusal: InputError) -> int:
     return 2 if "'source'" in str(refusal) else int("nrecognized" in str(refusal))
 
 
-def _defaults(name: str, shape: tuple[int, ...], source: str = tyro.MISSING) -> Train:
-    return Train(source, recipe(name, shape))
+def _defaults(name: str, shape: tuple[int, ...], dataset: str = tyro.MISSING) -> Train:
+    return Train(dataset, recipe(name, shape))
 
 
 def _check_length(command: Train, arguments: Sequence[str]) -> None:
@@ -240,11 +242,11 @@ def _monitors(command: Train, folder: Path) -> list[Monitor]:
     return [Console(), *(MONITORS[name](folder) for name in dict.fromkeys(command.monitor))]
 
 
-def _stem(source: str) -> str:
-    return Path(source).resolve().stem if any(mark in source for mark in "/\\.") else source
+def _stem(dataset: str) -> str:
+    return Path(dataset).resolve().stem if any(mark in dataset for mark in "/\\.") else dataset
 
 
-def _tell_skipped(source: Source) -> None:
-    if source.skipped:
-        shown = ", ".join(source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
-        print_status(f"Skipped {len(source.skipped)} unreadable picture(s): {shown}")
+def _tell_skipped(dataset: Dataset) -> None:
+    if dataset.skipped:
+        shown = ", ".join(dataset.skipped[:5]) + (", ..." if len(dataset.skipped) > 5 else "")
+        print_status(f"Skipped {len(dataset.skipped)} unreadable image(s): {shown}")

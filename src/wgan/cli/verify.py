@@ -9,7 +9,7 @@ import tyro
 
 from wgan.cli.latencies import table
 from wgan.cli.parse import parse
-from wgan.edge import verify
+from wgan.deploy import verify
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wgan.data.material import Array, Block, Form, Material, digest_of, key_of, shards_for
-from wgan.data.pictures import check_fit, on_white, refit
-from wgan.data.source import MINIMUM, Source, assemble
-from wgan.data.stash import gather, keep, memory_budget, recollect, remember
-from wgan.data.stored import File, Mapped, Stored, in_memory, pieces
+from wgan.data.cache import gather, keep, memory_budget, recollect, remember
+from wgan.data.dataset import MINIMUM, Dataset, assemble
+from wgan.data.decoding import check_fit, on_white, refit
+from wgan.data.reader import Array, Chunk, DatasetReader, DatasetSpec, digest_of, key_of, shards_for
+from wgan.data.storage import File, Mapped, Storage, in_memory, pieces
 from wgan.errors import InputError
 
 Labels = npt.NDArray[Any] | Tensor | Sequence[int] | Sequence[float]
@@ -31,7 +31,7 @@ _LABEL_NAMES = ("labels", "y")
 _CONVERTING = 1  # Raise it when `Plan.convert` changes what it returns: cached sets are then made again.
 _LAYOUTS = (
     "(N, d) for vectors; (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 or 3 (4 for bytes with alpha) "
-    "for pictures"
+    "for images"
 )
 
 
@@ -57,13 +57,13 @@ class Plan:
 
 @final
 @dataclass(frozen=True, eq=False)
-class ArrayFile(Material):
+class ArrayReader(DatasetReader):
     """The samples of a .npy file; layouts are those of `from_array`.
 
     Attributes:
         path: the file.
-        resolution: pictures are cropped to their centre square and resized to this side.
-        channels: pictures are made grey (1) or coloured (3).
+        resolution: images are cropped to their centre square and resized to this side.
+        channels: images are made grey (1) or coloured (3).
     """
 
     path: Path
@@ -83,17 +83,17 @@ class ArrayFile(Material):
         return key_of(_CONVERTING, *stamp, self.resolution, self.channels)
 
     @cached_property
-    def form(self) -> Form:
+    def spec(self) -> DatasetSpec:
         """Found by reading the file through, once: not every value can be trained on."""
         array, plan = self._opened()
         _survey(array, plan, self.origin)
         size = len(array) * math.prod(plan.shape) * plan.dtype.itemsize
-        return Form(plan.shape, plan.dtype.name, len(array), shards_for(size))
+        return DatasetSpec(plan.shape, plan.dtype.name, len(array), shards_for(size))
 
-    def blocks(self, form: Form, shard: int) -> Iterator[Block]:
+    def chunks(self, spec: DatasetSpec, shard: int) -> Iterator[Chunk]:
         """Some 64 MiB of the file at a time."""
         array, plan = self._opened()
-        span = form.span(shard)
+        span = spec.span(shard)
         return _blocks(array[span.start : span.stop], plan)
 
     def _opened(self) -> tuple[File, Plan]:
@@ -109,18 +109,18 @@ def from_array(
     channels: int | None = None,
     memory_limit: int | None = None,
     name: str = "array",
-) -> Source:
+) -> Dataset:
     """A source of samples given as an array or a tensor; they are copied.
 
     Layouts: (N, d) are vectors, of any real type, kept as float32. (N, H, W), (N, C, H, W) and
-    (N, H, W, C) are pictures, C being 1 or 3, or 4 for bytes with alpha, which are put on white; where
-    both of the last two fit, channels come first. Pictures are integers 0..255 or floats in [-1, 1].
+    (N, H, W, C) are images, C being 1 or 3, or 4 for bytes with alpha, which are put on white; where
+    both of the last two fit, channels come first. Images are integers 0..255 or floats in [-1, 1].
 
     Args:
         array: the samples, 8 or more.
         labels: classes, integers (N,) counted from 0; or attributes, floats (N, k).
-        resolution: pictures are cropped to their centre square and resized to this side.
-        channels: pictures are made grey (1) or coloured (3).
+        resolution: images are cropped to their centre square and resized to this side.
+        channels: images are made grey (1) or coloured (3).
         memory_limit: most bytes of a mapped array that are read into memory (see `from_file`).
         name: the source's name.
 
@@ -128,7 +128,7 @@ def from_array(
         InputError: a type, shape, range or value that cannot be trained on; the message says which.
 
     Warns:
-        UserWarning: float pictures that all lie in [0, 1]: probably meant to be scaled to [-1, 1].
+        UserWarning: float images that all lie in [0, 1]: probably meant to be scaled to [-1, 1].
     """
     values = _as_numpy(array, name)
     if isinstance(values, np.memmap) and values.nbytes > memory_budget(memory_limit):
@@ -150,7 +150,7 @@ def from_file(
     resolution: int | None = None,
     channels: int | None = None,
     memory_limit: int | None = None,
-) -> Source:
+) -> Dataset:
     """A source of samples in a .npy or .npz file; layouts are those of `from_array`.
 
     A .npy file of more than `memory_limit` bytes (a quarter of the memory where None) is mapped: in
@@ -172,9 +172,9 @@ def from_file(
     checked = check_labels(labels, len(mapped), name)
     # In Fortran's order a sample is spread over the whole file.
     if plan.as_is and mapped.flags.c_contiguous and mapped.nbytes > limit:
-        stored = Stored(Mapped([mapped], plan.arrange), _known_digest(file, mapped, plan))
+        stored = Storage(Mapped([mapped], plan.arrange), _known_digest(file, mapped, plan))
     else:
-        stored = keep(ArrayFile(file, resolution, channels), limit)
+        stored = keep(ArrayReader(file, resolution, channels), limit)
     return assemble(stored, name=name, labels=checked)
 
 
@@ -191,9 +191,9 @@ def read_arrays(file: Path) -> tuple[Array, Array | None]:
 
 
 def refitted(
-    source: Source, resolution: int | None, channels: int | None, memory_limit: int | None = None
-) -> Source:
-    """A source held in memory, with its pictures resized or their channels changed; same split.
+    dataset: Dataset, resolution: int | None, channels: int | None, memory_limit: int | None = None
+) -> Dataset:
+    """A source held in memory, with its images resized or their channels changed; same split.
 
     Raises:
         InputError: the source holds vectors and one of the two was asked for, or the result is larger than
@@ -201,11 +201,11 @@ def refitted(
     """
     check_fit(resolution, channels)
     if resolution is None and channels is None:
-        return source
-    if not source.picture:
-        raise _not_pictures(source.name)
-    assert isinstance(source.train.storage, Tensor)
-    storage = source.train.storage.numpy()
+        return dataset
+    if not dataset.image:
+        raise _not_images(dataset.name)
+    assert isinstance(dataset.train.storage, Tensor)
+    storage = dataset.train.storage.numpy()
     shape = (
         len(storage),
         channels or storage.shape[1],
@@ -213,16 +213,16 @@ def refitted(
     )
     if math.prod(shape) * storage.itemsize > memory_budget(memory_limit):
         raise InputError(
-            f"{source.name} as {shape[0]:,} pictures of {shape[2]} x {shape[3]} is larger than the memory "
+            f"{dataset.name} as {shape[0]:,} images of {shape[2]} x {shape[3]} is larger than the memory "
             f"budget: ask for a lower resolution."
         )
     samples = np.ascontiguousarray(refit(storage, resolution, channels))
     return assemble(
         in_memory(samples),
-        name=source.name,
-        labels=source.train.labels,
-        classes=source.classes,
-        rows=(source.train.rows, source.held_out.rows),
+        name=dataset.name,
+        labels=dataset.train.labels,
+        classes=dataset.classes,
+        rows=(dataset.train.rows, dataset.held_out.rows),
     )
 
 
@@ -236,10 +236,10 @@ def plan_for(array: Array, resolution: int | None, channels: int | None, name: s
     _check_kind(array, name)
     if array.ndim == 2 and resolution is None and channels is None:
         as_is = array.dtype == np.float32 and array.dtype.isnative
-        return Plan(array.shape[1:], np.dtype(np.float32), lambda block: block, _as_float32, as_is)
+        return Plan(array.shape[1:], np.dtype(np.float32), lambda chunk: chunk, _as_float32, as_is)
     if array.ndim == 2:
-        raise _not_pictures(name)
-    return _picture_plan(array, resolution, channels, name)
+        raise _not_images(name)
+    return _image_plan(array, resolution, channels, name)
 
 
 def check_labels(labels: Labels | None, count: int, name: str) -> Tensor | None:
@@ -295,7 +295,7 @@ def _check_kind(array: Array, name: str) -> None:
     if kind == "b":
         raise InputError(
             f"{name} holds booleans, which are neither bytes nor numbers one can interpolate: give "
-            f"array.astype(np.uint8) * 255 for pictures, astype(np.float32) for vectors."
+            f"array.astype(np.uint8) * 255 for images, astype(np.float32) for vectors."
         )
     if kind not in "iuf":
         raise InputError(f"{name} holds values of type {array.dtype}: give real numbers, bytes or floats.")
@@ -310,26 +310,26 @@ def _check_kind(array: Array, name: str) -> None:
         raise InputError(f"{name} has shape {array.shape}: its samples are empty; give {_LAYOUTS}.")
 
 
-def _not_pictures(name: str) -> InputError:
+def _not_images(name: str) -> InputError:
     return InputError(f"{name} holds vectors, which have neither resolution nor channels: leave both out.")
 
 
-def _picture_plan(array: Array, resolution: int | None, channels: int | None, name: str) -> Plan:
+def _image_plan(array: Array, resolution: int | None, channels: int | None, name: str) -> Plan:
     first = _channels_first(array.shape, name)
     depth, height, width = _arranged(array[:1], first).shape[1:]
     real = array.dtype.kind == "f"
     if depth == 4 and array.dtype != np.uint8:
         raise InputError(f"{name} has 4 channels of type {array.dtype}; alpha is understood in bytes only.")
 
-    def convert(block: Array) -> Array:
-        block = _as_float32(block) if real else block.astype(np.uint8, copy=False)
-        return refit(on_white(block) if depth == 4 else block, resolution, channels)
+    def convert(chunk: Array) -> Array:
+        chunk = _as_float32(chunk) if real else chunk.astype(np.uint8, copy=False)
+        return refit(on_white(chunk) if depth == 4 else chunk, resolution, channels)
 
     size = (resolution, resolution) if resolution else (height, width)
     shape = (channels or min(depth, 3), *size)
     dtype = np.dtype(np.float32 if real else np.uint8)
     as_is = array.dtype == dtype and array.dtype.isnative and shape == (depth, height, width)
-    return Plan(shape, dtype, lambda block: _arranged(block, first), convert, as_is)
+    return Plan(shape, dtype, lambda chunk: _arranged(chunk, first), convert, as_is)
 
 
 def _channels_first(shape: tuple[int, ...], name: str) -> bool:
@@ -343,24 +343,24 @@ def _channels_first(shape: tuple[int, ...], name: str) -> bool:
     raise InputError(f"{name} has shape {shape}, where no dimension can be the channels; give {_LAYOUTS}.")
 
 
-def _arranged(block: Array, channels_first: bool) -> Array:
-    if block.ndim == 3:
-        return block[:, None]
-    return block if channels_first else block.transpose(0, 3, 1, 2)
+def _arranged(chunk: Array, channels_first: bool) -> Array:
+    if chunk.ndim == 3:
+        return chunk[:, None]
+    return chunk if channels_first else chunk.transpose(0, 3, 1, 2)
 
 
-def _as_float32(block: Array) -> Array:
+def _as_float32(chunk: Array) -> Array:
     with np.errstate(over="ignore"):  # What is too large becomes infinite, and is then refused by name.
-        return block.astype(np.float32, copy=False)
+        return chunk.astype(np.float32, copy=False)
 
 
-def _blocks(array: Array, plan: Plan) -> Iterator[Block]:
+def _blocks(array: Array, plan: Plan) -> Iterator[Chunk]:
     for _, piece in pieces(array):
-        yield Block(plan.convert(plan.arrange(piece)))
+        yield Chunk(plan.convert(plan.arrange(piece)))
 
 
 def _survey(array: Array, plan: Plan, name: str) -> None:
-    """Refuse values that are not finite, or out of the range of pictures."""
+    """Refuse values that are not finite, or out of the range of images."""
     if array.dtype == np.uint8:
         return
     if array.dtype.kind == "f":
@@ -384,19 +384,18 @@ def _check_finite(array: Array, name: str) -> None:
 
 
 def _check_range(low: float, high: float, dtype: np.dtype[Any], name: str) -> None:
-    seen = f"{name} holds pictures of type {dtype} with values from {low:g} to {high:g}"
+    seen = f"{name} holds images of type {dtype} with values from {low:g} to {high:g}"
     if dtype.kind != "f":
         if low < 0 or high > 255:
             raise InputError(f"{seen}; integers must lie in 0..255: scale them to bytes first.")
     elif low < -1 or high > 1:
         raise InputError(
-            f"{seen}; floats must lie in [-1, 1]: give pictures / 127.5 - 1 if they run from 0 to 255 "
-            f"(or bytes), 2 * pictures - 1 if from 0 to 1."
+            f"{seen}; floats must lie in [-1, 1]: give images / 127.5 - 1 if they run from 0 to 255 "
+            f"(or bytes), 2 * images - 1 if from 0 to 1."
         )
     elif low >= 0:
         warnings.warn(
-            f"{seen}, which is taken as it is; if 0 is black, give 2 * pictures - 1: pictures run from -1 "
-            f"to 1.",
+            f"{seen}, which is taken as it is; if 0 is black, give 2 * images - 1: images run from -1 to 1.",
             UserWarning,
             stacklevel=2,
         )
@@ -441,7 +440,7 @@ def _npz_names(names: list[str], file: Path) -> tuple[str, str | None]:
 
 def _known_digest(file: Path, mapped: Array, plan: Plan) -> str:
     """The digest of a mapped file: it is read through once, and then known by its size and date."""
-    key = ArrayFile(file).key
+    key = ArrayReader(file).key
     record = recollect(key)
     if record is None:
         _survey(mapped, plan, str(file))

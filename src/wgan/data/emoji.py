@@ -1,4 +1,4 @@
-"""Google's emoji: a small set of colour pictures, from the npm package emoji-datasource-google."""
+"""Google's emoji: a small set of colour images, from the npm package emoji-datasource-google."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wgan.data.pictures import decode
-from wgan.data.source import Source, assemble
-from wgan.data.stored import in_memory
+from wgan.data.dataset import Dataset, assemble
+from wgan.data.decoding import decode
+from wgan.data.storage import in_memory
 from wgan.errors import InputError, StorageError
 
 PACKAGE, VERSION = "emoji-datasource-google", "16.0.0"
 ADDRESS = f"https://registry.npmjs.org/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
 CHECKSUM = "sha256:fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438"
 
-_TABLE, _PICTURES = "emoji.json", "img/google/64/"
+_TABLE, _IMAGES = "emoji.json", "img/google/64/"
 _SIDE = 64
 
 Files = dict[str, bytes]
-"""The table and the pictures of the package, by their path in it."""
+"""The table and the images of the package, by their path in it."""
 
 
-def emoji(data_dir: str | Path | None = None) -> Source:
-    """The emoji of Google's Noto fonts as pictures of 64 x 64 pixels, on white; their categories are classes.
+def emoji(data_dir: str | Path | None = None) -> Dataset:
+    """The emoji of Google's Noto fonts as images of 64 x 64 pixels, on white; their categories are classes.
 
     The package, unpacked by npm or a .tgz as ``npm pack`` leaves it, is looked for in `data_dir` (itself, or
     in node_modules there), in ./node_modules and in the user's cache, and else downloaded to the latter
-    (72 MB). Any version will do; of equal pictures one is kept: 3,767 in version 16.0.0.
+    (72 MB). Any version will do; of equal images one is kept: 3,767 in version 16.0.0.
 
-    Half of them are others in another skin tone, so that held-out pictures have near copies in training.
+    Half of them are others in another skin tone, so that held-out images have near copies in training.
 
-    Source: https://github.com/iamcal/emoji-data (MIT), pictures https://github.com/googlefonts/noto-emoji
+    Source: https://github.com/iamcal/emoji-data (MIT), images https://github.com/googlefonts/noto-emoji
     (Apache 2.0).
 
     Returns:
-        pictures (3, 64, 64) with labels.
+        images (3, 64, 64) with labels.
 
     Raises:
         InputError: no such folder, a broken package, or none found and no way to download it.
@@ -52,12 +52,12 @@ def emoji(data_dir: str | Path | None = None) -> Source:
     try:
         categories = _categories(files[_TABLE])
         names = sorted(name for name in files if name in categories)
-        pictures = {decode(BytesIO(files[name]), _SIDE, 3).tobytes(): name for name in reversed(names)}
-    except Exception as error:  # whatever a strange table or picture does
+        images = {decode(BytesIO(files[name]), _SIDE, 3).tobytes(): name for name in reversed(names)}
+    except Exception as error:  # whatever a strange table or image does
         raise _broken(package, f"{type(error).__name__}: {error}") from None
-    if not pictures:
-        raise _broken(package, "there are no pictures in it")
-    kept = sorted((name, pixels) for pixels, name in pictures.items())
+    if not images:
+        raise _broken(package, "there are no images in it")
+    kept = sorted((name, pixels) for pixels, name in images.items())
     classes = sorted({categories[name] for name, _ in kept})
     stored = np.frombuffer(bytearray(b"".join(pixels for _, pixels in kept)), np.uint8)
     return assemble(
@@ -118,13 +118,13 @@ def _cache() -> Path:
 
 def _packages(base: Path) -> Iterable[Path]:
     for folder in (base, base / PACKAGE, base / "node_modules" / PACKAGE, base / "package"):
-        if (folder / _TABLE).is_file() and (folder / _PICTURES).is_dir():
+        if (folder / _TABLE).is_file() and (folder / _IMAGES).is_dir():
             yield folder
     yield from sorted(base.glob(f"{PACKAGE}-*.tgz"), reverse=True)
 
 
 def _unpacked(folder: Path) -> Files:
-    paths = [folder / _TABLE, *(folder / _PICTURES).glob("*.png")]
+    paths = [folder / _TABLE, *(folder / _IMAGES).glob("*.png")]
     try:
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     except OSError as error:
@@ -137,7 +137,7 @@ def _packed(archive: Path) -> Files:
             return {
                 member.name.removeprefix("package/"): file.read()
                 for member in members
-                if member.name.removeprefix("package/").startswith((_TABLE, _PICTURES))
+                if member.name.removeprefix("package/").startswith((_TABLE, _IMAGES))
                 and (file := members.extractfile(member))
             }
     except (OSError, EOFError, tarfile.TarError) as error:
@@ -145,11 +145,11 @@ def _packed(archive: Path) -> Files:
 
 
 def _categories(table: bytes) -> dict[str, str]:
-    """The category of each picture, by its path in the package."""
+    """The category of each image, by its path in the package."""
     found: dict[str, str] = {}
     for record in json.loads(table):
         for variant in (record, *record.get("skin_variations", {}).values()):
-            found[_PICTURES + variant["image"]] = record["category"]
+            found[_IMAGES + variant["image"]] = record["category"]
     return found
 
 

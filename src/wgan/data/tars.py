@@ -1,4 +1,4 @@
-"""Tars of pictures, as the package webdataset writes them; nothing is unpacked, and the package not needed.
+"""Tars of images, as the package webdataset writes them; nothing is unpacked, and the package not needed.
 
 Source: https://github.com/webdataset/webdataset, "The WebDataset Format": files that share a name up to its
 first dot are one sample, and its class is the number in its .cls file.
@@ -16,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from wgan.data.album import LARGEST_FILE, Album, bomb, owners_of, wanted
+from wgan.data.image_files import LARGEST_FILE, ImageFiles, bomb, owners_of, wanted
 from wgan.errors import InputError
 
 _RANGE = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}")
@@ -37,7 +37,7 @@ def tars_of(path: Path) -> list[Path]:
     """The tars that a path names: one, those of a range such as x-{000..009}.tar, or those in a folder.
 
     Returns:
-        in rising order; none if the path is of another kind, such as a folder with pictures beside tars.
+        in rising order; none if the path is of another kind, such as a folder with images beside tars.
 
     Raises:
         InputError: a range stands for more tars than there can be.
@@ -53,13 +53,13 @@ def tars_of(path: Path) -> list[Path]:
     return [Path(name) for name in _expanded(str(path))]
 
 
-def tar_album(origin: str, tars: Sequence[Path]) -> Album:
+def tar_album(origin: str, tars: Sequence[Path]) -> ImageFiles:
     """Tars as one album, in the order of the tars and of the files in each.
 
-    Classes are those of .cls files where every picture has one, else folders.
+    Classes are those of .cls files where every image has one, else folders.
 
     Raises:
-        InputError: a tar is missing, broken or compressed, or there are no pictures.
+        InputError: a tar is missing, broken or compressed, or there are no images.
     """
     base = os.path.commonpath([tar.parent for tar in tars])
     found = {
@@ -67,13 +67,13 @@ def tar_album(origin: str, tars: Sequence[Path]) -> Album:
         for tar in tars
         for member in _members(tar)
     }
-    pictures = {name: member for name, member in found.items() if wanted(member.name)}
-    for member in pictures.values():
+    images = {name: member for name, member in found.items() if wanted(member.name)}
+    for member in images.values():
         if member.size > LARGEST_FILE:
             raise bomb(str(member.tar), member.name, f"{member.size:,} bytes")
     dates = {tar: tar.stat().st_mtime_ns for tar in tars}
-    stamps = {name: f"{member.start} {member.size} {dates[member.tar]}" for name, member in pictures.items()}
-    return Album(origin, stamps, partial(_open, pictures), _owners(found, pictures))
+    stamps = {name: f"{member.start} {member.size} {dates[member.tar]}" for name, member in images.items()}
+    return ImageFiles(origin, stamps, partial(_open, images), _owners(found, images))
 
 
 def _expanded(name: str) -> list[str]:
@@ -96,11 +96,11 @@ def _members(tar: Path) -> Iterator[Member]:
         raise InputError(f"'{tar}' cannot be read as a tar ({error}): {remedy}.") from None
 
 
-def _owners(found: Mapping[str, Member], pictures: Mapping[str, Member]) -> tuple[str, ...] | None:
+def _owners(found: Mapping[str, Member], images: Mapping[str, Member]) -> tuple[str, ...] | None:
     classes = {_stem(name): member for name, member in found.items() if name.endswith(".cls")}
-    if pictures and all(_stem(name) in classes for name in pictures):
-        return tuple(_read(classes[_stem(name)]).decode(errors="replace").strip() for name in pictures)
-    return owners_of([member.name for member in pictures.values()])
+    if images and all(_stem(name) in classes for name in images):
+        return tuple(_read(classes[_stem(name)]).decode(errors="replace").strip() for name in images)
+    return owners_of([member.name for member in images.values()])
 
 
 def _stem(name: str) -> str:
@@ -115,5 +115,5 @@ def _read(member: Member) -> bytes:
         return file.read(member.size)
 
 
-def _open(pictures: Mapping[str, Member], name: str) -> IO[bytes]:
-    return BytesIO(_read(pictures[name]))
+def _open(images: Mapping[str, Member], name: str) -> IO[bytes]:
+    return BytesIO(_read(images[name]))

@@ -1,4 +1,4 @@
-"""Toys: two-dimensional sets whose law is known, so that every distance to it can be checked.
+"""Toys: two-dimensional sets whose distribution is known, so that every distance to it can be checked.
 
 The first three are those of Gulrajani et al. (2017), "Improved Training of Wasserstein GANs", figure 2
 (github.com/igul222/improved_wgan_training, gan_toy.py), with the same scales.
@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wgan.data.law import Law, mode_index
-from wgan.data.source import Source, assemble
-from wgan.data.stored import in_memory
+from wgan.data.dataset import Dataset, assemble
+from wgan.data.storage import in_memory
+from wgan.data.toy_distribution import ToyDistribution, mode_index
 
 SAMPLES = 65_536
 _SEED = 20_170_331
 
 
-def ring8() -> Source:
+def ring8() -> Dataset:
     """Eight Gaussians on a circle of radius 2, std 0.02, everything divided by sqrt(2).
 
     Returns:
@@ -32,7 +32,7 @@ def ring8() -> Source:
     return _toy("ring8", mixture(modes.float(), 0.02 / math.sqrt(2)))
 
 
-def grid25() -> Source:
+def grid25() -> Dataset:
     """Twenty-five Gaussians at {-4, -2, 0, 2, 4} squared, std 0.05, everything divided by 2.828.
 
     Returns:
@@ -42,7 +42,7 @@ def grid25() -> Source:
     return _toy("grid25", mixture(torch.cartesian_prod(ticks, ticks) / 2.828, 0.05 / 2.828))
 
 
-def two_gaussians() -> Source:
+def two_gaussians() -> Dataset:
     """Two islands at (-1, 0) and (+1, 0), std 0.1: the least set on which a mode can be lost.
 
     Returns:
@@ -51,18 +51,18 @@ def two_gaussians() -> Source:
     return _toy("two-gaussians", mixture(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.1))
 
 
-def swiss_roll() -> Source:
+def swiss_roll() -> Dataset:
     """The spiral (t cos t, t sin t), t = 1.5 pi (1 + 2u), with noise 0.25, everything divided by 7.5.
 
     Returns:
-        vectors of dimension 2, without labels: the law has no modes.
+        vectors of dimension 2, without labels: the distribution has no modes.
     """
-    return _toy("swiss-roll", Law(modes=None, std=0.25 / 7.5, skeleton=_spiral))
+    return _toy("swiss-roll", ToyDistribution(modes=None, std=0.25 / 7.5, skeleton=_spiral))
 
 
-def mixture(modes: Tensor, std: float) -> Law:
+def mixture(modes: Tensor, std: float) -> ToyDistribution:
     """The equal mixture of isotropic Gaussians at `modes` (float32 (k, d)) with the given std."""
-    return Law(modes=modes, std=std, skeleton=partial(_mode_of, modes))
+    return ToyDistribution(modes=modes, std=std, skeleton=partial(_mode_of, modes))
 
 
 def _mode_of(modes: Tensor, uniform: Tensor) -> Tensor:
@@ -74,12 +74,12 @@ def _spiral(uniform: Tensor) -> Tensor:
     return torch.stack([t * t.cos(), t * t.sin()], 1) / 7.5
 
 
-def _toy(name: str, law: Law) -> Source:
+def _toy(name: str, distribution: ToyDistribution) -> Dataset:
     # NumPy's legacy stream is frozen for good (NEP 19) and the same on every processor; torch's is not,
     # and a toy whose fingerprint changed with the machine could not be resumed on another one.
     state = np.random.RandomState(_SEED)
     uniform = torch.from_numpy(state.random_sample(SAMPLES))
     noise = torch.from_numpy(state.standard_normal((SAMPLES, 2)))
-    samples = law.place(uniform, noise).float().numpy()
-    labels = None if law.modes is None else mode_index(uniform, len(law.modes))
-    return assemble(in_memory(samples), name=name, labels=labels, law=law)
+    samples = distribution.place(uniform, noise).float().numpy()
+    labels = None if distribution.modes is None else mode_index(uniform, len(distribution.modes))
+    return assemble(in_memory(samples), name=name, labels=labels, distribution=distribution)

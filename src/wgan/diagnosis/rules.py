@@ -213,7 +213,7 @@ def _stronger_penalty(history: History) -> Settings:
 
 
 def _usual_weight(history: History) -> float:
-    """Of a gradient penalty on pictures and on vectors (Gulrajani et al. 2017, sections 4 and 5)."""
+    """Of a gradient penalty on images and on vectors (Gulrajani et al. 2017, sections 4 and 5)."""
     return 10.0 if len(history.setting("source.shape") or ()) == 3 else 0.1
 
 
@@ -262,7 +262,7 @@ RULES: tuple[Rule, ...] = (
         symptoms.starved_input,
         ("data_share", "images_per_second"),
         "Most of the time goes into fetching samples, and the networks wait.",
-        "Keep the data in memory, pack pictures at the size they are trained at, or use a faster disk.",
+        "Keep the data in memory, pack images at the size they are trained at, or use a faster disk.",
     ),
     Rule(
         "clipping-too-tight",

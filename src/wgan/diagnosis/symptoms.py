@@ -36,9 +36,9 @@ SHOCK = 9
 TURNS = 12
 """Log points among which a gap that oscillates turns over and over."""
 SPAN = 3.29
-"""Standard deviations between the quantiles at 5 and at 95 % of a normal law."""
+"""Standard deviations between the quantiles at 5 and at 95 % of a normal distribution."""
 FEW = 100
-"""Training samples, under which there is no law to be learned."""
+"""Training samples, under which there is no distribution to be learned."""
 LOOKED_AT = 256
 """Samples of each kind behind the numbers of a log point."""
 
@@ -46,12 +46,12 @@ LOOKED_AT = 256
 def bad_data(history: History) -> Mask:
     """The training data themselves: few, constant, copies, of one class, values out of [-1, 1]."""
     data = {name: value for name, value in history.data.items() if value is not None}
-    picture = len(history.setting("source.shape") or ()) == 3
+    image = len(history.setting("source.shape") or ()) == 3
     bad = (
         data.get("constant_share", 0) > 0.05
         or data.get("duplicate_share", 0) > 0.3
         or data.get("largest_class_share", 0) > 0.99
-        or (picture and (data.get("min", -1) < -1.01 or data.get("max", 1) > 1.01))
+        or (image and (data.get("min", -1) < -1.01 or data.get("max", 1) > 1.01))
         or data.get("std", 1) < 1e-3
         or data.get("count", FEW) < FEW
     )
@@ -297,7 +297,7 @@ def _stuck(coverage: Array) -> Mask:
 
 def _penalty(history: History) -> Array:
     """What the critic pays: over as many log points as it takes for a lazy penalty to be among them."""
-    named = ("penalty_every", "n_critic", "cadence.log")
+    named = ("penalty_every", "n_critic", "logging.metrics")
     every, n_critic, log = (history.setting(name) or 1 for name in named)
     width, paid = -(-every // (n_critic * log)), history["penalty"]
     return smooth(np.array([paid[max(0, i + 1 - width) : i + 1].mean() for i in range(len(paid))]))

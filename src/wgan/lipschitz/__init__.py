@@ -1,10 +1,9 @@
 """Everything that keeps a critic Lipschitz: the constraints of the literature, as three hooks each."""
 
-from wgan.lipschitz.certificate import Certificate, LayerBound, certify
 from wgan.lipschitz.clipping import WeightClipping
 from wgan.lipschitz.constraint import Chain, Constraint
-from wgan.lipschitz.extension import Extension
-from wgan.lipschitz.extremal import Extremal
+from wgan.lipschitz.max_of_cones import MaxOfConesCritic
+from wgan.lipschitz.mcshane import McShaneExtension
 from wgan.lipschitz.orthogonal import GroupSort, Orthogonal, orthonormalise
 from wgan.lipschitz.penalties import (
     DRAGAN,
@@ -16,9 +15,8 @@ from wgan.lipschitz.penalties import (
     MaxGradientPenalty,
 )
 from wgan.lipschitz.scores import mixes_samples, score, score_pair
-from wgan.lipschitz.shard import Shard, own_rows
 from wgan.lipschitz.spectral import SpectralNormalisation
-from wgan.lipschitz.steepest import Steepest
+from wgan.lipschitz.spectral_descent import SpectralDescent
 
 CONSTRAINTS: dict[str, type[Constraint]] = {
     constraint.__name__: constraint
@@ -43,25 +41,20 @@ __all__ = [
     "R1",
     "R1R2",
     "R2",
-    "Certificate",
     "Chain",
     "Constraint",
-    "Extension",
-    "Extremal",
     "GradientPenalty",
     "GroupSort",
-    "LayerBound",
     "LipschitzPenalty",
     "MaxGradientPenalty",
+    "MaxOfConesCritic",
+    "McShaneExtension",
     "Orthogonal",
-    "Shard",
+    "SpectralDescent",
     "SpectralNormalisation",
-    "Steepest",
     "WeightClipping",
-    "certify",
     "mixes_samples",
     "orthonormalise",
-    "own_rows",
     "score",
     "score_pair",
 ]

@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 
 from wgan.errors import InputError
 from wgan.lipschitz.constraint import Constraint
-from wgan.lipschitz.kernels import Blocks
+from wgan.lipschitz.kernel_blocks import Blocks
 from wgan.lipschitz.spectral import LINEAR_MAPS
 
 Sort = Literal["full", "pairs", "absolute", "none"]
@@ -163,9 +163,9 @@ class Orthogonal(Constraint):
     """A critic that is 1-Lipschitz by construction: ``certify`` proves it, at every step of its training.
 
     Dense layers are orthonormal (:func:`orthonormalise`), convolutions orthogonal
-    (:mod:`~wgan.lipschitz.kernels`), activations become sorts. The network must be a chain: residual sums and
-    concatenations of 1-Lipschitz branches are not 1-Lipschitz, and overlapping maxima are not either; certify
-    the critic to be sure.
+    (:mod:`~wgan.lipschitz.kernel_blocks`), activations become sorts. The network must be a chain: residual
+    sums and concatenations of 1-Lipschitz branches are not 1-Lipschitz, and overlapping maxima are not
+    either; certify the critic to be sure.
 
     ``wrap`` starts from the orthonormal matrices nearest to each weight, or to each block of a kernel.
     ``project`` brings what is behind the weights back to orthonormal matrices after each step, which changes

@@ -12,11 +12,11 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from wgan.core.randomness import local_rows
 from wgan.errors import InputError
 from wgan.lipschitz.constraint import Constraint, refuse_negative, refuse_unless_positive
 from wgan.lipschitz.piecewise import PiecewiseLinear
 from wgan.lipschitz.scores import mixing_module, score
-from wgan.lipschitz.shard import own_rows
 
 
 class InputGradientPenalty(Constraint):
@@ -271,7 +271,7 @@ def interpolate(real: Tensor, fake: Tensor, rng: torch.Generator | None = None) 
             "between them; pass as many fakes as reals, of the same shape."
         )
     one_each = (1,) * (real.dim() - 1)
-    epsilon = own_rows(
+    epsilon = local_rows(
         lambda count: torch.rand((count, *one_each), generator=rng, device=real.device, dtype=real.dtype),
         len(real),
         rng,

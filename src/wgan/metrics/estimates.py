@@ -32,7 +32,7 @@ class Provenance:
         metric: 'fd', 'kid', 'precision', ...
         extractor: The name of what made features of the samples.
         extractor_hash: SHA-256 of its weights and rules.
-        resize: How it resizes pictures.
+        resize: How it resizes images.
         n_real: How many real samples.
         n_fake: How many samples they were compared with.
         split: Which real samples: their source, its fingerprint and the split.

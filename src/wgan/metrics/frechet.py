@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from wgan.metrics.checked import Samples, matrices
+from wgan.metrics.checks import Samples, matrices
 from wgan.metrics.estimates import Value
 
 
@@ -35,7 +35,7 @@ def frechet_distance(real: Samples, fake: Samples) -> Value:
         fake: (M, d).
 
     Raises:
-        InputError: See :func:`~wgan.metrics.checked.matrices`.
+        InputError: See :func:`~wgan.metrics.checks.matrices`.
 
     Warns:
         UserWarning: N or M is below d.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wgan.metrics.checked import Samples, matrices, row_blocks
+from wgan.metrics.checks import Samples, matrices, row_blocks
 from wgan.metrics.estimates import Value
 
 
@@ -12,10 +12,10 @@ def kernel_distance(real: Samples, fake: Samples) -> Value:
 
         sum_{i != j} k(x_i, x_j) / N(N-1) + sum_{i != j} k(y_i, y_j) / M(M-1) - 2 sum_ij k(x_i, y_j) / NM
 
-    Its mean is the squared distance of the laws at any count, so it may be negative where they are near.
-    All pairs are used, rather than pairs within random subsets of 1,000 as papers do: same mean, less
+    Its mean is the squared distance of the distributions at any count, so it may be negative where they are
+    near. All pairs are used, rather than pairs within random subsets of 1,000 as papers do: same mean, less
     spread. The standard error is the jackknife's over blocks of one sample, which the row sums give for
-    nothing: right where the laws differ, and up to sqrt(2) too wide where they are the same.
+    nothing: right where the distributions differ, and up to sqrt(2) too wide where they are the same.
 
     Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 4 and appendix C; Gretton et al. 2012,
     "A Kernel Two-Sample Test", equation 3.
@@ -25,7 +25,7 @@ def kernel_distance(real: Samples, fake: Samples) -> Value:
         fake: (M, d).
 
     Raises:
-        InputError: See :func:`~wgan.metrics.checked.matrices`.
+        InputError: See :func:`~wgan.metrics.checks.matrices`.
     """
     x, y = matrices(real=real, fake=fake)
     within_x, within_y = _others(x), _others(y)

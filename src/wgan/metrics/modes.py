@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wgan.errors import InputError
-from wgan.metrics.checked import Samples, matrices
+from wgan.metrics.checks import Samples, matrices
 from wgan.metrics.estimates import Value
 
 WITHIN = 3.0
@@ -17,7 +17,7 @@ WITHIN = 3.0
 @final
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """A law with known modes: the equal mixture of isotropic Gaussians.
+    """A distribution with known modes: the equal mixture of isotropic Gaussians.
 
     Attributes:
         centres: (k, d).
@@ -51,7 +51,7 @@ class Modes:
 
 
 def high_quality(fake: Samples, modes: Modes) -> Value:
-    """The share of fakes within 3 std of a mode; of the law itself 98.9 % are, in two dimensions.
+    """The share of fakes within 3 std of a mode; of the distribution itself 98.9 % are, in two dimensions.
 
     Source: Srivastava et al. 2017, "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational
     Learning", section 4.1.
@@ -76,7 +76,7 @@ def reached(labels: Tensor) -> Value:
 
 
 def effective(labels: Tensor) -> Value:
-    """How many modes or labels there would be if all were as frequent: exp of the entropy of their law.
+    """The effective number of modes or labels: exp of the entropy of their distribution.
 
     Without a threshold: a label that only the mistakes of a classifier reach counts for little, one that is
     rare for less than one that is not. The standard error is the delta method's.
@@ -89,19 +89,19 @@ def effective(labels: Tensor) -> Value:
     """
     if not len(labels):
         return Value(0.0, 0.0)
-    law = torch.bincount(labels).double() / len(labels)
-    logs = torch.where(law > 0, law, 1.0).log()
-    number = (-(law @ logs)).exp().item()
-    return Value(number, number * (_variance(logs, law) / len(labels)).sqrt().item())
+    distribution = torch.bincount(labels).double() / len(labels)
+    logs = torch.where(distribution > 0, distribution, 1.0).log()
+    number = (-(distribution @ logs)).exp().item()
+    return Value(number, number * (_variance(logs, distribution) / len(labels)).sqrt().item())
 
 
 def label_divergence(labels: Tensor, reference: Tensor) -> Value:
-    """KL(p || q) = sum_k p_k log(p_k / q_k), in nats, of two label laws as counted.
+    """KL(p || q) = sum_k p_k log(p_k / q_k), in nats, of two label distributions as counted.
 
     With the fakes' labels first this is the reverse KL, which papers report for StackedMNIST; with the
     reals' first the KL proper, which a missing label makes large. A label of p that q lacks counts as half
     a sample of q, so that it costs log(2 M p_k) and not infinity. Counting makes the mean positive even for
-    equal laws, by about (k - 1) (1/N + 1/M) / 2; the floor shows it. The standard error is the delta
+    equal distributions, by about (k - 1) (1/N + 1/M) / 2; the floor shows it. The standard error is the delta
     method's: var_p(log p/q) / N + var_q(p/q) / M, squared.
 
     Source: Srivastava et al. 2017 (VEEGAN), section 4.2; Lin et al. 2018, "PacGAN: The Power of Two Samples
@@ -126,8 +126,8 @@ def label_divergence(labels: Tensor, reference: Tensor) -> Value:
     return Value(max(0.0, (p @ log_ratio).item()), variance.sqrt().item())
 
 
-def _variance(values: Tensor, law: Tensor) -> Tensor:
-    return law @ (values - law @ values).square()
+def _variance(values: Tensor, distribution: Tensor) -> Tensor:
+    return distribution @ (values - distribution @ values).square()
 
 
 def _describe(given: Tensor) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wgan.errors import InputError
-from wgan.metrics.checked import Samples, matrices, row_blocks
+from wgan.metrics.checks import Samples, matrices, row_blocks
 from wgan.metrics.estimates import Value
 
 NEIGHBOURS = {"pr": 3, "dc": 5}
@@ -44,7 +44,7 @@ def precision_recall(
         neighbours: k, in [1, min(N, M)).
 
     Raises:
-        InputError: k is out of its range, or see :func:`~wgan.metrics.checked.matrices`.
+        InputError: k is out of its range, or see :func:`~wgan.metrics.checks.matrices`.
     """
 
     def shares(x: Tensor, y: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ def density_coverage(
 ) -> tuple[Value, Value]:
     """Density: how many real balls hold a fake, over k; coverage: the share of real balls that hold any fake.
 
-    A ball about each real reaches to, and excludes, its k-th neighbour. For equal laws the mean of the
-    density is 1; that of the coverage is nearly 1 - 2^-k, and 1 for equal sets only.
+    A ball about each real reaches to, and excludes, its k-th neighbour. For equal distributions the mean of
+    the density is 1; that of the coverage is nearly 1 - 2^-k, and 1 for equal sets only.
 
     Source: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models", equations 4
     and 5.
@@ -77,7 +77,7 @@ def density_coverage(
         neighbours: k, in [1, min(N, M)).
 
     Raises:
-        InputError: k is out of its range, or see :func:`~wgan.metrics.checked.matrices`.
+        InputError: k is out of its range, or see :func:`~wgan.metrics.checks.matrices`.
     """
 
     def shares(x: Tensor, y: Tensor) -> Tensor:
@@ -98,12 +98,12 @@ def memorisation(training: Samples, fake: Samples, held_out: Samples) -> Value:
 
         max over t of F(t) - G(t)
 
-    F and G are the laws of the distance to the nearest training sample, of fakes and of held-out samples. If
-    a share a of the fakes are copies, the value is about a or more, wherever the others lie: this is why it
-    is the largest difference (the one-sided statistic of Kolmogorov and Smirnov) and not the mean rank of
-    Meehan et al., in which far samples hide copies. Fresh samples have 0 for infinite sets, and for finite
-    ones what :func:`memorisation_floor` says; a generator that is merely too smooth also counts as near. The
-    standard error takes the best t as given.
+    F and G are the distributions of the distance to the nearest training sample, of fakes and of held-out
+    samples. If a share a of the fakes are copies, the value is about a or more, wherever the others lie: this
+    is why it is the largest difference (the one-sided statistic of Kolmogorov and Smirnov) and not the mean
+    rank of Meehan et al., in which far samples hide copies. Fresh samples have 0 for infinite sets, and for
+    finite ones what :func:`memorisation_floor` says; a generator that is merely too smooth also counts as
+    near. The standard error takes the best t as given.
 
     Source: Meehan, Chaudhuri and Dasgupta 2020, "A Non-Parametric Test to Detect Data-Copying in Generative
     Models", section 2, for comparing distances to the training set with those of held-out samples.
@@ -111,15 +111,18 @@ def memorisation(training: Samples, fake: Samples, held_out: Samples) -> Value:
     Args:
         training: (N, d), best all that the generator was trained on: only copies of these are found.
         fake: (M, d).
-        held_out: (H, d), from the law of the training set, and not in it.
+        held_out: (H, d), from the distribution of the training set, and not in it.
 
     Raises:
-        InputError: See :func:`~wgan.metrics.checked.matrices`.
+        InputError: See :func:`~wgan.metrics.checks.matrices`.
     """
     x, y, z = matrices(real=training, fake=fake, **{"held-out": held_out})
     near, usual = (_nearest(points, x).sort().values for points in (y, z))
     thresholds = torch.cat([near, usual])
-    f, g = (torch.searchsorted(law, thresholds, right=True).double() / len(law) for law in (near, usual))
+    f, g = (
+        torch.searchsorted(distribution, thresholds, right=True).double() / len(distribution)
+        for distribution in (near, usual)
+    )
     best = (f - g).argmax()
     error = (f * (1 - f) / len(near) + g * (1 - g) / len(usual)).sqrt()
     return Value(max(0.0, (f - g)[best].item()), error[best].item())
@@ -128,7 +131,7 @@ def memorisation(training: Samples, fake: Samples, held_out: Samples) -> Value:
 def memorisation_floor(fakes: int, held_out: int) -> Value:
     r"""What memorisation is on average for fresh samples, and how far it scatters.
 
-    Both laws being one, whatever it is, their largest difference is for large counts distributed as
+    Both distributions being one, whatever it is, their largest difference is for large counts distributed as
     s = sqrt(1/M + 1/H) times the maximum of a Brownian bridge, P(maximum > x) = exp(-2 x^2), with the mean
     sqrt(pi / 8) and the variance 1/2 - pi/8.
 

@@ -68,8 +68,8 @@ class Console(Monitor):
                 f"step {step:,}/{self._steps:,}  {'  '.join(_numbers(values))}", soft_wrap=True
             )
 
-    def pictures(self, step: int, image: Image) -> None:
-        """Pictures are not for terminals."""
+    def images(self, step: int, image: Image) -> None:
+        """Images are not for terminals."""
 
     def finish(self, outcome: str) -> None:
         """End the display."""

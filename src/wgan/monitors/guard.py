@@ -22,7 +22,7 @@ LONGEST = 60.0
 ROOM = 256 * 2**20
 """Bytes that may wait for a monitor; more is left out until it has caught up."""
 SMALL = 10_000
-"""What a call without a picture counts for, in bytes, amply."""
+"""What a call without an image counts for, in bytes, amply."""
 
 SLICE = 0.2
 """Seconds after which a wait looks up: a signal that another thread received wakes nobody."""
@@ -54,11 +54,11 @@ class Audience(Monitor):
             own = dict(values)
             guard.tell(lambda monitor, own=own: monitor.log(step, own))  # type: ignore[misc]
 
-    def pictures(self, step: int, image: Image) -> None:
+    def images(self, step: int, image: Image) -> None:
         """Pass on."""
         size = image.width * image.height * len(image.getbands())
         for guard in self._guards:
-            guard.tell(lambda monitor: monitor.pictures(step, image), size=size)
+            guard.tell(lambda monitor: monitor.images(step, image), size=size)
 
     def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:
         """Pass on."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wgan.files import storing, write_atomically
+from wgan.core.files import storing, write_atomically
 
 
 def recall(path: Path) -> str | None:

@@ -25,7 +25,7 @@ STATUS = {"finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED"}
 
 @final
 class MLflow(Monitor):
-    """Numbers, picture grids, configuration and the trained generator, for MLflow.
+    """Numbers, image grids, configuration and the trained generator, for MLflow.
 
     They go to the server that ``MLFLOW_TRACKING_URI`` or ``mlflow.set_tracking_uri`` names, otherwise into an
     SQLite store ``mlflow/mlflow.db`` in the run's folder; the experiment is ``wgan``, or what
@@ -74,7 +74,7 @@ class MLflow(Monitor):
         rows = [metric(key, value, now, step) for key, value in numbers.items()]
         self._client.log_batch(self._id, metrics=rows)
 
-    def pictures(self, step: int, image: Image) -> None:
+    def images(self, step: int, image: Image) -> None:
         """Write the grid."""
         if step > self._last:
             self._client.log_image(self._id, image, key="samples", step=step)

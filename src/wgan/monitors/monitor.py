@@ -64,7 +64,7 @@ class Monitor(ABC):
                 if values["gap_held_out"] is not None:
                     self.gap = min(self.gap, values["gap_held_out"])
 
-            def pictures(self, step, image):
+            def images(self, step, image):
                 pass
 
             def finish(self, outcome):
@@ -92,7 +92,7 @@ class Monitor(ABC):
         """Numbers at a log point: those of ``metrics.jsonl`` and of ``timing.jsonl``."""
 
     @abstractmethod
-    def pictures(self, step: int, image: Image) -> None:
+    def images(self, step: int, image: Image) -> None:
         """What the generator makes of the fixed latents."""
 
     @abstractmethod

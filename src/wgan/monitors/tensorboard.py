@@ -16,7 +16,7 @@ from wgan.monitors.monitor import Histogram, Monitor, Values
 
 @final
 class TensorBoard(Monitor):
-    """Scalars, histograms, picture grids and the configuration as TensorBoard events in ``tensorboard/``.
+    """Scalars, histograms, image grids and the configuration as TensorBoard events in ``tensorboard/``.
 
     A resumed run goes on in a new event file; TensorBoard drops what the first had logged beyond.
 
@@ -57,7 +57,7 @@ class TensorBoard(Monitor):
         scalars = [self._summary.scalar(name, number) for name, number in numbers.items()]
         self._write(*({"step": step, "summary": scalar} for scalar in scalars))
 
-    def pictures(self, step: int, image: Image) -> None:
+    def images(self, step: int, image: Image) -> None:
         """Write the grid."""
         grid = self._summary.image("samples", np.asarray(image.convert("RGB")), dataformats="HWC")
         self._write({"step": step, "summary": grid})

@@ -22,7 +22,7 @@ UPLOAD_SECONDS = 15.0
 
 @final
 class Wandb(Monitor):
-    """Numbers, histograms, picture grids, configuration and the trained generator, for Weights & Biases.
+    """Numbers, histograms, image grids, configuration and the trained generator, for Weights & Biases.
 
     Without a login it writes files only, for `wandb sync`; it never asks for one. ``WANDB_MODE``,
     ``WANDB_PROJECT`` and the like are respected. A resumed run is the same run there: its id is kept in
@@ -73,7 +73,7 @@ class Wandb(Monitor):
         """Write numbers; one that is not finite is written as NaN."""
         self._write(step, {key: float("nan") if value is None else value for key, value in values.items()})
 
-    def pictures(self, step: int, image: Image) -> None:
+    def images(self, step: int, image: Image) -> None:
         """Write the grid."""
         self._write(step, {"samples": self._wandb.Image(image)})
 

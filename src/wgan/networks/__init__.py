@@ -4,7 +4,7 @@ from wgan.networks.conditioning import Condition, generate
 from wgan.networks.dcgan import DCGAN, DCGANCritic, DCGANGenerator
 from wgan.networks.description import NETWORKS, build, describe
 from wgan.networks.mlp import MLP, MLPCritic, MLPGenerator
-from wgan.networks.normfree import NormFree, NormFreeCritic, NormFreeGenerator
+from wgan.networks.r3gan import R3GAN, R3GANCritic, R3GANGenerator
 from wgan.networks.resnet import ResNet, ResNetCritic, ResNetGenerator
 from wgan.networks.summary import Layer, layers
 
@@ -12,15 +12,15 @@ __all__ = [
     "DCGAN",
     "MLP",
     "NETWORKS",
+    "R3GAN",
     "Condition",
     "DCGANCritic",
     "DCGANGenerator",
     "Layer",
     "MLPCritic",
     "MLPGenerator",
-    "NormFree",
-    "NormFreeCritic",
-    "NormFreeGenerator",
+    "R3GANCritic",
+    "R3GANGenerator",
     "ResNet",
     "ResNetCritic",
     "ResNetGenerator",

@@ -1,4 +1,4 @@
-"""Self-attention between the positions of a picture."""
+"""Self-attention between the positions of an image."""
 
 from typing import final
 

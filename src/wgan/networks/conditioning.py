@@ -220,7 +220,7 @@ class CriticLabels(nn.Module):
     @property
     @abstractmethod
     def planes(self) -> int:
-        """How many channels (pictures) or numbers (vectors) stand beside a sample."""
+        """How many channels (images) or numbers (vectors) stand beside a sample."""
 
     @abstractmethod
     def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
@@ -262,7 +262,7 @@ class Projection(CriticLabels):
 
 @final
 class Concatenation(CriticLabels):
-    """Puts labels beside the sample: a plane of learned values by a picture, the encoding by a vector.
+    """Puts labels beside the sample: a plane of learned values by an image, the encoding by a vector.
 
     Source: Mirza, Osindero 2014, "Conditional Generative Adversarial Nets", section 3.2.
     """
@@ -274,11 +274,11 @@ class Concatenation(CriticLabels):
 
     @property
     def planes(self) -> int:
-        """One channel for pictures, the encoding's length for vectors."""
+        """One channel for images, the encoding's length for vectors."""
         return self.encoder.condition.size if self.plane is None else 1
 
     def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """(N, C + 1, H, W) for pictures, (N, d + size) for vectors."""
+        """(N, C + 1, H, W) for images, (N, d + size) for vectors."""
         encoded = self.encoder.encode(labels, samples.dtype)
         if self.plane is not None:
             encoded = self.plane(encoded).reshape(len(samples), 1, *samples.shape[2:])

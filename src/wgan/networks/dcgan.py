@@ -1,4 +1,4 @@
-"""Convolutional networks after DCGAN, for pictures of any size that is a multiple of 4.
+"""Convolutional networks after DCGAN, for images of any size that is a multiple of 4.
 
 Source: Radford, Metz, Chintala 2016, "Unsupervised Representation Learning with Deep Convolutional GANs",
 section 3.
@@ -28,8 +28,8 @@ from wgan.networks.conditioning import (
     scores,
 )
 from wgan.networks.initialisation import initialise
-from wgan.networks.parts import (
-    PICTURE_NORMS,
+from wgan.networks.layers import (
+    IMAGE_NORMS,
     VECTOR_NORMS,
     Activation,
     Init,
@@ -51,7 +51,7 @@ WIDEST = 8
 
 
 class DCGANGenerator(Network):
-    """Latents (N, latent_dim), and labels, to pictures (N, C, H, W) in [-1, 1], by transposed convolutions.
+    """Latents (N, latent_dim), and labels, to images (N, C, H, W) in [-1, 1], by transposed convolutions.
 
     Args:
         shape: (C, H, W); H and W multiples of 4.
@@ -117,20 +117,20 @@ class DCGANGenerator(Network):
             if large == sizes[-1]:
                 self.layers.append(nn.Tanh())
             else:
-                norms = norm_layers(norm, wide_out, PICTURE_NORMS)
+                norms = norm_layers(norm, wide_out, IMAGE_NORMS)
                 norms = conditioned(norms, wide_out, self._labels.in_norms)
                 self.layers.extend([*norms, activation_layer(activation)])
         initialise(self, init)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (N, latent_dim), and labels for a conditional one, to pictures (N, C, H, W) in [-1, 1]."""
+        """Latents (N, latent_dim), and labels for a conditional one, to images (N, C, H, W) in [-1, 1]."""
         entering, encoded = self._labels.enter(latents, labels)
         base = run(self.base, entering, encoded)
         return run(self.layers, torch.unflatten(base, 1, self.base_shape), encoded)
 
 
 class DCGANCritic(Network):
-    """Pictures (N, C, H, W), and labels, to scores (N,), by strided convolutions.
+    """Images (N, C, H, W), and labels, to scores (N,), by strided convolutions.
 
     Args:
         shape: (C, H, W); H and W multiples of 4.
@@ -184,7 +184,7 @@ class DCGANCritic(Network):
         entering = shape[0] + (labels.planes if labels else 0)
         self.layers = nn.Sequential()
         for depth, (wide_in, wide_out) in enumerate(pairwise([entering, *widths])):
-            norms = norm_layers(norm, wide_out, PICTURE_NORMS) if depth > 0 else []
+            norms = norm_layers(norm, wide_out, IMAGE_NORMS) if depth > 0 else []
             convolution = nn.Conv2d(wide_in, wide_out, kernel, stride=2, padding=(kernel - 1) // 2)
             self.layers.extend([convolution, *norms, activation_layer(activation)])
         if head not in ("dense", "max-pool"):
@@ -195,13 +195,13 @@ class DCGANCritic(Network):
         self.labels = labels
         self.classifies = isinstance(labels, AuxiliaryClassifier)
 
-    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Pictures (N, C, H, W), and labels for a conditional one, to scores (N,)."""
-        return scores(self.layers, self.labels, pictures, labels)
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W), and labels for a conditional one, to scores (N,)."""
+        return scores(self.layers, self.labels, images, labels)
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, C, H, W) to the logits (N, classes) of the auxiliary classifier, if there is one."""
-        return logits(self.layers, self.labels, pictures)
+    def logits(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) to the logits (N, classes) of the auxiliary classifier, if there is one."""
+        return logits(self.layers, self.labels, images)
 
 
 def halvings(shape: Sequence[int], kernel: int, stages: int | None) -> list[tuple[int, int]]:
@@ -213,13 +213,13 @@ def halvings(shape: Sequence[int], kernel: int, stages: int | None) -> list[tupl
         stages: How many halvings, or None: until the smaller side is at most 4, at least two.
 
     Raises:
-        InputError: The shape is not a picture's with sides that are multiples of 4, or too small.
+        InputError: The shape is not an image's with sides that are multiples of 4, or too small.
     """
     if kernel not in (4, 5) or not isinstance(kernel, int):
         raise InputError(f"kernel must be 4 or 5, not {kernel!r}.")
     if len(shape) != 3:
         raise InputError(
-            f"A DCGAN works on pictures (C, H, W), not on samples of shape {tuple(shape)}; use an MLP."
+            f"A DCGAN works on images (C, H, W), not on samples of shape {tuple(shape)}; use an MLP."
         )
     _, height, breadth = check_shape(shape)
     if height % 4 or breadth % 4:
@@ -291,7 +291,7 @@ class DCGAN:
     def build(
         self, shape: Sequence[int], condition: Condition | None = None
     ) -> tuple[DCGANGenerator, DCGANCritic]:
-        """A generator and a critic for pictures of this shape, with labels if there is a condition."""
+        """A generator and a critic for images of this shape, with labels if there is a condition."""
         generator = DCGANGenerator(
             shape,
             latent_dim=self.latent_dim,

@@ -10,9 +10,9 @@ from torch import nn
 from wgan.errors import InputError
 from wgan.networks.conditioning import Condition
 from wgan.networks.dcgan import DCGANCritic, DCGANGenerator
+from wgan.networks.layers import Network
 from wgan.networks.mlp import MLPCritic, MLPGenerator
-from wgan.networks.normfree import NormFreeCritic, NormFreeGenerator
-from wgan.networks.parts import Network
+from wgan.networks.r3gan import R3GANCritic, R3GANGenerator
 from wgan.networks.resnet import ResNetCritic, ResNetGenerator
 
 NETWORKS: dict[str, type[Network]] = {
@@ -24,8 +24,8 @@ NETWORKS: dict[str, type[Network]] = {
         DCGANCritic,
         ResNetGenerator,
         ResNetCritic,
-        NormFreeGenerator,
-        NormFreeCritic,
+        R3GANGenerator,
+        R3GANCritic,
     )
 }
 

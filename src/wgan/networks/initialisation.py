@@ -6,7 +6,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from wgan.networks.parts import NORM_LAYERS, Layer, check_names
+from wgan.networks.layers import NORM_LAYERS, Layer, check_names
 
 SLOPES: dict[type[object], float] = {
     nn.ReLU: 0.5**0.5,

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons, for vectors and for pictures of any size."""
+"""Multi-layer perceptrons, for vectors and for images of any size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from wgan.networks.conditioning import (
     scores,
 )
 from wgan.networks.initialisation import initialise
-from wgan.networks.parts import (
+from wgan.networks.layers import (
     VECTOR_NORMS,
     Activation,
     Init,
@@ -37,7 +37,7 @@ from wgan.networks.parts import (
 
 
 class MLPGenerator(Network):
-    r"""Latents (N, latent_dim), and labels, to samples (N, \*shape): pictures through tanh, vectors as is.
+    r"""Latents (N, latent_dim), and labels, to samples (N, \*shape): images through tanh, vectors as is.
 
     Args:
         shape: Of one sample: (C, H, W) or (d,).

@@ -1,4 +1,4 @@
-"""Residual networks for pictures of 8 to 128 pixels a side.
+"""Residual networks for images of 8 to 128 pixels a side.
 
 Sources: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, "Improved Training of Wasserstein GANs",
 appendix F and its code for CIFAR-10; Miyato, Kataoka, Koyama, Yoshida 2018, "Spectral Normalization for
@@ -32,8 +32,8 @@ from wgan.networks.conditioning import (
     scores,
 )
 from wgan.networks.initialisation import initialise
-from wgan.networks.parts import (
-    PICTURE_NORMS,
+from wgan.networks.layers import (
+    IMAGE_NORMS,
     Init,
     Network,
     Norm,
@@ -41,18 +41,18 @@ from wgan.networks.parts import (
     check_positive,
     norm_layers,
 )
-from wgan.networks.scales import attended, scales, widths
-from wgan.networks.together import MinibatchStd, packed
+from wgan.networks.minibatch_layers import MinibatchStd, packed
+from wgan.networks.resolutions import attended, scales, widths
 
 Pooling = Literal["mean", "sum"]
 
 COARSEST = 8
-"""A critic halves its pictures down to this side, and has two more blocks there."""
+"""A critic halves its images down to this side, and has two more blocks there."""
 LAST_BLOCKS = 2
 
 
 class ResNetGenerator(Network):
-    """Latents (N, latent_dim), and labels, to pictures (N, C, H, W) in [-1, 1], by residual blocks.
+    """Latents (N, latent_dim), and labels, to images (N, C, H, W) in [-1, 1], by residual blocks.
 
     A dense layer makes the smallest size, each block doubles it by repeating pixels.
 
@@ -112,21 +112,21 @@ class ResNetGenerator(Network):
             self.blocks.append(growing(wide_in, wide_out, norm, self._labels.in_norms))
             if attention and size == attended(sizes[:-1]):  # no block makes the smallest
                 self.blocks.append(SelfAttention(wide_out))
-        norms = conditioned(norm_layers(norm, width, PICTURE_NORMS), width, self._labels.in_norms)
+        norms = conditioned(norm_layers(norm, width, IMAGE_NORMS), width, self._labels.in_norms)
         self.head = nn.Sequential(*norms, nn.ReLU(), nn.Conv2d(width, shape[0], 3, padding=1), nn.Tanh())
         initialise_residual(self, init)
         if spectral:
             SpectralNormalisation().wrap(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (N, latent_dim), and labels for a conditional one, to pictures (N, C, H, W) in [-1, 1]."""
+        """Latents (N, latent_dim), and labels for a conditional one, to images (N, C, H, W) in [-1, 1]."""
         entering, encoded = self._labels.enter(latents, labels)
         features = torch.unflatten(self.base(entering), 1, self.base_shape)
         return run(self.head, run(self.blocks, features, encoded), encoded)
 
 
 class ResNetCritic(Network):
-    """Pictures (N, C, H, W), and labels, to scores (N,), by residual blocks.
+    """Images (N, C, H, W), and labels, to scores (N,), by residual blocks.
 
     Blocks halve the size by averages down to a smaller side of at most 8, at least once; two more follow.
 
@@ -138,7 +138,7 @@ class ResNetCritic(Network):
         pooling: Of the last features over all positions.
         attention: Whether there is self-attention, at the largest size with sides of at most 32.
         minibatch_std: Whether the last layer sees how much the samples of a batch differ.
-        packing: How many samples are judged at once, >= 1; see :class:`~wgan.networks.together.Pack`.
+        packing: How many samples are judged at once, >= 1; see :class:`~wgan.networks.minibatch_layers.Pack`.
         init: Initialisation, see :func:`wgan.networks.initialisation.initialise`.
         condition: What labels are; None: it takes none.
         labels_by: Labels enter by ``projection`` or ``concatenation``, or an ``auxiliary`` classifier guesses
@@ -196,13 +196,13 @@ class ResNetCritic(Network):
         self.labels = labels
         self.classifies = isinstance(labels, AuxiliaryClassifier)
 
-    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Pictures (N, C, H, W), and labels for a conditional one, to scores (N,)."""
-        return scores(self.layers, self.labels, pictures, labels)
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W), and labels for a conditional one, to scores (N,)."""
+        return scores(self.layers, self.labels, images, labels)
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, C, H, W) to the logits (N, classes) of the auxiliary classifier, if there is one."""
-        return logits(self.layers, self.labels, pictures)
+    def logits(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) to the logits (N, classes) of the auxiliary classifier, if there is one."""
+        return logits(self.layers, self.labels, images)
 
 
 @final
@@ -254,7 +254,7 @@ class Pool(nn.Module):
 def growing(wide_in: int, wide_out: int, norm: Norm, condition: Condition | None) -> ResidualBlock:
     """A generator's block, which doubles the size."""
     first, second = (
-        conditioned(norm_layers(norm, wide, PICTURE_NORMS), wide, condition) for wide in (wide_in, wide_out)
+        conditioned(norm_layers(norm, wide, IMAGE_NORMS), wide, condition) for wide in (wide_in, wide_out)
     )
     branch = [
         *(*first, nn.ReLU(), nn.Upsample(scale_factor=2), _convolution(wide_in, wide_out)),
@@ -265,10 +265,10 @@ def growing(wide_in: int, wide_out: int, norm: Norm, condition: Condition | None
 
 
 def shrinking(wide_in: int, wide_out: int, norm: Norm, *, first: bool) -> ResidualBlock:
-    """A critic's block, which halves the size; the first one takes pictures, which need no rectifier."""
-    entering = [] if first else [*norm_layers(norm, wide_in, PICTURE_NORMS), nn.ReLU()]
+    """A critic's block, which halves the size; the first one takes images, which need no rectifier."""
+    entering = [] if first else [*norm_layers(norm, wide_in, IMAGE_NORMS), nn.ReLU()]
     branch = [
-        *(*entering, _convolution(wide_in, wide_out), *norm_layers(norm, wide_out, PICTURE_NORMS)),
+        *(*entering, _convolution(wide_in, wide_out), *norm_layers(norm, wide_out, IMAGE_NORMS)),
         *(nn.ReLU(), _convolution(wide_out, wide_out), nn.AvgPool2d(2)),
     ]
     return ResidualBlock(branch, [nn.AvgPool2d(2), nn.Conv2d(wide_in, wide_out, 1)])
@@ -276,7 +276,7 @@ def shrinking(wide_in: int, wide_out: int, norm: Norm, *, first: bool) -> Residu
 
 def staying(width: int, norm: Norm) -> ResidualBlock:
     """A critic's block that keeps the size."""
-    first, second = (norm_layers(norm, width, PICTURE_NORMS) for _ in range(2))
+    first, second = (norm_layers(norm, width, IMAGE_NORMS) for _ in range(2))
     branch = [
         *(*first, nn.ReLU(), _convolution(width, width)),
         *(*second, nn.ReLU(), _convolution(width, width)),
@@ -339,7 +339,7 @@ class ResNet:
     def build(
         self, shape: Sequence[int], condition: Condition | None = None
     ) -> tuple[ResNetGenerator, ResNetCritic]:
-        """A generator and a critic for pictures of this shape, with labels if there is a condition."""
+        """A generator and a critic for images of this shape, with labels if there is a condition."""
         generator = ResNetGenerator(
             shape,
             latent_dim=self.latent_dim,

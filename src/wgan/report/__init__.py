@@ -3,11 +3,11 @@
 from os import PathLike
 from pathlib import Path
 
-from wgan.files import write_atomically
-from wgan.report.album import album
+from wgan.core.files import write_atomically
 from wgan.report.findings import findings
-from wgan.report.gathering import gather
 from wgan.report.page import page
+from wgan.report.run_data import gather
+from wgan.report.sample_images import choose_images
 
 __all__ = ["NAME", "write_report"]
 
@@ -33,7 +33,7 @@ def write_report(run_dir: str | PathLike[str]) -> Path:
     """
     path = Path(run_dir)
     run = gather(path)
-    text = page(run, findings(run), album(run.pictures))
+    text = page(run, findings(run), choose_images(run.images))
     target = path / NAME
     # Names of files need not be valid Unicode.
     write_atomically(target, lambda file: file.write(text.encode(errors="xmlcharrefreplace")))

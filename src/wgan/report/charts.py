@@ -103,7 +103,7 @@ def figure(chart: Chart) -> Markup:
 @final
 @dataclass(frozen=True)
 class _Plane:
-    """From steps and values to places in the picture."""
+    """From steps and values to places in the image."""
 
     left: float
     first: int
@@ -363,5 +363,5 @@ def _last(values: Values) -> float | None:
 
 
 def short(place: float) -> str:
-    """A place in the picture, to a tenth."""
+    """A place in the image, to a tenth."""
     return f"{place:.1f}".removesuffix(".0")

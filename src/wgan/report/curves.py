@@ -8,9 +8,9 @@ from typing import final
 
 from wgan.monitors import Histogram
 from wgan.report.charts import Band, Chart, Line
-from wgan.report.gathering import Run, number
 from wgan.report.numbers import spread
 from wgan.report.ridges import Kind, Ridges, Rows
+from wgan.report.run_data import Run, number
 
 RAMP = 8
 """Layers shown of a deep network, at most, and colours from the first to the last."""
@@ -243,7 +243,9 @@ def _variety(run: Run, marks: Marks) -> Charts:
         ("coverage", "coverage", "c4 dashed"),
     )
     meaning = "Near 1, samples are as varied as real ones; falling towards 0, they are becoming all alike."
-    yield from _chart(run, marks, "Variety", meaning, lines, references=[(1.0, "like real")], from_zero=True)
+    yield from _chart(
+        run, marks, "SampleDiversity", meaning, lines, references=[(1.0, "like real")], from_zero=True
+    )
 
 
 def _copies(run: Run, marks: Marks) -> Charts:

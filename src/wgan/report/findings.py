@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from wgan.diagnosis import Finding, History, diagnose, spelled
-from wgan.report.gathering import Run
+from wgan.report.run_data import Run
 
 __all__ = ["Finding", "findings", "spelled", "spoken", "tone"]
 

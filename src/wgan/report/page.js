@@ -61,7 +61,7 @@ for (const player of document.querySelectorAll("figure.player")) {
     image.src = uri;
     return { step, image };
   });
-  const picture = player.querySelector("img");
+  const shown = player.querySelector("img");
   const slider = player.querySelector("input");
   const output = player.querySelector("output");
   const wait = Math.max(90, Math.min(300, 5000 / frames.length));
@@ -70,7 +70,7 @@ for (const player of document.querySelectorAll("figure.player")) {
   const show = (index) => {
     const { step, image } = frames[index];
     slider.value = index;
-    picture.src = image.src;
+    shown.src = image.src;
     const told = "step " + step.toLocaleString("en");
     output.textContent = told;
     slider.setAttribute("aria-valuetext", told);

@@ -1,7 +1,7 @@
 """The page: its parts in order, and the frame around them.
 
 Nothing in it asks for anything outside of it, and its content security policy would not let it: style and
-script are allowed by their checksums, pictures as data.
+script are allowed by their checksums, images as data.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 from wgan.diagnosis import again
 from wgan.report import quality
-from wgan.report.album import Album, Picture
 from wgan.report.charts import Chart, figure
 from wgan.report.curves import Group, Marks, groups
 from wgan.report.findings import Finding, spelled, spoken
-from wgan.report.gathering import Run, number
 from wgan.report.html import Markup, join, tag
 from wgan.report.numbers import duration, finite, shown
 from wgan.report.ridges import Ridges, ridge_figure
+from wgan.report.run_data import Run, number
+from wgan.report.sample_images import SampleImages, Still
 from wgan.report.verdict import Verdict, verdict
 from wgan.runs import flatten
 
@@ -35,13 +35,13 @@ MARKED = 2
 """Findings whose beginning is marked in the curves."""
 
 
-def page(run: Run, found: Sequence[Finding], album: Album) -> str:
+def page(run: Run, found: Sequence[Finding], images: SampleImages) -> str:
     """The whole report as HTML."""
     judged = verdict(run, found)
     curves = groups(run, marks(run, found))
     sections = [
         _section("findings", "Findings", *_findings(found), *_treated(run)) if run.rows else None,
-        _section("pictures", "Pictures over time", *_pictures(run, album)) if album.stills else None,
+        _section("images", "Images over time", *_images(run, images)) if images.stills else None,
         _section("curves", "Curves", *_curves(curves)) if curves else None,
         _section("quality", "Quality", *_quality(run)),
         _section("settings", "What was run", *_settings(run)),
@@ -49,7 +49,7 @@ def page(run: Run, found: Sequence[Finding], album: Album) -> str:
     ]
     shown_sections = [part for part in sections if part is not None]
     return _frame(
-        f"{_title(run)} · wgan report", join(_head(run, judged, album), tag("main", *shown_sections))
+        f"{_title(run)} · wgan report", join(_head(run, judged, images), tag("main", *shown_sections))
     )
 
 
@@ -63,7 +63,7 @@ def marks(run: Run, found: Sequence[Finding]) -> Marks:
 # ------------------------------------------------------------------------------------------ head
 
 
-def _head(run: Run, judged: Verdict, album: Album) -> Markup:
+def _head(run: Run, judged: Verdict, images: SampleImages) -> Markup:
     recipe = run.setting("origin.name")
     words = tag(
         "div",
@@ -79,7 +79,7 @@ def _head(run: Run, judged: Verdict, album: Album) -> Markup:
         tag("dl", *_key_numbers(run), class_="key"),
         class_="words",
     )
-    return tag("header", words, _player(run, album), class_="with-picture" if album.stills else None)
+    return tag("header", words, _player(run, images), class_="with-image" if images.stills else None)
 
 
 def _title(run: Run) -> str:
@@ -107,13 +107,13 @@ def _fact(name: str, text: str) -> Markup:
     return tag("div", tag("dt", name), tag("dd", text))
 
 
-def _player(run: Run, album: Album) -> Markup | None:
-    """The last picture, and all before it under a slider."""
-    if not album.stills:
+def _player(run: Run, images: SampleImages) -> Markup | None:
+    """The last image, and all before it under a slider."""
+    if not images.stills:
         return None
-    last = album.stills[-1]
+    last = images.stills[-1]
     controls = None
-    if album.frames:
+    if images.frames:
         controls = tag(
             "div",
             tag("button", "Play", type="button"),
@@ -121,9 +121,9 @@ def _player(run: Run, album: Album) -> Markup | None:
                 "input",
                 type="range",
                 min=0,
-                max=len(album.frames) - 1,
-                value=len(album.frames) - 1,
-                aria_label="Step of the picture",
+                max=len(images.frames) - 1,
+                value=len(images.frames) - 1,
+                aria_label="Step of the image",
             ),
             class_="controls",
         )
@@ -139,20 +139,20 @@ def _player(run: Run, album: Album) -> Markup | None:
             ".",
         ),
         class_="player",
-        data_frames=dumps([[picture.step, picture.uri] for picture in album.frames]),
+        data_frames=dumps([[image.step, image.uri] for image in images.frames]),
     )
 
 
-def _image(run: Run, picture: Picture) -> Markup:
+def _image(run: Run, image: Still) -> Markup:
     drawn = " drawn" if _is_scatter(run) else ""
     what = "Generated points" if _is_scatter(run) else "Generated samples"
     return tag(
         "img",
-        src=picture.uri,
-        width=picture.width,
-        height=picture.height,
-        alt=f"{what} at step {picture.step:,}",
-        class_=f"picture{drawn}",
+        src=image.uri,
+        width=image.width,
+        height=image.height,
+        alt=f"{what} at step {image.step:,}",
+        class_=f"image{drawn}",
     )
 
 
@@ -235,8 +235,8 @@ def _quantity(value: object) -> str:
     return str(value) if found is None else shown(found)
 
 
-def _pictures(run: Run, album: Album) -> Iterator[Markup]:
-    left_out = f", {len(album.stills)} of {album.count}" if album.count > len(album.stills) else ""
+def _images(run: Run, images: SampleImages) -> Iterator[Markup]:
+    left_out = f", {len(images.stills)} of {images.count}" if images.count > len(images.stills) else ""
     yield _lead(
         f"The same random inputs at different steps{left_out}: from one to the next they should become "
         "sharper and stay different from each other."
@@ -245,8 +245,8 @@ def _pictures(run: Run, album: Album) -> Iterator[Markup]:
         "cover the grey real ones."
     )
     stills = (
-        tag("figure", _image(run, picture), tag("figcaption", f"step {picture.step:,}"))
-        for picture in album.stills
+        tag("figure", _image(run, image), tag("figcaption", f"step {image.step:,}"))
+        for image in images.stills
     )
     yield tag("div", *stills, class_="stills")
 
@@ -291,7 +291,7 @@ def _settings(run: Run) -> Iterator[Markup]:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     wanted = {
         "Data": _data(run),
-        "Recipe": run.setting("origin.name"),
+        "TrainingSettings": run.setting("origin.name"),
         "Loss": run.setting("loss"),
         "Constraint": _call(run.setting("constraint")),
         "Generator": _network(run.setting("generator")),
@@ -321,7 +321,7 @@ def _data(run: Run) -> str | None:
         return name
     if len(shape) == 3:
         kind = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]}-channel")
-        return f"{name}: {kind} pictures of {shape[1]} × {shape[2]}"
+        return f"{name}: {kind} images of {shape[1]} × {shape[2]}"
     return f"{name}: vectors of {' × '.join(map(str, shape))}"
 
 

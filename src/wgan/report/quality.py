@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from wgan.metrics import Provenance
-from wgan.report.gathering import Run, number
 from wgan.report.html import Markup, join, tag
 from wgan.report.numbers import shown
+from wgan.report.run_data import Run, number
 
 Row = Mapping[str, Any]
 

@@ -79,7 +79,7 @@ def ridge_figure(ridges: Ridges) -> Markup:
 @final
 @dataclass(frozen=True)
 class _Axis:
-    """From values to places in the picture."""
+    """From values to places in the image."""
 
     left: float
     low: float

@@ -9,8 +9,8 @@ from math import hypot
 from typing import final
 
 from wgan.report.findings import Finding, tone
-from wgan.report.gathering import Run, number
 from wgan.report.numbers import counted, finite, shown
+from wgan.report.run_data import Run, number
 
 EARLY = 4
 """Log points that say nothing yet."""
@@ -130,7 +130,7 @@ def _gap(run: Run) -> str | None:
 
 
 def _look(run: Run) -> str:
-    return f"Look at its pictures, and measure them with `wgan evaluate {run.path}`."
+    return f"Look at its images, and measure them with `wgan evaluate {run.path}`."
 
 
 def _first(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A run is a folder: its configuration, history, checkpoints and pictures, safe against any interruption."""
+"""A run is a folder: its configuration, history, checkpoints and images, safe against any interruption."""
 
 from wgan.runs.checkpoint import Checkpoint, generator_files, load_latest, save, saved_steps
 from wgan.runs.folder import FORMAT, RunFolder

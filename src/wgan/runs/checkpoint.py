@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from wgan.core.files import remove, storing, sync_file, sync_folder, write_atomically
 from wgan.errors import InputError
-from wgan.files import remove, storing, sync_file, sync_folder, write_atomically
 
 Tensors = Mapping[str, Tensor]
 

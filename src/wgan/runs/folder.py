@@ -8,7 +8,7 @@
     histograms.jsonl one object a log point: how scores and weights are distributed, each over 32 equal bins
     data.json        what the data are like, looked at when the run started
     checkpoints/     the last few states, each whole
-    samples/         pictures of the fixed latents, by step
+    samples/         images of the fixed latents, by step
     report.html      all of this as a page to look at
     evaluation.json  numbers that say how good the samples are, each with its step and provenance
     directions.npz   ways in the space of latents, once they were looked for
@@ -23,8 +23,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from wgan.core.files import locked, remove, storing, sync_file, write_atomically
 from wgan.errors import InputError
-from wgan.files import locked, remove, storing, sync_file, write_atomically
 
 FORMAT = 1
 """The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""
@@ -243,15 +243,15 @@ class RunFolder:
                 text = "".join(kept).encode()
                 write_atomically(path, lambda file, text=text: file.write(text))  # type: ignore[misc]
         with storing(self.samples):
-            for picture in self.pictures():
-                if int(picture.stem) > step:
-                    picture.unlink()
+            for image in self.images():
+                if int(image.stem) > step:
+                    image.unlink()
             for folder in (self.path, self.checkpoints, self.samples):
                 for partial in folder.glob(".*.partial"):
                     remove(partial)
 
-    def pictures(self) -> list[Path]:
-        """The pictures in ``samples/``, in step order."""
+    def images(self) -> list[Path]:
+        """The images in ``samples/``, in step order."""
         found = [path for path in self.samples.glob("*.png") if path.stem.isdigit()]
         return sorted(found, key=lambda path: int(path.stem))
 

@@ -1,4 +1,4 @@
-"""A generator behind HTTP: the Open Inference Protocol, pictures by seed, and a page to look at.
+"""A generator behind HTTP: the Open Inference Protocol, images by seed, and a page to look at.
 
 What it needs is in the extra ``serve``; :func:`serve` loads it.
 """

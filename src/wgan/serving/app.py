@@ -11,16 +11,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from wgan import gallery
-from wgan.drawing import MEDIA
+from wgan import demo
 from wgan.errors import InputError
+from wgan.image_requests import MEDIA
 from wgan.serving import protocol, schema
-from wgan.serving.gate import Gate
-from wgan.serving.refusal import Refusal, refuse
+from wgan.serving.http_errors import HTTPError, refuse
+from wgan.serving.request_limits import RequestLimits
 from wgan.serving.service import Service
 from wgan.serving.settings import Settings
 
-PAGE = {f"/{name}": content for name, content in gallery.files("server").items()}
+PAGE = {f"/{name}": content for name, content in demo.files("server").items()}
 PAGE["/"] = PAGE.pop("/index.html")
 HEALTH = ("/v2/health/live", "/v2/health/ready")
 
@@ -49,7 +49,7 @@ def build(service: Service, settings: Settings, token: str | None = None) -> ASG
     app = FastAPI(
         title="wgan serve",
         version=version("wgan"),
-        summary="Pictures from a trained generator.",
+        summary="Images from a trained generator.",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -57,13 +57,13 @@ def build(service: Service, settings: Settings, token: str | None = None) -> ASG
         responses=schema.REFUSALS,
     )
     app.add_exception_handler(InputError, lambda _, error: refuse(400, str(error)))
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(HTTPError, _refused)
     app.add_exception_handler(Exception, lambda *_: refuse(500, "The server failed; see its log."))
     app.add_exception_handler(HTTPException, _unknown)
     _add_protocol(app, service, settings)  # first, for routes are tried one after the other
-    _add_pictures(app, service)
+    _add_images(app, service)
     _add_page(app)
-    return Gate(
+    return RequestLimits(
         app,
         body=settings.body,
         seconds=settings.seconds,
@@ -76,7 +76,7 @@ def build(service: Service, settings: Settings, token: str | None = None) -> ASG
 
 
 def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, HTTPError)
     return refuse(error.status, str(error), close=error.status == 413)
 
 
@@ -98,7 +98,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _static(path: str, content: bytes) -> Any:  # noqa: ANN401 - a route
-    media = gallery.MEDIA[path[path.rfind(".") :] if "." in path else ".html"]
+    media = demo.MEDIA[path[path.rfind(".") :] if "." in path else ".html"]
     headers = {
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
@@ -168,22 +168,22 @@ def _readiness(service: Service) -> Response:
 def _check_model(request: Request) -> None:
     model, number = request.path_params["model"], request.path_params.get("number", protocol.VERSION)
     if model != protocol.NAME or number != protocol.VERSION:
-        raise Refusal(
+        raise HTTPError(
             404, f"There is one model, {protocol.NAME!r}, and one version of it, {protocol.VERSION!r}."
         )
 
 
-# ------------------------------------------------------------------------- pictures and meters
+# ------------------------------------------------------------------------- images and meters
 
 
-def _add_pictures(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/images", tags=["pictures"], **schema.images(service.form, service.description["classes"]))
+def _add_images(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/images", tags=["images"], **schema.images(service.form, service.description["classes"]))
     async def images(request: Request) -> Response:
-        """A picture, a grid of pictures or a zip of them; the same seed gives the same."""
+        """An image, a grid of images or a zip of them; the same seed gives the same."""
         order = service.read(protocol.load_json(await request.body()))
         return Response(await service.draw(order), media_type=MEDIA[order.format])
 
-    @app.get("/v1/model", tags=["pictures"])
+    @app.get("/v1/model", tags=["images"])
     async def model() -> dict[str, Any]:
         """What the page has to know of the generator."""
         return service.description
@@ -200,14 +200,14 @@ async def _body(request: Request, most: int) -> bytes:
     if packed == "identity":
         return body
     if packed not in ("gzip", "deflate"):
-        raise Refusal(415, "A body may be packed by gzip or deflate, or not at all.")
+        raise HTTPError(415, "A body may be packed by gzip or deflate, or not at all.")
     unpack = zlib.decompressobj(31 if packed == "gzip" else 15)
     try:
         whole = unpack.decompress(body, most + 1)
     except zlib.error:
         raise InputError(f"The body is not packed by {packed}, as its header says.") from None
     if len(whole) > most:
-        raise Refusal(413, f"A request's body may have {most} bytes, unpacked too; ask for less at once.")
+        raise HTTPError(413, f"A request's body may have {most} bytes, unpacked too; ask for less at once.")
     if not unpack.eof:
         raise InputError(f"The body, packed by {packed}, is cut off.")
     return whole

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wgan.errors import InputError
-from wgan.serving.refusal import Refusal
+from wgan.serving.http_errors import HTTPError
 
 Latents = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -86,7 +86,7 @@ class Batcher:
             Refusal: With status 503: there is no room for as many.
         """
         if self._waiting + len(latents) > self._queue:
-            raise Refusal(503, "The queue is full; ask again in a second.")
+            raise HTTPError(503, "The queue is full; ask again in a second.")
         jobs = [self._enter(latents, labels, start) for start in range(0, len(latents), self._batch)]
         if len(jobs) == 1:
             return await jobs[0].done
@@ -152,5 +152,5 @@ def _fail(jobs: list[_Job], error: Exception) -> None:
             job.done.set_exception(
                 error
                 if isinstance(error, InputError)
-                else Refusal(500, "The model failed; see the server's log.")
+                else HTTPError(500, "The model failed; see the server's log.")
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from wgan.drawing import MEDIA
+from wgan.image_requests import MEDIA
 from wgan.serving.protocol import LARGEST, LENGTH, NAME, OUTPUT, TYPES, VERSION, Form
 
 Plain = dict[str, Any]
@@ -52,7 +52,7 @@ def model_path(prefix: str) -> Plain:
 
 
 def images(form: Form, classes: Sequence[str] | None) -> Plain:
-    """Of the route that draws pictures."""
+    """Of the route that draws images."""
     label: Plain = {"type": "null"}
     if classes is not None:
         number = {"type": "integer", "minimum": 0, "maximum": len(classes) - 1}
@@ -69,7 +69,7 @@ def images(form: Form, classes: Sequence[str] | None) -> Plain:
         "additionalProperties": False,
     }
     body = {"required": True, "content": {"application/json": {"schema": order}}}
-    good = answers(dict.fromkeys(MEDIA.values(), _BYTES), said="The pictures.")
+    good = answers(dict.fromkeys(MEDIA.values(), _BYTES), said="The images.")
     return good | {"openapi_extra": {"requestBody": body}}
 
 

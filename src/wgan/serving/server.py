@@ -13,7 +13,7 @@ import uvicorn
 from wgan.artifact import Artifact
 from wgan.errors import InputError
 from wgan.serving.app import build
-from wgan.serving.connection import bounded
+from wgan.serving.connection_limits import bounded
 from wgan.serving.service import Service
 from wgan.serving.settings import Settings
 

@@ -4,10 +4,10 @@ import asyncio
 from typing import final
 
 from wgan.artifact import Artifact
-from wgan.drawing import Order, encode
-from wgan.gallery import describe
+from wgan.demo import describe
+from wgan.image_requests import ImageRequest, encode
 from wgan.serving.batching import Batcher
-from wgan.serving.meters import Meters
+from wgan.serving.metrics import ServerMetrics
 from wgan.serving.protocol import Form
 from wgan.serving.settings import Settings
 
@@ -41,7 +41,7 @@ class Service:
             queue=settings.queue,
             tell=lambda size: self.meters.called(size),
         )
-        self.meters = Meters(lambda: self.batcher.waiting)
+        self.meters = ServerMetrics(lambda: self.batcher.waiting)
         self.draining = False
         self.description = describe(artifact, self._run) | {"most": settings.count}  # warms the model up, too
 
@@ -50,22 +50,22 @@ class Service:
         """Whether a request would be answered, and the server means to go on."""
         return self.batcher.alive and not self.draining
 
-    def read(self, given: object) -> Order:
+    def read(self, given: object) -> ImageRequest:
         """The order that plain values are.
 
         Raises:
             InputError: They are none.
         """
-        return Order.read(given, most=self.form.most, classes=self._artifact.classes)
+        return ImageRequest.read(given, most=self.form.most, classes=self._artifact.classes)
 
-    async def draw(self, order: Order) -> bytes:
+    async def draw(self, order: ImageRequest) -> bytes:
         """The file that an order asks for.
 
         Raises:
-            InputError: The samples are no pictures, and the format needs them.
+            InputError: The samples are no images, and the format needs them.
             Refusal: There is no room in the queue.
         """
         classes = self._artifact.classes
         samples = await self.batcher(order.latents(self.form.latent_dim), order.labels(classes))
-        # Packing 256 pictures takes longer than making them; meanwhile others are answered.
+        # Packing 256 images takes longer than making them; meanwhile others are answered.
         return await asyncio.to_thread(encode, samples, order.format)

@@ -3,8 +3,8 @@
 from wgan.training.augment import Augment
 from wgan.training.engine import Engine
 from wgan.training.optimisers import Adam, RMSprop
-from wgan.training.recipes import RECIPES, Recipe, recipe
-from wgan.training.record import Cadence
+from wgan.training.recipes import RECIPES, TrainingSettings, recipe
+from wgan.training.recorder import LoggingIntervals
 from wgan.training.resume import ChangedSettingsError
 from wgan.training.trainer import Trainer
 
@@ -12,11 +12,11 @@ __all__ = [
     "RECIPES",
     "Adam",
     "Augment",
-    "Cadence",
     "ChangedSettingsError",
     "Engine",
+    "LoggingIntervals",
     "RMSprop",
-    "Recipe",
     "Trainer",
+    "TrainingSettings",
     "recipe",
 ]

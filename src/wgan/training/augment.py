@@ -1,8 +1,8 @@
-"""Differentiable augmentation of what the critic sees, for small sets of pictures.
+"""Differentiable augmentation of what the critic sees, for small sets of images.
 
-A critic that sees few pictures learns them by heart. With random transforms T of real and fake alike, which
-the generator's gradient goes through, it compares the laws T#P and T#Q instead, of which each picture is a
-new one; where T loses nothing of a law, they are equal only if P and Q are.
+A critic that sees few images learns them by heart. With random transforms T of real and fake alike, which the
+generator's gradient goes through, it compares the distributions T#P and T#Q instead, of which each image is a
+new one; where T loses nothing of a distribution, they are equal only if P and Q are.
 
 Sources: Zhao, Liu, Lin, Zhu, Han 2020, "Differentiable Augmentation for Data-Efficient GAN Training", section
 3 (the transforms); Karras, Aittala, Hellsten, Laine, Lehtinen, Aila 2020, "Training Generative Adversarial
@@ -29,21 +29,21 @@ MOST = 0.8
 SHIFT = 1 / 8
 """How far translation goes, as a share of the side."""
 CUT = 1 / 2
-"""The side of what cut-out blanks, as a share of the picture's."""
+"""The side of what cut-out blanks, as a share of the image's."""
 
 
 @final
 @dataclass(frozen=True)
 class Augment:
-    """Random transforms of all pictures before the critic; off unless there is a strength or a target.
+    """Random transforms of all images before the critic; off unless there is a strength or a target.
 
     Attributes:
         transforms: Which of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
-            right; not for pictures that are never mirrored, such as letters).
-        strength: In [0, 1]: the probability of each transform for each picture, from the start.
-        target: In (0, 1): adapt the strength so that the share of the gap that held-out pictures do not have
+            right; not for images that are never mirrored, such as letters).
+        strength: In [0, 1]: the probability of each transform for each image, from the start.
+        target: In (0, 1): adapt the strength so that the share of the gap that held-out images do not have
             stays there, 0.5 being a good choice; 0: the strength stays.
-        span: How many real pictures it takes to adapt the strength from 0 to 1, >= 1; 500,000 in the paper.
+        span: How many real images it takes to adapt the strength from 0 to 1, >= 1; 500,000 in the paper.
     """
 
     transforms: tuple[Transform, ...] = ("translation", "cutout", "colour")
@@ -84,56 +84,56 @@ class Augmenter(nn.Module):
         self.settings = settings
         self.register_buffer("strength", torch.tensor(settings.strength))
 
-    def forward(self, pictures: Tensor, rng: torch.Generator | None) -> Tensor:
-        """Pictures (N, C, H, W), each with its own transforms, drawn with ``rng``; differentiable."""
+    def forward(self, images: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Images (N, C, H, W), each with its own transforms, drawn with ``rng``; differentiable."""
         for name in self.settings.transforms:
-            chance = torch.rand(len(pictures), 1, 1, 1, generator=rng, device=pictures.device)
-            changed = TRANSFORMS[name](pictures, rng)
-            pictures = torch.where(chance < self.strength, changed, pictures)
-        return pictures
+            chance = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device)
+            changed = TRANSFORMS[name](images, rng)
+            images = torch.where(chance < self.strength, changed, images)
+        return images
 
     @torch.no_grad()
-    def adapt(self, seen: Tensor, unseen: Tensor, fake: Tensor, pictures: int) -> None:
-        """Follow the target: what the critic knows by heart is the gap that held-out pictures do not have.
+    def adapt(self, seen: Tensor, unseen: Tensor, fake: Tensor, images: int) -> None:
+        """Follow the target: what the critic knows by heart is the gap that held-out images do not have.
 
             r_v = (E f(x) - E f(x')) / (E f(x) - E f(G(z))),  x seen in training and x' held out
 
-        (eq. 1, left). The paper prefers r_t = E sign(f(x)), which needs no held-out pictures; but a
+        (eq. 1, left). The paper prefers r_t = E sign(f(x)), which needs no held-out images; but a
         Wasserstein critic is determined up to a constant only, and its sign, with whatever border, says
         little of what it has learnt by heart (docs/recipes.md).
 
         Args:
-            seen: The critic's mean score of training pictures.
+            seen: The critic's mean score of training images.
             unseen: Of held-out ones.
             fake: Of fakes, all three transformed.
-            pictures: Real pictures that were learnt from since the last time.
+            images: Real images that were learnt from since the last time.
         """
         excess = (seen - unseen) - self.settings.target * (seen - fake)
-        step = excess.sign() * pictures / self.settings.span
+        step = excess.sign() * images / self.settings.span
         self.strength.add_(step).clamp_(0, max(MOST, self.settings.strength))
 
 
-def translate(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+def translate(images: Tensor, rng: torch.Generator | None) -> Tensor:
     """Shift by up to an eighth of the sides, whole pixels; what comes in is zero, mid-grey."""
-    shifted = pictures
+    shifted = images
     for axis in (2, 3):
-        side = pictures.shape[axis]
+        side = images.shape[axis]
         most = round(side * SHIFT)
-        shift = torch.randint(-most, most + 1, (len(pictures), 1), generator=rng, device=pictures.device)
-        source = torch.arange(side, device=pictures.device) + shift
-        inside = (source >= 0) & (source < side)
-        shape = (len(pictures), 1, side, 1) if axis == 2 else (len(pictures), 1, 1, side)
-        index = source.clamp(0, side - 1).reshape(shape).expand_as(pictures)
+        shift = torch.randint(-most, most + 1, (len(images), 1), generator=rng, device=images.device)
+        dataset = torch.arange(side, device=images.device) + shift
+        inside = (dataset >= 0) & (dataset < side)
+        shape = (len(images), 1, side, 1) if axis == 2 else (len(images), 1, 1, side)
+        index = dataset.clamp(0, side - 1).reshape(shape).expand_as(images)
         shifted = shifted.gather(axis, index) * inside.reshape(shape)
     return shifted
 
 
-def cut_out(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+def cut_out(images: Tensor, rng: torch.Generator | None) -> Tensor:
     """Blank a rectangle of half the sides around a pixel anywhere, as far as it is within."""
-    count, _, height, breadth = pictures.shape
-    rows = _covered(count, height, rng, pictures.device)
-    columns = _covered(count, breadth, rng, pictures.device)
-    return pictures.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)
+    count, _, height, breadth = images.shape
+    rows = _covered(count, height, rng, images.device)
+    columns = _covered(count, breadth, rng, images.device)
+    return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)
 
 
 def _covered(count: int, side: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
@@ -144,23 +144,23 @@ def _covered(count: int, side: int, rng: torch.Generator | None, device: torch.d
     return (distance >= -(length // 2)) & (distance < length - length // 2)
 
 
-def recolour(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
+def recolour(images: Tensor, rng: torch.Generator | None) -> Tensor:
     """Change brightness by up to a quarter of its range, saturation to 0-2 and contrast to 0.5-1.5 times."""
     brightness, saturation, contrast = torch.rand(
-        3, len(pictures), 1, 1, 1, generator=rng, device=pictures.device, dtype=pictures.dtype
+        3, len(images), 1, 1, 1, generator=rng, device=images.device, dtype=images.dtype
     )
-    pictures = pictures + (brightness - 0.5)
-    grey = pictures.mean(1, keepdim=True)
-    pictures = grey + (pictures - grey) * 2 * saturation
-    middle = pictures.mean((1, 2, 3), keepdim=True)
-    recoloured: Tensor = middle + (pictures - middle) * (contrast + 0.5)
+    images = images + (brightness - 0.5)
+    grey = images.mean(1, keepdim=True)
+    images = grey + (images - grey) * 2 * saturation
+    middle = images.mean((1, 2, 3), keepdim=True)
+    recoloured: Tensor = middle + (images - middle) * (contrast + 0.5)
     return recoloured
 
 
-def mirror(pictures: Tensor, rng: torch.Generator | None) -> Tensor:
-    """Mirror half of the pictures, left to right."""
-    mirrored = torch.rand(len(pictures), 1, 1, 1, generator=rng, device=pictures.device) < 0.5
-    return torch.where(mirrored, pictures.flip(3), pictures)
+def mirror(images: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Mirror half of the images, left to right."""
+    mirrored = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
 
 
 TRANSFORMS: dict[str, Callable[[Tensor, torch.Generator | None], Tensor]] = {

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from wgan.data import Source
+from wgan.data import Dataset
 from wgan.errors import InputError
 from wgan.lipschitz import Chain, Constraint, score
 from wgan.losses import LOSSES, Loss
@@ -49,10 +49,10 @@ def check_kinds(**settings: tuple[object, type]) -> None:
             raise InputError(f"{name} must be {kind.__module__}'s {kind.__name__}(...), not {value!r}.")
 
 
-def check_pictures(augment: Augment, source: Source) -> None:
-    """Raise InputError for an augmentation of samples that are no pictures."""
-    if augment.active and not source.picture:
-        raise InputError(f"Augmentation is for pictures; the samples of {source.name} are vectors.")
+def check_augmentable(augment: Augment, dataset: Dataset) -> None:
+    """Raise InputError for an augmentation of samples that are no images."""
+    if augment.active and not dataset.image:
+        raise InputError(f"Augmentation is for images; the samples of {dataset.name} are vectors.")
 
 
 def check_optimisers(**optimisers: Optimiser) -> None:
@@ -84,28 +84,28 @@ def find_latent_dim(generator: nn.Module, latent_dim: int | None) -> int:
 
 @torch.no_grad()
 def check_fit(
-    generator: nn.Module, critic: nn.Module, source: Source, latent_dim: int, *, labelled: bool = False
+    generator: nn.Module, critic: nn.Module, dataset: Dataset, latent_dim: int, *, labelled: bool = False
 ) -> None:
     """Raise InputError unless the generator makes, and the critic scores, samples like the source's."""
     modes = generator.training, critic.training
     generator.eval()
     critic.eval()
     device = next((p.device for p in generator.parameters()), torch.device("cpu"))
-    labels = source.train.batch_labels(torch.tensor([0, 1], device=device)) if labelled else None
+    labels = dataset.train.batch_labels(torch.tensor([0, 1], device=device)) if labelled else None
     try:
         made = tuple(generate(generator, torch.zeros(2, latent_dim, device=device), labels).shape[1:])
-        if made != source.shape:
+        if made != dataset.shape:
             raise InputError(
-                f"The generator makes samples of shape {made}, those of {source.name} are {source.shape}; "
+                f"The generator makes samples of shape {made}, those of {dataset.name} are {dataset.shape}; "
                 "build it for that shape."
             )
-        score(critic, torch.zeros(2, *source.shape, device=device), labels)
+        score(critic, torch.zeros(2, *dataset.shape, device=device), labels)
     except InputError:
         raise
     except Exception as error:  # whatever a network of the user's own may raise
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"The networks do not fit samples of shape {source.shape} with latents of length {latent_dim}: "
+            f"The networks do not fit samples of shape {dataset.shape} with latents of length {latent_dim}: "
             f"{type(error).__name__}: {reason}."
         ) from error
     finally:

@@ -22,11 +22,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wgan.devices import processes
+from wgan.core.devices import processes
+from wgan.core.randomness import RankGenerator, seed_global_rng
 from wgan.errors import InputError, ProcessError, WganError
-from wgan.lipschitz import Constraint, Shard
+from wgan.lipschitz import Constraint
 from wgan.training.batchnorm import synchronised
-from wgan.training.randomness import seed_global
 from wgan.training.state import State
 from wgan.training.step import Numbers, Objective, Through
 
@@ -60,7 +60,7 @@ class World:
             atexit.register(_leave)
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
@@ -88,13 +88,13 @@ class World:
                     f"{type(module).__name__} mixes the samples of a batch, which processes share."
                 )
 
-    def led(self, act: Callable[[], None]) -> None:
+    def main_process_first(self, act: Callable[[], None]) -> None:
         """Have the first process do something while the others wait; where it fails, all end."""
         if self.size == 1:
             act()
             return
         failure: Exception | None = None
-        if self.first:
+        if self.is_main:
             try:
                 act()
             except WganError as error:
@@ -104,10 +104,10 @@ class World:
 
     def rng(self, seed: int) -> torch.Generator:
         """The generator of a step; modules that draw for themselves draw from the device's own."""
-        own = seed_global(seed, self._device)
+        own = seed_global_rng(seed, self._device)
         if self.size == 1:
             return own
-        return Shard(self._device, rank=self.rank, size=self.size).manual_seed(seed)
+        return RankGenerator(self._device, rank=self.rank, size=self.size).manual_seed(seed)
 
     def share(self, batch_size: int) -> int:
         """How many samples of a batch are this process's."""
@@ -146,9 +146,9 @@ class World:
         """Of several things, whether each is so in any process."""
         return list(here) if self.size == 1 else [n > 0 for n in self._reduced(dist.ReduceOp.MAX, *here)]
 
-    def of_first(self, number: float) -> float:
+    def of_main(self, number: float) -> float:
         """What the first process has found."""
-        return number if self.size == 1 else self._reduced(dist.ReduceOp.SUM, self.first * number)[0]
+        return number if self.size == 1 else self._reduced(dist.ReduceOp.SUM, self.is_main * number)[0]
 
     def check_agreement(self, step: int, *networks: nn.Module) -> None:
         """Make sure that all processes have the same weights and buffers, to the last bit.

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch._functorch import config as functorch
 
+from wgan.core.randomness import isolated_global_rng
 from wgan.errors import unknown
-from wgan.training.randomness import own_global
 from wgan.training.state import State
 from wgan.training.step import Numbers, Objective, Through, critic_objective, generator_objective, here
 
@@ -30,7 +30,7 @@ TOLERANCE = 0.02
 
 Rounding alone turns Adam's first steps around where a gradient is all but zero, which comes to some tenths of
 a percent; a term that is wrong or missing comes to tens of percent."""
-REHEARSED = 2
+VERIFIED_STEPS = 2
 """Steps of a rehearsal: the first of a run is always eager, for moments come into being in it."""
 _DERIVATIVES = {"backward_pass_autocast": "off"} if hasattr(functorch, "backward_pass_autocast") else {}
 """In the precision of their operations, and not in that around the call of what is compiled."""
@@ -100,7 +100,7 @@ class Replays:
     def _learnt(self, state: State, plan: Plan, rng: torch.Generator) -> Callable[[], list[Numbers]]:
         before = [(tensor, tensor.clone()) for tensor in touched(state)]
         try:
-            with own_global(before[0][0].device):
+            with isolated_global_rng(before[0][0].device):
                 return self._capture(lambda: self._step(state, plan, rng))
         finally:
             for tensor, value in before:
@@ -138,7 +138,7 @@ def touched(state: State) -> list[Tensor]:
 
 def replaying(state: State, step: Step) -> None:
     """Have a state's steps captured and replayed."""
-    state.carry_out = Replays(step, partial(captured, device=_device(state)))
+    state.step_fn = Replays(step, partial(captured, device=_device(state)))
 
 
 def compiling(state: State, step: Step) -> None:
@@ -164,7 +164,7 @@ def equip(
     state: State,
     name: Engine,
     step: Step,
-    rehearse: Callable[[State], None],
+    verify_against_eager: Callable[[State], None],
     *,
     n_critic: int,
     resident: bool = True,
@@ -178,7 +178,7 @@ def equip(
         state: Before the next step of a run.
         name: Of the engine.
         step: See :class:`Replays`.
-        rehearse: Takes a copy of the state through :data:`REHEARSED` steps.
+        verify_against_eager: Takes a copy of the state through :data:`VERIFIED_STEPS` steps.
         n_critic: Of the run.
         resident: Whether the data are on the state's device.
     """
@@ -188,7 +188,7 @@ def equip(
     reason = _hindrance(state, chosen, n_critic, resident)
     if reason and name == "auto":
         return
-    reason = reason or _disagreement(state, ENGINES[chosen], step, rehearse)
+    reason = reason or _disagreement(state, ENGINES[chosen], step, verify_against_eager)
     if reason is None:
         ENGINES[chosen](state, step)
     else:
@@ -210,16 +210,19 @@ def _hindrance(state: State, name: str, n_critic: int, resident: bool) -> str | 
 
 
 def _disagreement(
-    state: State, engine: Callable[[State, Step], None], step: Step, rehearse: Callable[[State], None]
+    state: State,
+    engine: Callable[[State, Step], None],
+    step: Step,
+    verify_against_eager: Callable[[State], None],
 ) -> str | None:
     """Why the engine cannot be used, None if it can: it fails, or moves weights elsewhere."""
     try:
         eager, other = deepcopy(state), deepcopy(state)
         engine(other, step)
-        if isinstance(other.carry_out, Replays):
-            other.carry_out.rehearsing = True
-        rehearse(eager)
-        rehearse(other)
+        if isinstance(other.step_fn, Replays):
+            other.step_fn.rehearsing = True
+        verify_against_eager(eager)
+        verify_against_eager(other)
     except Exception as error:  # whatever a compiler, a capture, or a GPU without room for copies may raise
         return _failure(error)
     for name in ("critic", "generator"):

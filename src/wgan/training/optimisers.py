@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wgan.errors import InputError, check_whole
 from wgan.networks.initialisation import fan_in
-from wgan.networks.parts import Layer
+from wgan.networks.layers import Layer
 
 Decay = Literal["constant", "linear", "cosine"]
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import torch
 
-from wgan.data import Source
+from wgan.core.randomness import INITIALISATION, derive
+from wgan.data import Dataset
 from wgan.errors import InputError, check_seed
 from wgan.lipschitz import (
     DRAGAN,
@@ -24,20 +25,19 @@ from wgan.lipschitz import (
     SpectralNormalisation,
     WeightClipping,
 )
-from wgan.losses import AuxiliaryWeights
+from wgan.losses import ClassificationWeights
 from wgan.monitors import Monitor
-from wgan.networks import DCGAN, MLP, NormFree, ResNet
+from wgan.networks import DCGAN, MLP, R3GAN, ResNet
 from wgan.runs import to_plain
 from wgan.training.augment import Augment
-from wgan.training.draws import condition_of
+from wgan.training.batches import condition_of
 from wgan.training.engine import Engine
 from wgan.training.optimisers import Adam, Decay, Optimiser, RMSprop
 from wgan.training.precision import Precision
-from wgan.training.randomness import INITIALISATION, derive
-from wgan.training.record import Cadence
+from wgan.training.recorder import LoggingIntervals
 from wgan.training.trainer import Trainer
 
-Networks = DCGAN | MLP | ResNet | NormFree
+Networks = DCGAN | MLP | ResNet | R3GAN
 AnyConstraint = (
     GradientPenalty
     | LipschitzPenalty
@@ -56,7 +56,7 @@ LossName = Literal["wasserstein", "non-saturating", "minimax", "hinge", "relativ
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSettings:
     """Everything about a training but the data and the seed."""
 
     networks: Networks
@@ -87,18 +87,18 @@ class Recipe:
     """Give both networks the labels of the data: then samples can be asked for by label."""
     balanced: bool = False
     """Draw every class equally often, however rare it is."""
-    auxiliary: AuxiliaryWeights = AuxiliaryWeights()
+    classification: ClassificationWeights = ClassificationWeights()
     """Weights of a conditional critic's auxiliary classifier, if it has one."""
     augment: Augment = Augment()
-    """Random transforms of all pictures before the critic, for small sets; off without strength or target."""
+    """Random transforms of all images before the critic, for small sets; off without strength or target."""
     steps: int = 10_000
     """Generator steps."""
-    cadence: Cadence = Cadence()
+    logging: LoggingIntervals = LoggingIntervals()
     """How often the run looks at itself, in steps."""
 
     def trainer(
         self,
-        source: Source,
+        dataset: Dataset,
         *,
         seed: int = 0,
         device: str = "auto",
@@ -112,14 +112,14 @@ class Recipe:
             InputError: The networks cannot make the source's shape, or a setting is out of its range.
         """
         check_seed(seed)
-        condition = condition_of(source) if self.conditional else None
+        condition = condition_of(dataset) if self.conditional else None
         with torch.random.fork_rng():
             torch.manual_seed(derive(seed, INITIALISATION))
-            generator, critic = self.networks.build(source.shape, condition)
+            generator, critic = self.networks.build(dataset.shape, condition)
         return Trainer(
             generator=generator,
             critic=critic,
-            data=source,
+            data=dataset,
             loss=self.loss,
             constraint=self.constraint,
             n_critic=self.n_critic,
@@ -133,12 +133,12 @@ class Recipe:
             precision=self.precision,
             conditional=self.conditional,
             balanced=self.balanced,
-            auxiliary=self.auxiliary,
+            classification=self.classification,
             augment=self.augment,
             seed=seed,
             device=device,
             engine=engine,
-            cadence=self.cadence,
+            logging=self.logging,
             monitors=monitors,
             origin={"recipe": to_plain(self), **(origin or {})},
         )
@@ -148,23 +148,23 @@ class Recipe:
 class Published:
     """A row of the table: a recipe, as a function of the source's shape, and where it comes from."""
 
-    make: Callable[[tuple[int, ...]], Recipe]
+    make: Callable[[tuple[int, ...]], TrainingSettings]
     origin: str
 
 
 SMALL = 16
-"""Pictures up to this side gain nothing from convolutions."""
+"""Images up to this side gain nothing from convolutions."""
 
 
-def _default(shape: tuple[int, ...]) -> Recipe:
+def _default(shape: tuple[int, ...]) -> TrainingSettings:
     if len(shape) != 3:
         return _default_vectors(*shape)
-    return _default_small(shape) if max(shape[1:]) <= SMALL else _default_pictures()
+    return _default_small(shape) if max(shape[1:]) <= SMALL else _default_images()
 
 
-def _default_small(shape: tuple[int, ...]) -> Recipe:
-    size = prod(shape) + 576  # a little more than its own networks have: 544, and 512 beside the picture
-    return Recipe(
+def _default_small(shape: tuple[int, ...]) -> TrainingSettings:
+    size = prod(shape) + 576  # a little more than its own networks have: 544, and 512 beside the image
+    return TrainingSettings(
         networks=MLP(
             latent_dim=32,
             generator_hidden=(256, 256),
@@ -180,12 +180,12 @@ def _default_small(shape: tuple[int, ...]) -> Recipe:
         decay="linear",
         ema=0.995,
         steps=8_000,
-        cadence=Cadence(log=100, pictures=400),
+        logging=LoggingIntervals(metrics=100, images=400),
     )
 
 
-def _default_pictures() -> Recipe:
-    return Recipe(
+def _default_images() -> TrainingSettings:
+    return TrainingSettings(
         networks=DCGAN(latent_dim=64, generator_width=16, critic_width=16, critic_labels=None),
         constraint=GradientPenalty(10.0),
         generator_optimiser=Adam(4e-3, (0.0, 0.9)),
@@ -196,12 +196,12 @@ def _default_pictures() -> Recipe:
         ema=0.995,
         penalty_every=4,
         steps=15_000,
-        cadence=Cadence(log=250, pictures=500),
+        logging=LoggingIntervals(metrics=250, images=500),
     )
 
 
-def _default_vectors(dim: int) -> Recipe:
-    return Recipe(
+def _default_vectors(dim: int) -> TrainingSettings:
+    return TrainingSettings(
         networks=MLP(
             latent_dim=min(max(2, dim), 128),
             generator_hidden=(128,) * 3,
@@ -216,12 +216,12 @@ def _default_vectors(dim: int) -> Recipe:
         decay="linear",
         ema=0.995,
         steps=8_000,
-        cadence=Cadence(log=100, pictures=1000),
+        logging=LoggingIntervals(metrics=100, images=1000),
     )
 
 
-def _dcgan_clip(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _dcgan_clip(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=DCGAN(
             latent_dim=50,
             generator_width=64,
@@ -241,8 +241,8 @@ def _dcgan_clip(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _mlp_clip(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _mlp_clip(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=MLP(
             latent_dim=100,
             generator_hidden=(128, 256, 512, 1024),
@@ -255,12 +255,12 @@ def _mlp_clip(shape: tuple[int, ...]) -> Recipe:
         critic_optimiser=RMSprop(5e-5),
         n_critic=5,
         batch_size=64,
-        cadence=Cadence(pictures=400),
+        logging=LoggingIntervals(images=400),
     )
 
 
-def _dcgan_adam(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _dcgan_adam(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=DCGAN(
             latent_dim=128, generator_width=64, critic_width=64, stages=2, kernel=5, head="max-pool"
         ),
@@ -272,8 +272,8 @@ def _dcgan_adam(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _dcgan_gp(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _dcgan_gp(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=DCGAN(
             latent_dim=128,
             generator_width=64,
@@ -290,7 +290,7 @@ def _dcgan_gp(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _wgan_original(shape: tuple[int, ...]) -> Recipe:
+def _wgan_original(shape: tuple[int, ...]) -> TrainingSettings:
     if len(shape) == 3:
         networks: Networks = DCGAN(
             latent_dim=100,
@@ -304,7 +304,7 @@ def _wgan_original(shape: tuple[int, ...]) -> Recipe:
         networks = MLP(
             latent_dim=100, generator_hidden=(512,) * 3, critic_hidden=(512,) * 3, activation="relu"
         )
-    return Recipe(
+    return TrainingSettings(
         networks=networks,
         constraint=WeightClipping(0.01),
         generator_optimiser=RMSprop(5e-5),
@@ -315,8 +315,8 @@ def _wgan_original(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _toy_gp(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _toy_gp(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=_toy_networks(),
         constraint=GradientPenalty(0.1),
         generator_optimiser=Adam(1e-4, (0.5, 0.9)),
@@ -324,24 +324,24 @@ def _toy_gp(shape: tuple[int, ...]) -> Recipe:
         n_critic=5,
         batch_size=256,
         steps=6_000,
-        cadence=Cadence(pictures=1000),
+        logging=LoggingIntervals(images=1000),
     )
 
 
-def _toy_clip(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _toy_clip(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=_toy_networks(),
         constraint=WeightClipping(0.01),
         generator_optimiser=RMSprop(5e-5),
         critic_optimiser=RMSprop(5e-5),
         n_critic=5,
         batch_size=256,
-        cadence=Cadence(pictures=1000),
+        logging=LoggingIntervals(images=1000),
     )
 
 
-def _toy_orthogonal(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _toy_orthogonal(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=MLP(latent_dim=2, generator_hidden=(128,) * 3, critic_hidden=(128,) * 3, activation="relu"),
         constraint=Orthogonal(),
         generator_optimiser=Adam(1e-3, (0.0, 0.9)),
@@ -350,12 +350,12 @@ def _toy_orthogonal(shape: tuple[int, ...]) -> Recipe:
         batch_size=256,
         ema=0.99,
         steps=3_000,
-        cadence=Cadence(pictures=500),
+        logging=LoggingIntervals(images=500),
     )
 
 
-def _dcgan_orthogonal(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
+def _dcgan_orthogonal(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
         networks=DCGAN(latent_dim=64, generator_width=32, critic_width=32),
         constraint=Orthogonal(iterations=1, sort="absolute"),
         generator_optimiser=Adam(2e-3, (0.0, 0.99)),
@@ -363,13 +363,13 @@ def _dcgan_orthogonal(shape: tuple[int, ...]) -> Recipe:
         n_critic=2,
         ema=0.995,
         steps=6_000,
-        cadence=Cadence(log=200),
+        logging=LoggingIntervals(metrics=200),
     )
 
 
-def _wgan_gp_resnet(shape: tuple[int, ...]) -> Recipe:
+def _wgan_gp_resnet(shape: tuple[int, ...]) -> TrainingSettings:
     width, widest = _resnet_width(shape)
-    return Recipe(
+    return TrainingSettings(
         networks=ResNet(generator_width=width, critic_width=width, widest=widest, critic_labels="auxiliary"),
         constraint=GradientPenalty(10.0),
         generator_optimiser=Adam(2e-4, (0.0, 0.9)),
@@ -381,9 +381,9 @@ def _wgan_gp_resnet(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _sngan(shape: tuple[int, ...]) -> Recipe:
+def _sngan(shape: tuple[int, ...]) -> TrainingSettings:
     width, widest = _resnet_width(shape)
-    return Recipe(
+    return TrainingSettings(
         networks=ResNet(
             generator_width=2 * width if widest == 1 else width,
             critic_width=width,
@@ -401,9 +401,9 @@ def _sngan(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _sagan(shape: tuple[int, ...]) -> Recipe:
+def _sagan(shape: tuple[int, ...]) -> TrainingSettings:
     width, widest = _resnet_width(shape)
-    return Recipe(
+    return TrainingSettings(
         networks=ResNet(
             generator_width=width,
             critic_width=width,
@@ -422,9 +422,9 @@ def _sagan(shape: tuple[int, ...]) -> Recipe:
     )
 
 
-def _quality(shape: tuple[int, ...]) -> Recipe:
-    return Recipe(
-        networks=NormFree(generator_width=16, critic_width=16, widest=8),
+def _quality(shape: tuple[int, ...]) -> TrainingSettings:
+    return TrainingSettings(
+        networks=R3GAN(generator_width=16, critic_width=16, widest=8),
         constraint=R1R2(0.3),
         generator_optimiser=Adam(1e-3, (0.0, 0.99)),
         critic_optimiser=Adam(1e-3, (0.0, 0.99)),
@@ -435,22 +435,22 @@ def _quality(shape: tuple[int, ...]) -> Recipe:
         ema=0.998,
         penalty_every=4,
         steps=20_000,
-        cadence=Cadence(log=100),
+        logging=LoggingIntervals(metrics=100),
     )
 
 
-def _conditional_gp(shape: tuple[int, ...]) -> Recipe:
-    return replace(_wgan_gp_resnet(shape), conditional=True, auxiliary=AuxiliaryWeights(1.0, 0.1))
+def _conditional_gp(shape: tuple[int, ...]) -> TrainingSettings:
+    return replace(_wgan_gp_resnet(shape), conditional=True, classification=ClassificationWeights(1.0, 0.1))
 
 
-def _conditional_projection(shape: tuple[int, ...]) -> Recipe:
+def _conditional_projection(shape: tuple[int, ...]) -> TrainingSettings:
     return replace(_sngan(shape), conditional=True)
 
 
 def _resnet_width(shape: tuple[int, ...]) -> tuple[int, int]:
     """Channels at the full size, and how many times wider the smallest size may be.
 
-    Those of Gulrajani et al. for 32x32 and for 64x64, and of Zhang et al. for 128x128; smaller pictures than
+    Those of Gulrajani et al. for 32x32 and for 64x64, and of Zhang et al. for 128x128; smaller images than
     CIFAR's have narrower networks.
     """
     side = max(shape[1:], default=0)
@@ -483,7 +483,7 @@ RECIPES: dict[str, Published] = {
         _toy_orthogonal, "Anil, Lucas, Grosse 2019: a certified critic; W1's bracket is logged"
     ),
     "dcgan-orthogonal": Published(
-        _dcgan_orthogonal, "Li et al. 2019: a certified critic of pictures; W1's bracket is logged"
+        _dcgan_orthogonal, "Li et al. 2019: a certified critic of images; W1's bracket is logged"
     ),
     "wgan-gp-resnet": Published(_wgan_gp_resnet, "Gulrajani et al. 2017, CIFAR-10 network, appendix F"),
     "sngan": Published(_sngan, "Miyato et al. 2018, CIFAR-10 network, table 4, and its code"),
@@ -498,7 +498,7 @@ RECIPES: dict[str, Published] = {
 }
 
 
-def recipe(name: str, shape: tuple[int, ...]) -> Recipe:
+def recipe(name: str, shape: tuple[int, ...]) -> TrainingSettings:
     """The recipe of that name for samples of this shape.
 
     Raises:

@@ -46,7 +46,7 @@ class State:
     counts: dict[str, int] = field(default_factory=dict)
     augmenter: Augmenter | None = None
     through: tuple[Through, Through] = (here, here)
-    carry_out: Callable[..., list[Numbers]] | None = None
+    step_fn: Callable[..., list[Numbers]] | None = None
 
     def __post_init__(self) -> None:
         self.averaging = averageable(self.average), averageable(self.generator)

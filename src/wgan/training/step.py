@@ -14,10 +14,10 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from wgan.lipschitz import Constraint, score, score_pair
-from wgan.losses import AuxiliaryWeights, Loss
+from wgan.losses import ClassificationWeights, Loss
 from wgan.networks import generate
 from wgan.training.augment import Augmenter
-from wgan.training.guide import Guide
+from wgan.training.auxiliary_loss import AuxiliaryLoss
 from wgan.training.precision import Precision, computing_in
 
 Numbers = dict[str, Tensor]
@@ -47,7 +47,7 @@ def critic_step(
     latents: Tensor,
     rng: torch.Generator,
     labels: Tensor | None = None,
-    auxiliary: AuxiliaryWeights | None = None,
+    classification: ClassificationWeights | None = None,
     augmenter: Augmenter | None = None,
     penalty_scale: float = 1.0,
     precision: Precision = "float32",
@@ -65,7 +65,7 @@ def critic_step(
         latents: (N, latent_dim), drawn for this step alone.
         rng: For the penalty.
         labels: Of the real samples, and asked of the fakes: int64 (N,), float (N, k), or None.
-        auxiliary: For a critic with an auxiliary classifier.
+        classification: For a critic with an auxiliary classifier.
         augmenter: Transforms real and fake before all else: the critic, and its penalty, know no others.
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
         precision: What both networks compute in; the penalty and its gradient have float32 always.
@@ -91,7 +91,7 @@ def critic_step(
             constraint=constraint,
             rng=rng,
             labels=labels,
-            auxiliary=auxiliary,
+            classification=classification,
             penalty_scale=penalty_scale,
         )
     # Outside: a derivative has the precision of its operation anyway, and the penalty's has to keep float32.
@@ -112,7 +112,7 @@ def critic_objective(
     constraint: Constraint,
     rng: torch.Generator,
     labels: Tensor | None,
-    auxiliary: AuxiliaryWeights | None,
+    classification: ClassificationWeights | None,
     penalty_scale: float,
 ) -> Numbers:
     """All that the critic minimises, its penalty included: see :func:`critic_step`."""
@@ -121,8 +121,8 @@ def critic_objective(
     terms = {"critic_loss": objective, "penalty": objective.new_zeros(())}
     if penalty_scale > 0:
         terms["penalty"] = penalty_scale * constraint.penalty(critic, real, fake, labels, rng)
-    if auxiliary is not None:
-        terms["critic_auxiliary"] = auxiliary.critic * misguess(critic, real, labels)
+    if classification is not None:
+        terms["critic_classification"] = classification.critic * classification_loss(critic, real, labels)
     return terms
 
 
@@ -135,9 +135,9 @@ def generator_step(
     latents: Tensor,
     real: Tensor | None = None,
     labels: Tensor | None = None,
-    auxiliary: AuxiliaryWeights | None = None,
+    classification: ClassificationWeights | None = None,
     augmenter: Augmenter | None = None,
-    guide: Guide | None = None,
+    auxiliary_loss: AuxiliaryLoss | None = None,
     rng: torch.Generator | None = None,
     precision: Precision = "float32",
     through: Through = here,
@@ -152,9 +152,9 @@ def generator_step(
         latents: (N, latent_dim), drawn for this step alone: never those of a critic's step.
         real: (N, *shape), for a paired loss.
         labels: Asked of the fakes, and those of the real samples: int64 (N,), float (N, k), or None.
-        auxiliary: For a critic with an auxiliary classifier.
+        classification: For a critic with an auxiliary classifier.
         augmenter: Transforms real and fake before the critic, as in its own step.
-        guide: What else the generator aims at.
+        auxiliary_loss: What else the generator aims at.
         rng: For the augmenter.
         precision: What both networks compute in.
         through: How the objective is evaluated.
@@ -173,9 +173,9 @@ def generator_step(
             latents=latents,
             real=real,
             labels=labels,
-            auxiliary=auxiliary,
+            classification=classification,
             augmenter=augmenter,
-            guide=guide,
+            auxiliary_loss=auxiliary_loss,
             rng=rng,
         )
     # Asked for the generator's gradients only, autograd never computes those of the critic's weights.
@@ -192,14 +192,14 @@ def generator_objective(
     latents: Tensor,
     real: Tensor | None,
     labels: Tensor | None,
-    auxiliary: AuxiliaryWeights | None,
+    classification: ClassificationWeights | None,
     augmenter: Augmenter | None,
-    guide: Guide | None,
+    auxiliary_loss: AuxiliaryLoss | None,
     rng: torch.Generator | None,
 ) -> Numbers:
     """All that the generator minimises: see :func:`generator_step`."""
     fake = generate(generator, latents, labels)
-    guided = None if guide is None else guide(latents, labels, fake)
+    guided = None if auxiliary_loss is None else auxiliary_loss(latents, labels, fake)
     if augmenter is not None:
         fake = augmenter(fake, rng)
         real = None if real is None else augmenter(real, rng)
@@ -208,10 +208,12 @@ def generator_objective(
     else:
         real_scores = fake_scores = score(critic, fake, labels)
     terms = {"generator_loss": loss.generator(real_scores, fake_scores)}
-    if auxiliary is not None:
-        terms["generator_auxiliary"] = auxiliary.generator * misguess(critic, fake, labels)
+    if classification is not None:
+        terms["generator_classification"] = classification.generator * classification_loss(
+            critic, fake, labels
+        )
     if guided is not None:
-        terms["guide"] = guided
+        terms["auxiliary_loss"] = guided
     return terms
 
 
@@ -221,7 +223,7 @@ def total(terms: Numbers) -> Tensor:
     return sum(others, first)
 
 
-def misguess(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> Tensor:
+def classification_loss(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> Tensor:
     """Cross-entropy of the labels (N,) under the critic's auxiliary classifier, its method ``logits``."""
     assert labels is not None
     logits: Tensor = critic.logits(samples)  # type: ignore[operator]
@@ -237,7 +239,7 @@ def adapt_step(
     seen: Tensor,
     unseen: Tensor,
     latents: Tensor,
-    pictures: int,
+    images: int,
     rng: torch.Generator,
     labels: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> None:
@@ -250,14 +252,14 @@ def adapt_step(
         seen: (N, *shape), from training.
         unseen: (M, *shape), held out.
         latents: (N, latent_dim), drawn for this step alone.
-        pictures: Real pictures that were learnt from since the last such step.
+        images: Real images that were learnt from since the last such step.
         rng: For the transforms.
         labels: Of the seen samples, and asked of the fakes; of the unseen ones.
     """
     fake = generate(generator, latents, labels[0])
     batches = ((seen, labels[0]), (unseen, labels[1]), (fake, labels[0]))
     by_heart, new, made = (score(critic, augmenter(samples, rng), of).mean() for samples, of in batches)
-    augmenter.adapt(by_heart, new, made, pictures)
+    augmenter.adapt(by_heart, new, made, images)
 
 
 @torch.no_grad()

@@ -16,33 +16,34 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from wgan.data import Source, Split, load
-from wgan.devices import find_device, keep_freed_memory
-from wgan.errors import check_seed, check_whole
-from wgan.latents import latents
-from wgan.lipschitz import Constraint, GradientPenalty, own_rows
-from wgan.losses import AuxiliaryWeights, Loss
-from wgan.monitors import Monitor
-from wgan.networks import describe, generate
-from wgan.pictures import show
-from wgan.runs import RunFolder, saved_steps, to_plain
-from wgan.training import checks
-from wgan.training.augment import ADAPTED_EVERY, Augment, Augmenter
-from wgan.training.distributed import World
-from wgan.training.draws import Batch, Draws, condition_of, refuse_unbalanced
-from wgan.training.engine import REHEARSED, Engine, Plan, check_engine, equip
-from wgan.training.guide import Guide
-from wgan.training.observe import Observer, facts, spread, spread_labels
-from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser, set_rate
-from wgan.training.precision import Precision, check_precision
-from wgan.training.randomness import (
+from wgan.core.devices import find_device, keep_freed_memory
+from wgan.core.randomness import (
     INITIALISATION,
     TRAINING,
     derive,
-    own_global,
-    seed_global,
+    isolated_global_rng,
+    local_rows,
+    seed_global_rng,
 )
-from wgan.training.record import Cadence, Recorder
+from wgan.data import Dataset, Split, load
+from wgan.errors import check_seed, check_whole
+from wgan.images import show
+from wgan.latents import latents
+from wgan.lipschitz import Constraint, GradientPenalty
+from wgan.losses import ClassificationWeights, Loss
+from wgan.monitors import Monitor
+from wgan.networks import describe, generate
+from wgan.runs import RunFolder, saved_steps, to_plain
+from wgan.training import checks
+from wgan.training.augment import ADAPTED_EVERY, Augment, Augmenter
+from wgan.training.auxiliary_loss import AuxiliaryLoss
+from wgan.training.batches import Batch, BatchSampler, condition_of, refuse_unbalanced
+from wgan.training.distributed import World
+from wgan.training.engine import VERIFIED_STEPS, Engine, Plan, check_engine, equip
+from wgan.training.observe import Observer, measure_dataset, spread, spread_labels
+from wgan.training.optimisers import DECAYS, Adam, Decay, Optimiser, set_rate
+from wgan.training.precision import Precision, check_precision
+from wgan.training.recorder import LoggingIntervals, Recorder
 from wgan.training.resume import branch, check, claim, resume
 from wgan.training.signals import Signals
 from wgan.training.state import State, averaged, laid_out
@@ -53,9 +54,9 @@ Stop = Callable[[RunFolder], bool]
 FIXED = 2048
 """Latents that stay the same all through a run, for what is drawn and observed."""
 SHOWN = {True: 64, False: 2048}
-"""Fixed latents behind what is drawn: of pictures, of vectors."""
+"""Fixed latents behind what is drawn: of images, of vectors."""
 COLUMNS, MOST_ROWS = 8, 16
-"""Of a conditional run's pictures: one row a class, one latent a column."""
+"""Of a conditional run's images: one row a class, one latent a column."""
 WARM_UP_STEPS, WARM_UP_EVERY, WARM_UP_CRITIC = 25, 500, 100
 """The original code's warm-up: 100 critic steps in the first 25 steps and in every 500th."""
 
@@ -67,7 +68,7 @@ class Trainer:
     Attributes:
         generator: Maps latents (N, latent_dim) to samples (N, *shape).
         critic: Maps samples (N, *shape) to scores, (N,) or (N, 1); the constraint wraps it in place.
-        data: A :class:`wgan.data.Source`, or anything :func:`wgan.data.load` takes.
+        data: A :class:`wgan.data.Dataset`, or anything :func:`wgan.data.load` takes.
         loss: A :class:`wgan.losses.Loss` or its name in :data:`wgan.losses.LOSSES`.
         constraint: What keeps the critic Lipschitz; None: nothing does.
         n_critic: Critic steps a generator step, >= 1.
@@ -84,15 +85,16 @@ class Trainer:
             weights and moments are float32 in either.
         conditional: Whether both networks are given the labels of the data, as a second argument.
         balanced: Whether every class is drawn equally often, however rare it is.
-        auxiliary: Weights of the classifier in a critic that has one: it says ``classifies = True`` and has a
+        classification: Weights of the classifier in a critic that has one: it says ``classifies = True`` and
+        has a
             method ``logits(samples) -> (N, classes)``.
-        augment: Transforms of all pictures before the critic, for small sets; off by default.
-        guide: What else the generator aims at, as a student of another generator does.
+        augment: Transforms of all images before the critic, for small sets; off by default.
+        auxiliary_loss: What else the generator aims at, as a student of another generator does.
         latent_dim: Of the generator; None: its own attribute of that name.
         seed: In [0, 2^63).
         device: Where to train; ``auto`` is a GPU if there is one.
         engine: ``eager``, ``compile``, ``graph`` on a GPU, or what is best, ``auto``: see docs/speed.md.
-        cadence: How often the run logs, draws and saves.
+        logging: How often the run logs, draws and saves.
         monitors: Who else watches.
         origin: Where the settings come from: noted in ``config.json``, no part of the run's identity.
 
@@ -102,7 +104,7 @@ class Trainer:
 
     generator: nn.Module
     critic: nn.Module
-    data: Source | npt.NDArray[Any] | Tensor | str | Path
+    data: Dataset | npt.NDArray[Any] | Tensor | str | Path
     loss: Loss | str = "wasserstein"
     constraint: Constraint | None = GradientPenalty()
     n_critic: int = 5
@@ -116,14 +118,14 @@ class Trainer:
     precision: Precision = "float32"
     conditional: bool = False
     balanced: bool = False
-    auxiliary: AuxiliaryWeights = AuxiliaryWeights()
+    classification: ClassificationWeights = ClassificationWeights()
     augment: Augment = Augment()
-    guide: Guide | None = None
+    auxiliary_loss: AuxiliaryLoss | None = None
     latent_dim: int | None = None
     seed: int = 0
     device: str = "auto"
     engine: Engine = "auto"
-    cadence: Cadence = Cadence()
+    logging: LoggingIntervals = LoggingIntervals()
     monitors: Sequence[Monitor] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     _fetching: float = field(default=0.0, init=False, repr=False)
@@ -139,7 +141,9 @@ class Trainer:
         checks.check_decay(self.decay)
         check_precision(self.precision)
         check_engine(self.engine)
-        checks.check_kinds(augment=(self.augment, Augment), auxiliary=(self.auxiliary, AuxiliaryWeights))
+        checks.check_kinds(
+            augment=(self.augment, Augment), classification=(self.classification, ClassificationWeights)
+        )
         checks.check_optimisers(
             generator_optimiser=self.generator_optimiser, critic_optimiser=self.critic_optimiser
         )
@@ -152,24 +156,26 @@ class Trainer:
         self._world.refuse(
             self.batch_size, self._constraint, self.generator, self.critic, augmented=self.augment.active
         )
-        source = self.data if isinstance(self.data, Source) else load(self.data)
-        checks.check_pictures(self.augment, source)
-        self._condition = condition_of(source) if self.conditional else None
+        dataset = self.data if isinstance(self.data, Dataset) else load(self.data)
+        checks.check_augmentable(self.augment, dataset)
+        self._condition = condition_of(dataset) if self.conditional else None
         if self.balanced:
-            refuse_unbalanced(source)
-        checks.check_fit(self.generator, self.critic, source, self.latent_dim, labelled=self.conditional)
+            refuse_unbalanced(dataset)
+        checks.check_fit(self.generator, self.critic, dataset, self.latent_dim, labelled=self.conditional)
         self._described = {"generator": describe(self.generator), "critic": describe(self.critic)}
-        with own_global(self._device):
-            seed_global(derive(self.seed, INITIALISATION, 1), self._device)  # for what the constraint adds
+        with isolated_global_rng(self._device):
+            seed_global_rng(
+                derive(self.seed, INITIALISATION, 1), self._device
+            )  # for what the constraint adds
             self.critic = self._world.synchronise(self._constraint.wrap(self.critic))
             self.generator = self._world.synchronise(self.generator)
-        self.source = source.to(self._device)
-        if self.guide is not None:
-            self.guide.to(self._device)
+        self.dataset = dataset.to(self._device)
+        if self.auxiliary_loss is not None:
+            self.auxiliary_loss.to(self._device)
         classifies = self.conditional and getattr(self.critic, "classifies", False) is True
-        self._auxiliary = self.auxiliary if classifies else None
-        self._draws = self._draws_of(self.source.train)
-        self._unseen = self._draws_of(self.source.held_out) if self.augment.target else None
+        self._classification = self.classification if classifies else None
+        self._batches = self._batches_of(self.dataset.train)
+        self._unseen = self._batches_of(self.dataset.held_out) if self.augment.target else None
 
     def fit(
         self,
@@ -184,7 +190,7 @@ class Trainer:
 
         SIGINT and SIGTERM end it after the step in hand, with a checkpoint. A run interrupted in any way, at
         any moment, and gone on with is the run that was not: on one CPU, bit for bit. On a CPU, freed memory
-        stays with the process from then on: see :func:`wgan.devices.keep_freed_memory`.
+        stays with the process from then on: see :func:`wgan.core.devices.keep_freed_memory`.
 
         Args:
             steps: Generator steps in all, >= 1, those of earlier calls included.
@@ -208,24 +214,24 @@ class Trainer:
         config = self.config(steps)
         if start is not None:
             config["origin"]["start"] = str(start)
-        self._world.led(lambda: check(folder, config))
+        self._world.main_process_first(lambda: check(folder, config))
         state = self.state()
         if start is not None and not saved_steps(folder.checkpoints):
             branch(state, RunFolder(Path(start)), before)
         with ExitStack() as held:
-            self._world.led(lambda: held.enter_context(folder.locked()))
-            self._world.led(lambda: check(folder, config))  # another run may have been faster
-            resume(state, folder, rewind=self._world.first)
+            self._world.main_process_first(lambda: held.enter_context(folder.locked()))
+            self._world.main_process_first(lambda: check(folder, config))  # another run may have been faster
+            resume(state, folder, rewind=self._world.is_main)
             self._world.wrap(state)  # from here on all processes have read what they need
             self._equip(state)
             self._fetching = 0.0
-            self._world.led(lambda: self._claim(folder, config))
+            self._world.main_process_first(lambda: self._claim(folder, config))
             recorder = Recorder(
                 folder,
-                self.cadence,
+                self.logging,
                 self.monitors,
                 self.n_critic * self.batch_size,
-                writes=self._world.first,
+                writes=self._world.is_main,
             )
             recorder.start(config, state.step)
             if self._device.type == "cpu":
@@ -239,7 +245,7 @@ class Trainer:
     def _claim(self, folder: RunFolder, config: dict[str, Any]) -> None:
         claim(folder, config)
         if not folder.data_file.exists():
-            folder.write_data(facts(self.source))
+            folder.write_data(measure_dataset(self.dataset))
 
     def config(self, steps: int) -> dict[str, Any]:
         """The run as plain data: what ``config.json`` holds."""
@@ -247,16 +253,16 @@ class Trainer:
             json.dumps(
                 {
                     "source": {
-                        "name": self.source.name,
-                        "shape": self.source.shape,
-                        "fingerprint": self.source.fingerprint,
+                        "name": self.dataset.name,
+                        "shape": self.dataset.shape,
+                        "fingerprint": self.dataset.fingerprint,
                     },
                     "conditional": self.conditional,
                     "labels": self._labels(),
                     "balanced": self.balanced,
-                    "auxiliary": to_plain(self.auxiliary),
+                    "auxiliary": to_plain(self.classification),
                     "augment": to_plain(self.augment),
-                    "guide": self.guide.plain() if self.guide else None,
+                    "auxiliary_loss": self.auxiliary_loss.plain() if self.auxiliary_loss else None,
                     **self._described,
                     "latent_dim": self.latent_dim,
                     "loss": self._loss.name,
@@ -272,7 +278,7 @@ class Trainer:
                     "precision": self.precision,
                     "seed": self.seed,
                     "steps": steps,
-                    "cadence": to_plain(self.cadence),
+                    "logging": to_plain(self.logging),
                     "origin": dict(self.origin),
                     "versions": {name: version(name) for name in ("wgan", "torch", "numpy")},
                 }
@@ -297,13 +303,14 @@ class Trainer:
         """One step of a run of ``steps``: n_critic critic steps, a generator step, the average.
 
         All randomness is a function of (seed, step). Batches are drawn with replacement: independent draws
-        from the empirical law, which need no memory of the epoch. A step that is observed is an eager one.
+        from the empirical distribution, which need no memory of the epoch. A step that is observed is an
+        eager one.
         """
         rng = self._world.rng(derive(self.seed, TRAINING, state.step))
         factor = DECAYS[self.decay](state.step / steps)
         set_rate(state.critic_optimiser, factor * self.critic_optimiser.rate(state.critic))
         set_rate(state.generator_optimiser, factor * self.generator_optimiser.rate(state.generator))
-        step = state.carry_out if state.carry_out and not observed else self._step
+        step = state.step_fn if state.step_fn and not observed else self._step
         for numbers in step(state, self._plan(state), rng):
             state.add(numbers)
         state.step += 1
@@ -334,7 +341,7 @@ class Trainer:
                 latents=self._noise(rng),
                 rng=rng,
                 labels=real.labels,
-                auxiliary=self._auxiliary,
+                classification=self._classification,
                 augmenter=state.augmenter,
                 penalty_scale=penalty_scale,
                 precision=self.precision,
@@ -353,9 +360,9 @@ class Trainer:
             latents=noise,
             real=other.samples if other is not None and self._loss.paired else None,
             labels=other.labels if other is not None else None,
-            auxiliary=self._auxiliary,
+            classification=self._classification,
             augmenter=state.augmenter,
-            guide=self.guide,
+            auxiliary_loss=self.auxiliary_loss,
             rng=rng,
             precision=self.precision,
             through=state.through[1],
@@ -363,21 +370,21 @@ class Trainer:
         return [*found, numbers]
 
     def _equip(self, state: State) -> None:
-        with own_global(self._device):
+        with isolated_global_rng(self._device):
             equip(
                 state,
                 self.engine,
                 self._step,
-                self._rehearse,
+                self._verify_against_eager,
                 n_critic=self.n_critic,
-                resident=self.source.train.resident,
+                resident=self.dataset.train.resident,
             )
 
-    def _rehearse(self, trial: State) -> None:
+    def _verify_against_eager(self, trial: State) -> None:
         every, adapts = self.penalty_every, bool(trial.augmenter and self.augment.target)
-        for number in range(REHEARSED):
+        for number in range(VERIFIED_STEPS):
             rng = self._world.rng(derive(self.seed, TRAINING, number))
-            step = trial.carry_out or self._step
+            step = trial.step_fn or self._step
             step(trial, Plan((every,) * self.n_critic, adapts), rng)
 
     def seconds_per_step(self, *, at_most: float = 3.0) -> float:
@@ -386,8 +393,10 @@ class Trainer:
         self._world.wrap(trial)
         self._equip(trial)
         trial.step = WARM_UP_STEPS  # the steps that are like most others
-        with own_global(self._device):
-            for _ in range(REHEARSED):  # the first is always eager, and a capture may come with the second
+        with isolated_global_rng(self._device):
+            for _ in range(
+                VERIFIED_STEPS
+            ):  # the first is always eager, and a capture may come with the second
                 self.advance(trial, WARM_UP_EVERY)
             start = time.perf_counter()
             while True:
@@ -395,21 +404,21 @@ class Trainer:
                 next(trial.average.parameters()).flatten()[0].item()  # waits for the device
                 elapsed = time.perf_counter() - start
                 if self._world.any(elapsed > at_most) or trial.step == WARM_UP_EVERY:
-                    return self._world.of_first(elapsed / (trial.step - WARM_UP_STEPS - REHEARSED))
+                    return self._world.of_main(elapsed / (trial.step - WARM_UP_STEPS - VERIFIED_STEPS))
 
     def _play(
         self, state: State, steps: int, recorder: Recorder, signals: Signals, stop: Stop | None
     ) -> None:
         assert self.latent_dim is not None
         fixed = torch.from_numpy(latents(FIXED, self.latent_dim)).to(self._device)
-        observer = Observer(state, self.source, self._constraint, fixed, labelled=self.conditional)
+        observer = Observer(state, self.dataset, self._constraint, fixed, labelled=self.conditional)
         if not saved_steps(recorder.folder.checkpoints):
             self._show(recorder, state, fixed)
             recorder.checkpoint(state)
-        with own_global(self._device):
+        with isolated_global_rng(self._device):
             ending = self._world.any(signals.received is not None)
             while state.step < steps and not ending:
-                due = (state.step + 1) % self.cadence.log == 0
+                due = (state.step + 1) % self.logging.metrics == 0
                 with observer.following() if due else nullcontext():
                     self.advance(state, steps, observed=due)
                 if due:
@@ -417,10 +426,10 @@ class Trainer:
                     vital, others, shapes = observer.look()
                     means = self._world.mean(state.means())
                     recorder.log(state.step, vital | means, others, shapes, fetching=self._fetching)
-                    if stop is not None and self._world.any(self._world.first and stop(recorder.folder)):
+                    if stop is not None and self._world.any(self._world.is_main and stop(recorder.folder)):
                         recorder.stopped = True
                         return
-                if state.step % self.cadence.pictures == 0 or state.step == steps:
+                if state.step % self.logging.images == 0 or state.step == steps:
                     self._show(recorder, state, fixed)
                 ending, saving = self._world.each(
                     signals.received is not None, recorder.checkpoint_due(state.step)
@@ -439,24 +448,24 @@ class Trainer:
             seen=real.samples,
             unseen=unseen.samples,
             latents=self._noise(rng),
-            pictures=ADAPTED_EVERY * self.n_critic * self.batch_size,
+            images=ADAPTED_EVERY * self.n_critic * self.batch_size,
             rng=rng,
             labels=(real.labels, unseen.labels),
         )
 
-    def _draws_of(self, split: Split) -> Draws:
-        return Draws(split, labelled=self.conditional, balanced=self.balanced, device=self._device)
+    def _batches_of(self, split: Split) -> BatchSampler:
+        return BatchSampler(split, labelled=self.conditional, balanced=self.balanced, device=self._device)
 
     def _real(self, rng: torch.Generator) -> Batch:
         start = time.perf_counter()
-        batch = self._draws.draw(self._world.share(self.batch_size), rng)
+        batch = self._batches.draw(self._world.share(self.batch_size), rng)
         self._fetching += time.perf_counter() - start
         return batch
 
     def _noise(self, rng: torch.Generator) -> Tensor:
         assert self.latent_dim is not None
         length = self.latent_dim
-        return own_rows(
+        return local_rows(
             lambda count: torch.randn(count, length, generator=rng, device=self._device),
             self._world.share(self.batch_size),
             rng,
@@ -464,23 +473,23 @@ class Trainer:
 
     def _show(self, recorder: Recorder, state: State, fixed: Tensor) -> None:
         if recorder.writes:  # of several processes, one need draw
-            recorder.pictures(state.step, self._picture(state, fixed))
+            recorder.images(state.step, self._image(state, fixed))
 
     @torch.no_grad()
-    def _picture(self, state: State, fixed: Tensor) -> Image:
+    def _image(self, state: State, fixed: Tensor) -> Image:
         points, labels, columns = self._shown(fixed)
         samples = generate(state.average, points, labels).cpu().numpy()
-        if self.source.picture:
+        if self.dataset.image:
             return show(samples, columns=columns)
-        return show(samples, spread(self.source.held_out, len(samples), torch.device("cpu")).numpy())
+        return show(samples, spread(self.dataset.held_out, len(samples), torch.device("cpu")).numpy())
 
     def _shown(self, fixed: Tensor) -> tuple[Tensor, Tensor | None, int | None]:
         """Latents, labels and columns of what is drawn: a row a class where there are classes to ask for."""
-        points = fixed[: SHOWN[self.source.picture]]
+        points = fixed[: SHOWN[self.dataset.image]]
         if self._condition is None:
             return points, None, None
-        if not self.source.picture or not self._condition.classes:
-            return points, spread_labels(self.source.train, len(points), self._device), None
+        if not self.dataset.image or not self._condition.classes:
+            return points, spread_labels(self.dataset.train, len(points), self._device), None
         rows = min(self._condition.classes, MOST_ROWS)
         labels = torch.arange(rows, device=self._device).repeat_interleave(COLUMNS)
         return points[:COLUMNS].repeat(rows, 1), labels, COLUMNS
@@ -490,7 +499,7 @@ class Trainer:
         if self._condition is None:
             return None
         if self._condition.classes:
-            return {"classes": self.source.classes}
+            return {"classes": self.dataset.classes}
         return {"attributes": self._condition.attributes}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from wgan.devices import find_device
+from wgan.core.devices import find_device
 from wgan.errors import InputError, unknown
 from wgan.metrics.extractors.classifier import Classifier, train_classifier
 from wgan.metrics.extractors.efficientnet import load_efficientnet

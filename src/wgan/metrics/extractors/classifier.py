@@ -1,6 +1,6 @@
 """An in-domain classifier: a small network, trained from a labelled source, whose features judge its kind.
 
-For grey pictures of 28 x 28 the features of ImageNet are a poor judge; those that tell the classes of the
+For grey images of 28 x 28 the features of ImageNet are a poor judge; those that tell the classes of the
 data apart are a better one, and its labels count the classes that a generator reaches.
 """
 
@@ -18,9 +18,9 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from wgan.devices import find_device
+from wgan.core.devices import find_device
+from wgan.core.files import write_atomically
 from wgan.errors import InputError
-from wgan.files import write_atomically
 from wgan.metrics.extractors.extractor import BATCH, Extractor, digest
 
 WIDTH = 64
@@ -33,15 +33,15 @@ _SMALLEST = 4
 _RATE = 3e-3
 _BATCH = 128
 _SAMPLE = 1024
-_RULES = "classifier; pictures in [-1, 1] as they are; the layer before the last"
+_RULES = "classifier; images in [-1, 1] as they are; the layer before the last"
 
 
 @final
 class Network(nn.Module):
-    """Convolutions that halve a picture until its longer side is at most 7, then two dense layers.
+    """Convolutions that halve an image until its longer side is at most 7, then two dense layers.
 
     Args:
-        shape: (C, H, W) of the pictures.
+        shape: (C, H, W) of the images.
         classes: How many labels.
     """
 
@@ -58,25 +58,25 @@ class Network(nn.Module):
         self.last = nn.Linear(channels * sides[0] * sides[1], WIDTH)
         self.head = nn.Linear(WIDTH, classes)
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """The features (N, 64), >= 0, of pictures (N, C, H, W) in [-1, 1]."""
-        rectified: Tensor = self.last(self.body(pictures)).relu()
+    def features(self, images: Tensor) -> Tensor:
+        """The features (N, 64), >= 0, of images (N, C, H, W) in [-1, 1]."""
+        rectified: Tensor = self.last(self.body(images)).relu()
         return rectified
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """The score of each label (N, classes)."""
-        scores: Tensor = self.head(self.features(pictures))
+        scores: Tensor = self.head(self.features(images))
         return scores
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A trained classifier of pictures of one shape; called, it labels them.
+    """A trained classifier of images of one shape; called, it labels them.
 
     Attributes:
         network: What it learned, in evaluation mode.
-        shape: (C, H, W) of the pictures.
+        shape: (C, H, W) of the images.
         classes: How many labels.
         accuracy: The share of the held-out samples that it labels rightly, in [0, 1].
         training: How it was made: 'seed', 'steps', 'samples', 'held_out'.
@@ -95,13 +95,13 @@ class Classifier:
         return Extractor("classifier", hash_, "none", WIDTH, self._features, self._device)
 
     @torch.no_grad()
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """The most likely label, int64 (N,) on the CPU, of pictures (N, C, H, W), bytes or in [-1, 1].
+    def __call__(self, images: Tensor) -> Tensor:
+        """The most likely label, int64 (N,) on the CPU, of images (N, C, H, W), bytes or in [-1, 1].
 
         Raises:
-            InputError: The pictures are of another shape than it was trained on.
+            InputError: The images are of another shape than it was trained on.
         """
-        batches = (_scaled(batch).to(self._device) for batch in torch.split(pictures, BATCH))
+        batches = (_scaled(batch).to(self._device) for batch in torch.split(images, BATCH))
         return torch.cat([self.network.head(self._features(batch)).argmax(1).cpu() for batch in batches])
 
     def save(self, path: str | Path) -> None:
@@ -140,17 +140,17 @@ class Classifier:
     def _device(self) -> torch.device:
         return self.network.head.weight.device
 
-    def _features(self, pictures: Tensor) -> Tensor:
-        if tuple(pictures.shape[1:]) != self.shape:
+    def _features(self, images: Tensor) -> Tensor:
+        if tuple(images.shape[1:]) != self.shape:
             raise InputError(
-                f"The classifier was trained on pictures {self.shape} and is given "
-                f"{tuple(pictures.shape[1:])}; train one on pictures of this shape."
+                f"The classifier was trained on images {self.shape} and is given "
+                f"{tuple(images.shape[1:])}; train one on images of this shape."
             )
-        return self.network.features(pictures)
+        return self.network.features(images)
 
 
 def train_classifier(
-    pictures: Tensor,
+    images: Tensor,
     labels: Tensor,
     *,
     held_out: tuple[Tensor, Tensor],
@@ -163,72 +163,70 @@ def train_classifier(
     Cross entropy, batches of 128, Adam with a rate that rises to 3e-3 in a tenth of the steps and falls to 0.
 
     Args:
-        pictures: (N, C, H, W), uint8 or float in [-1, 1], sides from 4 up.
+        images: (N, C, H, W), uint8 or float in [-1, 1], sides from 4 up.
         labels: int64 (N,) in [0, classes).
-        held_out: Pictures and labels that training does not see, for the accuracy.
+        held_out: Images and labels that training does not see, for the accuracy.
         steps: >= 1.
         seed: Of weights and batches, >= 0.
         device: Where; 'auto' is a GPU if there is one.
 
     Raises:
-        InputError: Pictures and labels do not fit each other, or a number is out of its range.
+        InputError: Images and labels do not fit each other, or a number is out of its range.
     """
-    _check(pictures, labels, *held_out, steps=steps)
-    shape, classes = tuple(pictures.shape[1:]), int(labels.max()) + 1
+    _check(images, labels, *held_out, steps=steps)
+    shape, classes = tuple(images.shape[1:]), int(labels.max()) + 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(shape, classes).to(find_device(device))
-    _fit(network, pictures, labels, steps=steps, seed=seed)
-    training = {"seed": seed, "steps": steps, "samples": len(pictures), "held_out": len(held_out[0])}
+    _fit(network, images, labels, steps=steps, seed=seed)
+    training = {"seed": seed, "steps": steps, "samples": len(images), "held_out": len(held_out[0])}
     untested = Classifier(network, shape, classes, 0.0, training)
     accuracy = (untested(held_out[0]) == held_out[1].cpu()).double().mean().item()
     return replace(untested, accuracy=accuracy)
 
 
-def _fit(network: Network, pictures: Tensor, labels: Tensor, *, steps: int, seed: int) -> None:
+def _fit(network: Network, images: Tensor, labels: Tensor, *, steps: int, seed: int) -> None:
     """Train the network in place, and leave it in evaluation mode."""
     optimiser = torch.optim.Adam(network.parameters(), _RATE)
     schedule = LambdaLR(optimiser, lambda step: min(10 * (step + 1) / steps, 1 - step / steps))
     place, rng = network.head.weight.device, torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        rows = torch.randint(len(pictures), (_BATCH,), generator=rng)
-        loss = F.cross_entropy(network(_scaled(pictures[rows]).to(place)), labels[rows].to(place))
+        rows = torch.randint(len(images), (_BATCH,), generator=rng)
+        loss = F.cross_entropy(network(_scaled(images[rows]).to(place)), labels[rows].to(place))
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
     network.eval().requires_grad_(False)
-    _normalise(network, _scaled(pictures[:_SAMPLE]).to(place))
+    _normalise(network, _scaled(images[:_SAMPLE]).to(place))
 
 
-def _normalise(network: Network, pictures: Tensor) -> None:
+def _normalise(network: Network, images: Tensor) -> None:
     """Bring the features to a mean square of 1 and leave every score as it is.
 
     Without it distances would say how far the weights grew.
     """
-    size = network.features(pictures).square().mean().sqrt().clamp(min=1e-6)
+    size = network.features(images).square().mean().sqrt().clamp(min=1e-6)
     network.last.weight.div_(size)
     network.last.bias.div_(size)
     network.head.weight.mul_(size)
 
 
-def _scaled(pictures: Tensor) -> Tensor:
-    return pictures.float().div(127.5).sub(1) if pictures.dtype == torch.uint8 else pictures.float()
+def _scaled(images: Tensor) -> Tensor:
+    return images.float().div(127.5).sub(1) if images.dtype == torch.uint8 else images.float()
 
 
-def _check(
-    pictures: Tensor, labels: Tensor, held_pictures: Tensor, held_labels: Tensor, *, steps: int
-) -> None:
-    given, held = tuple(pictures.shape), tuple(held_pictures.shape)
+def _check(images: Tensor, labels: Tensor, held_images: Tensor, held_labels: Tensor, *, steps: int) -> None:
+    given, held = tuple(images.shape), tuple(held_images.shape)
     if len(given) != 4 or given[1:] != held[1:] or min(given[2:]) < _SMALLEST:
         raise InputError(
-            f"A classifier needs pictures (N, C, H, W) of one shape with sides from {_SMALLEST} up, not "
+            f"A classifier needs images (N, C, H, W) of one shape with sides from {_SMALLEST} up, not "
             f"{given} and, held out, {held}."
         )
     for count, theirs in ((given[0], labels), (held[0], held_labels)):
         if theirs.shape != (count,) or count == 0 or theirs.is_floating_point() or theirs.min() < 0:
             raise InputError(
-                f"{count} pictures need as many labels, integers from 0; given is {theirs.dtype} of shape "
+                f"{count} images need as many labels, integers from 0; given is {theirs.dtype} of shape "
                 f"{tuple(theirs.shape)}."
             )
     if steps < 1:

@@ -81,14 +81,14 @@ def folded(weights: Mapping[str, Tensor]) -> Layers:
     return layers
 
 
-def _features(layers: Layers, pictures: Tensor) -> Tensor:
-    x = F.interpolate(coloured(pictures), size=(SIDE, SIDE), mode="bicubic", antialias=True)
+def _features(layers: Layers, images: Tensor) -> Tensor:
+    x = F.interpolate(coloured(images), size=(SIDE, SIDE), mode="bicubic", antialias=True)
     x = (127.5 * (x.clamp(-1, 1) + 1) - 127) / 128
     return final_map(layers, x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
 
 def final_map(layers: Layers, x: Tensor) -> Tensor:
-    """The last feature map (N, 1280, H/32, W/32) of normalised pictures (N, 3, H, W)."""
+    """The last feature map (N, 1280, H/32, W/32) of normalised images (N, 3, H, W)."""
     x = F.relu6(_convolution(layers["_conv_stem"], x, stride=2))
     for index in range(_BLOCKS):
         x = _block(layers, f"_blocks.{index}", x, stride=2 if index in _HALVING else 1)

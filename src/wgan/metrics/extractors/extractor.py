@@ -26,9 +26,9 @@ class Extractor:
     Attributes:
         name: 'pixels', 'inception', ...
         hash: SHA-256 (64 hexadecimal digits) of its weights and rules.
-        resize: How it resizes pictures, in words.
+        resize: How it resizes images, in words.
         width: d, of the features; None where it is that of the samples.
-        function: Takes float32 (n, *shape), pictures in [-1, 1], on `device`, to (n, d).
+        function: Takes float32 (n, *shape), images in [-1, 1], on `device`, to (n, d).
         device: Where its weights live.
     """
 
@@ -75,7 +75,7 @@ def from_callable(
     resize: str = "none",
     device: torch.device | str = "cpu",
 ) -> Extractor:
-    """An extractor of your own: any function or module from pictures in [-1, 1] to features.
+    """An extractor of your own: any function or module from images in [-1, 1] to features.
 
     A module's weights are hashed, and it is used in the mode it is in: call ``eval()`` first. Of another
     function only the names are, so a new version of it needs a new `name`.
@@ -84,7 +84,7 @@ def from_callable(
         function: Takes float32 (n, *shape) on `device` to (n, d).
         name: What numbers made with it are traced by; 'inception' does not make it one.
         width: d, if it is to be checked.
-        resize: How it resizes pictures, in words.
+        resize: How it resizes images, in words.
         device: Where it computes.
     """
     weights = function.state_dict() if isinstance(function, nn.Module) else {}
@@ -101,20 +101,20 @@ def digest(weights: Mapping[str, Tensor], *rules: str) -> str:
     return whole.hexdigest()
 
 
-def coloured(pictures: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) in [-1, 1] with three channels: grey is tiled.
+def coloured(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1] with three channels: grey is tiled.
 
     Raises:
-        InputError: They are no pictures, have another number of channels, or leave [-1, 1].
+        InputError: They are no images, have another number of channels, or leave [-1, 1].
     """
-    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(
-            f"Samples of shape {tuple(pictures.shape[1:])} are no pictures with 1 or 3 channels; use "
+            f"Samples of shape {tuple(images.shape[1:])} are no images with 1 or 3 channels; use "
             "extractor 'pixels'."
         )
-    if (largest := pictures.abs().max().item()) > 1 + 1e-3:
-        raise InputError(f"Pictures must lie in [-1, 1], and these reach {largest:g}; scale them first.")
-    return pictures.expand(-1, 3, -1, -1)
+    if (largest := images.abs().max().item()) > 1 + 1e-3:
+        raise InputError(f"Images must lie in [-1, 1], and these reach {largest:g}; scale them first.")
+    return images.expand(-1, 3, -1, -1)
 
 
 def _flat(samples: Tensor) -> Tensor:

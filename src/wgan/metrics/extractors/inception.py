@@ -16,8 +16,8 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
+from wgan.core.files import storing
 from wgan.errors import InputError, MissingExtraError
-from wgan.files import storing
 from wgan.metrics.extractors.extractor import Extractor, coloured, digest
 from wgan.metrics.extractors.weights import read_known
 
@@ -35,7 +35,7 @@ FID_HASH = digest({}, WEIGHTS_SHA256, _RULES)
 def load_inception(weights: Path | None, device: torch.device) -> Extractor:
     """The extractor of width 2,048 by which numbers compare with papers.
 
-    Pictures are rounded to bytes first, as files are.
+    Images are rounded to bytes first, as files are.
 
     Args:
         weights: The file `WEIGHTS_NAME`; where None it is downloaded once, into torch's hub folder.
@@ -50,16 +50,16 @@ def load_inception(weights: Path | None, device: torch.device) -> Extractor:
     content = read_known(path, WEIGHTS_SHA256, "the Inception weights of the official FID")
     network = build(content).to(device)
 
-    def features(pictures: Tensor) -> Tensor:
-        found: Tensor = network(to_bytes(coloured(pictures)))[0]
+    def features(images: Tensor) -> Tensor:
+        found: Tensor = network(to_bytes(coloured(images)))[0]
         return found
 
     return Extractor("inception", FID_HASH, RESIZE, WIDTH, features, device)
 
 
-def to_bytes(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def build(weights: Any) -> torch.nn.Module:  # noqa: ANN401 - a path or an open file, as torch.load takes

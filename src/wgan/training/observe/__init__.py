@@ -4,9 +4,9 @@ One module for each thing that is looked at; :class:`Observer` puts them togethe
 ``metrics.jsonl`` means stands at the function that makes it.
 """
 
-from wgan.training.observe.facts import facts
-from wgan.training.observe.looking import observing, sight, spread, spread_labels
+from wgan.training.observe.dataset_statistics import measure_dataset
 from wgan.training.observe.observer import Observer
+from wgan.training.observe.probe_batch import draw_probe_batch, observing, spread, spread_labels
 from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored
 from wgan.training.observe.weights import gradient_norm
 
@@ -14,12 +14,12 @@ __all__ = [
     "Observer",
     "Scored",
     "certified_bounds",
-    "facts",
+    "draw_probe_batch",
     "gaps",
     "gradient_norm",
+    "measure_dataset",
     "observing",
     "scored",
-    "sight",
     "spread",
     "spread_labels",
 ]

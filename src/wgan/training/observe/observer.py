@@ -7,13 +7,14 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wgan.data import Source
+from wgan.core.randomness import isolated_global_rng
+from wgan.data import Dataset
 from wgan.lipschitz import Constraint
 from wgan.training.observe.histograms import Histograms, around_zero, together
-from wgan.training.observe.looking import observing, quantiles, sight, spread
+from wgan.training.observe.probe_batch import draw_probe_batch, observing, quantiles, spread
+from wgan.training.observe.sample_diversity import SampleDiversity, compared
 from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored, spreads
 from wgan.training.observe.slopes import Slopes
-from wgan.training.observe.variety import Variety, compared
 from wgan.training.observe.weights import (
     Update,
     Weights,
@@ -22,7 +23,6 @@ from wgan.training.observe.weights import (
     layer_gradients,
     weight_layers,
 )
-from wgan.training.randomness import own_global
 from wgan.training.state import State
 from wgan.training.step import Numbers
 
@@ -36,7 +36,7 @@ class Observer:
 
     Args:
         state: The run, whose networks and optimisers it keeps.
-        source: Its data, on its device.
+        dataset: Its data, on its device.
         constraint: Asked what it did to the weights, and whether the critic can be certified.
         latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used.
         labelled: Whether the networks take labels.
@@ -45,20 +45,22 @@ class Observer:
     def __init__(
         self,
         state: State,
-        source: Source,
+        dataset: Dataset,
         constraint: Constraint,
         latents: Tensor,
         *,
         labelled: bool = False,
     ) -> None:
         self._state, self._constraint = state, constraint
-        self._latents, self._train, self._held_out, self._labels = sight(
-            source, latents[:OBSERVED], labelled=labelled
+        self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
+            dataset, latents[:OBSERVED], labelled=labelled
         )
         self._layers = weight_layers(state.critic)
         self._weights = Weights(state.critic)
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
-        self._variety = Variety(self._held_out, spread(source.train, compared(source.shape), latents.device))
+        self._variety = SampleDiversity(
+            self._held_out, spread(dataset.train, compared(dataset.shape), latents.device)
+        )
         self._updates: dict[str, Update] = {}
 
     @contextmanager
@@ -76,7 +78,7 @@ class Observer:
             Numbers without which the run is lost where they are not finite, all others, and distributions.
         """
         state = self._state
-        with observing(state.critic, state.generator), own_global(self._latents.device):
+        with observing(state.critic, state.generator), isolated_global_rng(self._latents.device):
             seen = scored(
                 state.critic,
                 state.generator,

@@ -8,13 +8,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from wgan.bracket import lower_bound, upper_bound
-from wgan.lipschitz import certify, score
+from wgan.certificates import certify
+from wgan.lipschitz import score
 from wgan.losses import gap
 from wgan.networks import generate
-from wgan.training.observe.looking import quantiles
-from wgan.training.observe.units import Units
+from wgan.training.observe.dead_units import Units
+from wgan.training.observe.probe_batch import quantiles
 from wgan.training.step import Numbers
+from wgan.wasserstein.bracket import lower_bound, upper_bound
 
 CONFIDENCE = 0.99
 """Of the bracket that a run logs."""
@@ -94,7 +95,7 @@ def spreads(seen: Scored) -> Numbers:
 
 
 def certified_bounds(critic: nn.Module, seen: Scored, held_out: Tensor) -> Numbers:
-    """A bracket of W1 between the generator's law and the data's, by the critic that trains.
+    """A bracket of W1 between the generator's distribution and the data's, by the critic that trains.
 
     No step of the training sees the held-out samples, nor fakes of these latents, so that the bounds hold for
     each log point by itself with a confidence of 99 %. They are wider than an audit's, which has a critic of

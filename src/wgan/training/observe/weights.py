@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from wgan.training.observe.looking import golden
+from wgan.training.observe.probe_batch import golden
 from wgan.training.step import Numbers, learning
 
 SAMPLED = 8192

@@ -1,0 +1,128 @@
+"""How to look without being seen, and how to say what was seen in a few numbers."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wgan.data import Dataset, Split, evenly
+from wgan.data import spread as positions
+from wgan.training.step import Numbers
+
+QUARTILES = (5, 25, 50, 75, 95)
+UPPER = (50, 95, 100)
+CANDIDATES = 4096
+"""Samples among which those of the nearest attributes are looked for."""
+
+
+@contextmanager
+def observing(*networks: nn.Module) -> Iterator[None]:
+    """Run networks in training mode without a trace: no gradients, buffers put back afterwards."""
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+    with torch.no_grad():
+        try:
+            yield
+        finally:
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Run a network in evaluation mode, then put each module back into the mode it had."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def quantiles(name: str, values: Tensor, percents: Sequence[int] = QUARTILES) -> Numbers:
+    """Quantiles of (N,) values, N >= 1, as scalars ``name/05`` for 5 %, ``name/max`` for 100 %."""
+    levels = torch.tensor([percent / 100 for percent in percents], dtype=values.dtype, device=values.device)
+    found = torch.quantile(values, levels)
+    endings = ["max" if percent == 100 else f"{percent:02d}" for percent in percents]
+    return {f"{name}/{ending}": value for ending, value in zip(endings, found.unbind(), strict=True)}
+
+
+def golden(count: int) -> Tensor:
+    """Numbers that fill [0, 1) evenly, without a period that data could have: i / golden ratio modulo 1."""
+    return (torch.arange(count, dtype=torch.float64) * ((5**0.5 - 1) / 2)) % 1
+
+
+def spread_labels(split: Split, count: int, device: torch.device) -> Tensor:
+    """The labels of ``count`` samples evenly spread over a labelled split, repeated where it has fewer."""
+    labels = split.even_labels(count)
+    assert labels is not None
+    return labels.to(device)
+
+
+def spread(split: Split, count: int, device: torch.device) -> Tensor:
+    """At most ``count`` samples evenly spread over a split, so that sorted data show all their classes."""
+    return split.batch(positions(len(split), count).to(device))
+
+
+class ProbeBatch(NamedTuple):
+    """What a run is looked at by, the same at every log point.
+
+    Attributes:
+        latents: (N, latent_dim), of which fakes are made.
+        train: (M, *shape), real samples that training sees.
+        held_out: (K, *shape), real samples that it never sees.
+        labels: Asked of the fakes, of ``train`` and of ``held_out``, in a conditional run.
+    """
+
+    latents: Tensor
+    train: Tensor
+    held_out: Tensor
+    labels: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+
+
+def draw_probe_batch(dataset: Dataset, latents: Tensor, *, labelled: bool) -> ProbeBatch:
+    """At most as many samples as there are latents, evenly spread over each split, on the latents' device.
+
+    In a conditional run, fakes have the labels of the samples held out, each as often, for which some latents
+    may be left over, and training's samples one by one the same class or the nearest attributes: what a
+    critic adds to the scores of a whole class costs it nothing and says nothing, but where one side had more
+    of that class than the other it would look like a gap.
+    """
+    count, device = len(latents), latents.device
+    shown = positions(len(dataset.held_out), count).to(device)
+    held_out = dataset.held_out.batch(shown)
+    if not labelled:
+        return ProbeBatch(latents, spread(dataset.train, count, device), held_out)
+    labels = dataset.held_out.batch_labels(shown)
+    assert labels is not None
+    asked = torch.cat([labels] * (count // len(shown)))
+    alike = _alike(dataset.train, asked)
+    return ProbeBatch(
+        latents[: len(asked)],
+        dataset.train.batch(alike),
+        held_out,
+        (asked, dataset.train.batch_labels(alike), labels),
+    )
+
+
+def _alike(split: Split, labels: Tensor) -> Tensor:
+    """Positions (n,) of samples with these labels: evenly over a class, or those of the nearest attributes.
+
+    Where there is none of a class, any will do.
+    """
+    if labels.is_floating_point():
+        some = positions(len(split), CANDIDATES).to(labels.device)
+        known = split.batch_labels(some)
+        assert known is not None
+        scale = known.std(0).clamp_min(torch.finfo(known.dtype).tiny)
+        return some[torch.cdist(labels / scale, known / scale).argmin(1)]
+    found = evenly(len(split), len(labels)).to(labels.device)
+    every = split.batch_labels(torch.arange(len(split), device=labels.device))
+    for number in set(labels.tolist()):
+        known, wanted = (every == number).nonzero()[:, 0], labels == number
+        if len(known):
+            found[wanted] = known[evenly(len(known), int(wanted.sum())).to(labels.device)]
+    return found

@@ -1,0 +1,111 @@
+"""How the fakes lie among real samples: their diversity, duplicates, the modes they reach, copies."""
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from wgan.training.step import Numbers
+
+FEWEST = 6
+"""Held-out samples under which there are no fifth neighbours, and none of these numbers."""
+COMPARED = 2048
+"""Training samples among which copies are looked for."""
+LARGEST = 2**23
+"""Numbers that those samples hold at most: of larger images there are fewer."""
+COPY = 1 / 3
+"""How much nearer than to the second nearest sample a copy is to the nearest."""
+_ROUND_OFF = 1e-6  # of squared distances, by the size of what was subtracted
+
+
+@final
+class SampleDiversity:
+    """Compares fakes with real samples by Euclidean distances between flattened samples.
+
+    All about real samples alone is computed once.
+
+    Args:
+        held_out: (K, *shape), what the fakes' distances are held against.
+        train: (M, *shape), among which copies are looked for.
+    """
+
+    def __init__(self, held_out: Tensor, train: Tensor) -> None:
+        self._centre = held_out.flatten(1).mean(0)
+        self._held_out = held_out.flatten(1) - self._centre
+        self._count = len(held_out)
+        if self._count < FEWEST:
+            return
+        within = squared_distances(self._held_out, self._held_out).fill_diagonal_(torch.inf)
+        nearest = within.topk(5, largest=False).values
+        self._usual = _median_distance(within)
+        self._birthday = COPY**2 * torch.quantile(nearest[:, 0], 0.01, interpolation="higher")
+        self._reach = nearest[:, 4]
+        self._train = torch.unique(train.flatten(1), dim=0) - self._centre
+        self._by_chance = self._copies(self._held_out)
+
+    def look(self, fakes: Tensor) -> Numbers:
+        """Compare as many fakes as there are held-out samples.
+
+        Returns:
+            Nothing with less than :data:`FEWEST` held-out samples or fakes; otherwise
+
+            ``diversity``: the median distance of two fakes, over that of two held-out samples.
+
+            ``duplicates``: the share of fakes whose nearest other fake is at most a third as far as the
+            nearest 1 % of held-out samples are from theirs, after the birthday test of Arora, Risteski, Zhang
+            2018, "Do GANs learn the distribution? Some theory and empirics", section 3: under 0.01 if the
+            distributions agree.
+
+            ``precision``: the share of fakes nearer to a held-out sample than its fifth neighbour is
+            (Kynkaanniemi et al. 2019, eq. 2).
+
+            ``recall``: the share of held-out samples nearer to a fake than its third nearest other fake is
+            (Kynkaanniemi et al. 2019, eq. 2); ``coverage``: the share of them that have a fake nearer than
+            their own fifth neighbour (Naeem et al. 2020, eq. 5).
+
+            ``memorised``: the share of fakes at most a third as far from the nearest of the training samples
+            as from the second nearest, less the same share of held-out samples (the criterion of Yoon et al.
+            2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize", section 3).
+        """
+        if min(self._count, len(fakes)) < FEWEST:
+            return {}
+        made = fakes[: self._count].flatten(1) - self._centre
+        within = squared_distances(made, made).fill_diagonal_(torch.inf)
+        across = squared_distances(made, self._held_out)
+        nearest = within.topk(3, largest=False).values
+        numbers = {
+            "duplicates": (nearest[:, 0] <= self._birthday).float().mean(),
+            "recall": (across <= nearest[:, 2:]).any(0).float().mean(),
+            "precision": (across < self._reach).any(1).float().mean(),
+            "coverage": (across.amin(0) < self._reach).float().mean(),
+        }
+        if self._usual > 0:
+            numbers["diversity"] = _median_distance(within) / self._usual
+        if len(self._train) > 1:
+            numbers["memorised"] = (self._copies(made) - self._by_chance).clamp_min(0)
+        return numbers
+
+    def _copies(self, samples: Tensor) -> Tensor:
+        if len(self._train) < 2:
+            return torch.zeros((), device=samples.device)
+        nearest = squared_distances(samples, self._train).topk(2, largest=False).values
+        return (nearest[:, 0] <= COPY**2 * nearest[:, 1]).float().mean()
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances (N, M) of the rows of x and y; round-off of a copy's counts as 0."""
+    size = x.square().sum(1)[:, None] + y.square().sum(1)
+    squared = torch.addmm(size, x, y.mT, alpha=-2)
+    return squared.masked_fill_(squared < _ROUND_OFF * size, 0)
+
+
+def compared(shape: tuple[int, ...]) -> int:
+    """How many training samples of a shape copies are looked for among."""
+    return max(2, min(COMPARED, LARGEST // max(1, torch.Size(shape).numel())))
+
+
+def _median_distance(squared: Tensor) -> Tensor:
+    """The median distance of two different samples, given (N, N) with anything on the diagonal."""
+    n = len(squared)
+    others = squared.flatten()[1:].view(n - 1, n + 1)[:, :-1]
+    return others.median().sqrt()
