@@ -123,7 +123,7 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
         )
     settings = from_plain(written, {kind.__name__: kind for kind in _kinds(TrainingSettings)})
     assert isinstance(settings, TrainingSettings)
-    dataset = reload_dataset(config.get("source"), str(folder.path))
+    dataset = reload_dataset(config.get("dataset"), str(folder.path))
     return settings.trainer(dataset, seed=config.get("seed", 0), device=device)
 
 

@@ -202,7 +202,7 @@ def test_a_run_leaves_its_folder(wgan):
     assert [path.stem for path in RunFolder(folder).images()] == [f"{step:08}" for step in (0, 2, 4, 6)]
     assert saved_steps(folder / "checkpoints") == [4, 6]
     config = config_of(folder)
-    assert (config["steps"], config["seed"], config["source"]["name"]) == (6, 0, "digits")
+    assert (config["steps"], config["seed"], config["dataset"]["name"]) == (6, 0, "digits")
     assert config["origin"]["name"] == "default"
 
 
@@ -323,7 +323,7 @@ def test_every_kind_of_source_trains(wgan, somewhere, dataset):
     images = rng.uniform(-1, 1, (50, 1, 8, 8)).astype(np.float32)
     np.savez("labelled.npz", samples=images, labels=np.arange(50) % 7)
     wgan(f"train {dataset} --out run --steps 2 {TINY}")
-    assert config_of("run")["source"]["shape"] == SOURCES[dataset]
+    assert config_of("run")["dataset"]["shape"] == SOURCES[dataset]
     assert saved_steps(Path("run/checkpoints")) == [0, 2]
 
 
@@ -338,8 +338,8 @@ def test_clothes_train_from_the_command_line(wgan, fashion_mnist):
     folder = data.find(data.FASHION_MNIST)
     wgan(f"train fashion-mnist --data-dir {shlex.quote(str(folder))} --out run --steps 2 {TINY}")
     config = config_of("run")
-    assert config["source"]["shape"] == [1, 28, 28]
-    assert config["source"]["fingerprint"] == fashion_mnist.fingerprint
+    assert config["dataset"]["shape"] == [1, 28, 28]
+    assert config["dataset"]["fingerprint"] == fashion_mnist.fingerprint
 
 
 def test_another_monitor_watches_too(wgan):
@@ -511,7 +511,7 @@ def test_a_dry_run_prints_everything_and_does_nothing(wgan, somewhere, name):
     config = trainer.config(12345)
     for setting in ("loss", "n_critic", "batch_size", "ema", "decay", "steps", "seed", "latent_dim"):
         assert rows[setting] == str(config[setting])
-    assert rows["source.fingerprint"] == config["source"]["fingerprint"]
+    assert rows["dataset.fingerprint"] == config["dataset"]["fingerprint"]
     for setting, value in config["constraint"].items():
         assert rows[f"constraint.{setting}"] == str(value)
     for setting, value in config["critic_optimiser"].items():

@@ -74,7 +74,7 @@ def trainer(monitors, dataset="digits", **logging):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         generator, critic = family.build(data.shape)
-    often = {"log": 1, "images": 4, "checkpoint": 4} | logging
+    often = {"metrics": 1, "images": 4, "checkpoint": 4} | logging
     return Trainer(
         generator=generator,
         critic=critic,

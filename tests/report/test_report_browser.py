@@ -54,7 +54,7 @@ def busy(folder):
     number = {"name": "fd", "label": "FD", "value": 3.0, "standard_error": 0.1, "floor": {"value": 1.5}}
     folder.whole().measure(number, {**number, "step": 500})
     config = json.loads((folder.path / "config.json").read_text())
-    config["source"]["name"] = LONG
+    config["dataset"]["name"] = LONG
     config["origin"]["arguments"] = [LONG, "--steps", "1000"]
     (folder.path / "config.json").write_text(json.dumps(config))
     run = gather(folder.path)

@@ -209,12 +209,12 @@ def test_ridges_stay_inside_the_frame(folder, healthy, low, high):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"source": None},
-        {"source": {"name": 3, "shape": "x"}},
+        {"dataset": None},
+        {"dataset": {"name": 3, "shape": "x"}},
         {"constraint": None, "generator": [], "critic": "x", "origin": None, "versions": 3},
         {"steps": None, "seed": None},
         {"loss": "my own", "constraint": {"is": "Chain", "of": [{"is": "R1", "gamma": 1.0}]}},
-        {"source": {"name": "points", "shape": [2]}},
+        {"dataset": {"name": "points", "shape": [2]}},
     ],
 )
 def test_a_configuration_of_any_kind_is_told(folder, healthy, changes):

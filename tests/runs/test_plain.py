@@ -104,15 +104,15 @@ class Stranger:
 
 
 REFUSED = {
-    "a class of somebody else's": ({"is": "Stranger", "value": 1}, "'Stranger' is none of"),
+    "a class of somebody else's": ({"is": "Stranger", "value": 1}, "'Stranger' is not a settings class"),
     "a class deep inside": (
         {"is": "Chain", "of": [{"is": "Chain", "of": [{"is": "os.system"}]}]},
         "os.system",
     ),
     "a class by its path": ({"is": "builtins.eval"}, "builtins.eval"),
-    "no name": ({"is": 3}, "3 is none of"),
-    "a list for a name": ({"is": ["R1"]}, "none of"),
-    "an object for a name": ({"is": {"is": "R1"}}, "none of"),
+    "no name": ({"is": 3}, "3 is not a settings class"),
+    "a list for a name": ({"is": ["R1"]}, "not a settings class"),
+    "an object for a name": ({"is": {"is": "R1"}}, "not a settings class"),
     "a field that is not there": ({"is": "R1", "gamma": 1.0, "delta": 2}, "R1 has no setting delta"),
     "a chain's field elsewhere": ({"is": "R1", "of": []}, "R1 has no setting of"),
     "a chain of one that is no list": ({"is": "Chain", "of": 3}, "Chain"),

@@ -109,7 +109,7 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
             monitors=_monitors(command, folder),
             origin={
                 "name": command.recipe,
-                "source": command.dataset,
+                "dataset": command.dataset,
                 "minutes": command.minutes,
                 "arguments": list(arguments),
                 "out": str(folder),

@@ -48,7 +48,7 @@ _SETTINGS = {
 _KEPT = (
     *("loss", "constraint", "n_critic", "generator_optimiser", "critic_optimiser", "decay"),
     *("ema", "penalty_every", "precision", "latent_dim", "seed", "logging"),
-    *("conditional", "balanced", "auxiliary", "augment"),
+    *("conditional", "balanced", "classification", "augment"),
 )
 """What of the run's settings the student's training takes over as it is."""
 _WIDTHS = {

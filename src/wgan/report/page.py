@@ -28,7 +28,7 @@ from wgan.report.verdict import Verdict, verdict
 from wgan.runs import flatten
 
 _HERE = Path(__file__).parent
-_NAMES = {"origin", "source", "format"}
+_NAMES = {"origin", "dataset", "format"}
 """Parts of the configuration that are told elsewhere or say nothing."""
 _SYMBOLS = {"good": "✓", "warning": "!", "error": "×", "open": "…", "note": "i"}
 MARKED = 2
@@ -83,7 +83,7 @@ def _head(run: Run, judged: Verdict, images: SampleImages) -> Markup:
 
 
 def _title(run: Run) -> str:
-    name = run.setting("source.name")
+    name = run.setting("dataset.name")
     stem = Path(name).name if isinstance(name, str) else ""
     return stem or run.path.resolve().name
 
@@ -314,7 +314,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _data(run: Run) -> str | None:
-    name, shape = run.setting("source.name"), run.shape
+    name, shape = run.setting("dataset.name"), run.shape
     if not isinstance(name, str):
         return None
     if shape is None:
@@ -376,7 +376,7 @@ def _again(run: Run) -> Iterator[Markup]:
         yield _shell(words)
     versions = run.setting("versions")
     listed = ", ".join(f"{name} {v}" for name, v in versions.items()) if isinstance(versions, dict) else None
-    fingerprint = run.setting("source.fingerprint")
+    fingerprint = run.setting("dataset.fingerprint")
     yield tag(
         "dl",
         _fact("Versions", listed) if listed else None,

@@ -95,7 +95,7 @@ class Run:
     @property
     def shape(self) -> tuple[int, ...] | None:
         """Of a sample."""
-        shape = self.setting("source.shape")
+        shape = self.setting("dataset.shape")
         whole = isinstance(shape, list) and shape and all(isinstance(side, int) for side in shape)
         return tuple(shape) if whole else None
 

@@ -95,8 +95,8 @@ def branch(state: State, parent: RunFolder, before: int | None = None) -> None:
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = LATER | {name: value for name, value in config.items() if name not in INCIDENTAL}
     # Data are the same wherever they lie: the fingerprint says so, the name does not.
-    if isinstance(dataset := kept.get("source"), Mapping):
-        kept["source"] = {name: value for name, value in dataset.items() if name != "name"}
+    if isinstance(dataset := kept.get("dataset"), Mapping):
+        kept["dataset"] = {name: value for name, value in dataset.items() if name != "name"}
     return kept
 
 

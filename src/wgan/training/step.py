@@ -72,8 +72,8 @@ def critic_step(
         through: How the objective is evaluated.
 
     Returns:
-        Scalars: ``critic_loss`` without what follows, ``penalty``, ``critic_auxiliary`` with a classifier,
-        the augmenter's ``augmentation`` strength.
+        Scalars: ``critic_loss`` without what follows, ``penalty``, ``critic_classification`` with a
+        classifier, the augmenter's ``augmentation`` strength.
     """
     with torch.no_grad():
         with computing_in(precision, latents.device):
@@ -160,7 +160,7 @@ def generator_step(
         through: How the objective is evaluated.
 
     Returns:
-        Scalars: ``generator_loss`` without what follows, ``generator_auxiliary`` with a classifier, and
+        Scalars: ``generator_loss`` without what follows, ``generator_classification`` with a classifier, and
         ``guide`` with a guide.
     """
     optimiser.zero_grad(set_to_none=True)

@@ -252,7 +252,7 @@ class Trainer:
         plain: dict[str, Any] = json.loads(
             json.dumps(
                 {
-                    "source": {
+                    "dataset": {
                         "name": self.dataset.name,
                         "shape": self.dataset.shape,
                         "fingerprint": self.dataset.fingerprint,
@@ -260,7 +260,7 @@ class Trainer:
                     "conditional": self.conditional,
                     "labels": self._labels(),
                     "balanced": self.balanced,
-                    "auxiliary": to_plain(self.classification),
+                    "classification": to_plain(self.classification),
                     "augment": to_plain(self.augment),
                     "auxiliary_loss": self.auxiliary_loss.plain() if self.auxiliary_loss else None,
                     **self._described,
