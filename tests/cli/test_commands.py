@@ -231,7 +231,7 @@ def test_options_may_come_before_the_source(wgan):
 def test_a_run_with_constant_rates_can_be_made_longer(wgan):
     wgan(f"train digits --out run --steps 4 --decay constant {TINY}")
     _, err = wgan(f"train digits --out run --steps 8 --decay constant {TINY}")
-    assert "Going on after step 4 of 8." in err
+    assert "Resuming after step 4 of 8." in err
     wgan(f"train digits --out straight --steps 8 --decay constant {TINY}")
     assert Path("run/metrics.jsonl").read_bytes() == Path("straight/metrics.jsonl").read_bytes()
 
@@ -243,7 +243,7 @@ def test_a_fork_starts_beside_its_parent_and_is_found_again(wgan):
     _, err = wgan(command)
     (fork,) = Path().glob("run-fork-*")
     assert f"Forking run into {fork}." in err
-    assert "Going on after step 4 of 8." in err
+    assert "Resuming after step 4 of 8." in err
     assert steps_of(fork) == [6, 8]
     assert config_of(fork)["critic_optimiser"]["lr"] == 0.5
     forked = contents(fork)
@@ -264,7 +264,7 @@ def test_a_fork_in_the_middle_goes_on(wgan):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         _, err = wgan(command)
-    assert "Going on after step 6 of 8." in err
+    assert "Resuming after step 6 of 8." in err
     assert (fork / "metrics.jsonl").read_bytes() == metrics
 
 
@@ -354,7 +354,7 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     assert all(line.isprintable() for line in err.split("\n"))
     lines = err.splitlines()
     assert len([line for line in lines if line.startswith("step ")]) == 25
-    assert lines[-4].startswith("step 50/50  gap, training ")
+    assert lines[-4].startswith("step 50/50  critic loss ")
     assert lines[-3:] == [
         "Report: run/report.html",
         "Done: run, images in run/samples.",
@@ -381,7 +381,7 @@ def test_a_signal_saves_the_run_and_the_same_command_finishes_it(wgan, somewhere
     assert 2 <= saved < steps
     assert steps_of("run")[-1] <= saved
     _, err = wgan(command)
-    assert f"Going on after step {saved:,} of {steps:,}." in err
+    assert f"Resuming after step {saved:,} of {steps:,}." in err
     assert steps_of("run") == list(range(2, steps + 1, 2))
 
 
