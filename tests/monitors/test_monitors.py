@@ -775,7 +775,7 @@ def test_mlflow_reads_what_the_run_wrote(tmp_path, straight):
     assert found.data.tags["outcome"] == "finished"
     assert found.data.params["n_critic"] == "1"
     assert found.data.params["dataset.name"] == "digits"
-    assert json.loads(found.data.params["source.shape"]) == [1, 8, 8]
+    assert json.loads(found.data.params["dataset.shape"]) == [1, 8, 8]
     assert_same_files(folder, straight)
 
 

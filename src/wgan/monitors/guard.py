@@ -33,8 +33,8 @@ Call = Callable[[Monitor], None]
 class GuardedMonitors(Monitor):
     """Forwards every call to all monitors, so that none can harm the run or another monitor.
 
-    A monitor that raises is switched off; one that is too slow misses calls beyond :data:`ROOM`; one that hangs
-    at the end is abandoned after :data:`PATIENCE` seconds. Each of these costs one warning, issued on
+    A monitor that raises is switched off; one that is too slow misses calls beyond :data:`ROOM`; one that
+    hangs at the end is abandoned after :data:`PATIENCE` seconds. Each of these costs one warning, issued on
     the training thread.
     """
 
