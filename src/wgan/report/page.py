@@ -344,8 +344,8 @@ def _again(run: RunData) -> Iterator[Markup]:
         )
     else:
         yield _lead(
-            "In the same folder this command resumes the run; in another one it repeats it from the start, on "
-            "one CPU to the last bit."
+            "In the same folder this command resumes the run; in another one it repeats it from the start, "
+            "on one CPU to the last bit."
         )
         yield _shell(command)
     versions = run.setting("versions")
