@@ -1,7 +1,5 @@
 """``wgan train``."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,7 +19,8 @@ from wgan.errors import InputError, unknown
 from wgan.monitors import MONITORS, Console, Monitor
 from wgan.recovery import Intervention, attempt, heal
 from wgan.runs import RunFolder, saved_steps
-from wgan.training import ChangedSettingsError, Engine, Trainer, TrainingSettings, recipe
+from wgan.training import ChangedSettingsError, Trainer, TrainingSettings, recipe
+from wgan.training.config import mark
 
 EXAMPLE_SHAPES = (1, 28, 28), (2,)
 """What the settings are read for as long as the source is not loaded; the help shows them for the first."""
@@ -44,13 +43,6 @@ class Train:
     """The run's folder; by default runs/SOURCE-RECIPE."""
     minutes: float | None = None
     """Instead of --steps: measure the speed first, then fix as many steps as this time allows."""
-    seed: int = 0
-    """Of all randomness."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
-    engine: Engine = "auto"
-    """How steps are carried out: eager, compile, or graph (a GPU replays captured steps); auto is graph on a
-    GPU, else eager."""
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None
@@ -101,11 +93,9 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
 
     def build(settings: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
         """A trainer that notes in the run where its settings come from."""
-        return settings.trainer(
+        return Trainer(
             dataset,
-            seed=command.seed,
-            device=command.device,
-            engine=command.engine,
+            settings=settings,
             monitors=_monitors(command, folder),
             origin={
                 "name": command.recipe,
@@ -127,7 +117,7 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
             if command.heal:
                 heal(command.settings, build, steps=steps, run_dir=folder, tell=_tell)
             else:
-                trainer.fit(steps, folder)
+                trainer.fit(folder, steps)
     except ChangedSettingsError as error:
         if not command.fork:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
@@ -223,16 +213,14 @@ def _fork(command: Train, trainer: Trainer, steps: int, folder: Path) -> Path:
     print_status(f"Forking {folder} into {target}.")
     trainer.monitors = _monitors(command, target)
     with reporting(target):
-        trainer.fit(steps, target, start=folder)
+        trainer.fit(target, steps, start=folder)
     return target
 
 
 def _mark(command: Train, config: dict[str, Any]) -> str:
     """A name for these settings, so that the same command finds its fork again and goes on with it."""
-    identity = {name: config[name] for name in config if name not in ("origin", "versions")}
-    if command.minutes is not None:
-        identity["steps"] = f"{command.minutes} minutes"  # another measurement would be another number
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:6]
+    # Another measurement would give another number of steps for the same minutes.
+    return mark(config, steps=config["steps"] if command.minutes is None else f"{command.minutes} minutes")
 
 
 def _monitors(command: Train, folder: Path) -> list[Monitor]:

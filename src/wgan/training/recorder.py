@@ -10,39 +10,17 @@ from math import isfinite
 from pathlib import Path
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
-from wgan.errors import DivergenceError, InputError
+from wgan.errors import DivergenceError
 from wgan.images import write_png
 from wgan.monitors import GuardedMonitors, Monitor
 from wgan.runs import RunFolder, generator_files, save
 from wgan.training.observe import histograms
 from wgan.training.observe.histograms import Histograms
+from wgan.training.settings import LoggingIntervals
+from wgan.training.snapshot import Snapshot
 from wgan.training.state import State
-
-
-@dataclass(frozen=True)
-class LoggingIntervals:
-    """How often, in steps, a run looks at itself."""
-
-    metrics: int = 50
-    """Steps between log points."""
-    images: int = 200
-    """Steps between images of the fixed latents."""
-    checkpoint: int = 1000
-    """Steps between checkpoints; there is one at least every minute in any case."""
-    keep: int = 2
-    """How many checkpoints stay."""
-
-    def __post_init__(self) -> None:
-        for name in ("metrics", "images", "checkpoint", "keep"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(
-                    f"LoggingIntervals needs {name} to be a whole number of at least 1, not {value!r}."
-                )
-
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -66,7 +44,7 @@ class Recorder:
     images_per_step: int
     writes: bool = True
     stopped: bool = field(default=False, init=False)
-    _monitors: GuardedMonitors = field(init=False)
+    _guarded: GuardedMonitors = field(init=False)
     _seconds: float = 0.0
     _fetched: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
@@ -74,14 +52,14 @@ class Recorder:
     _last_checkpoint: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self._monitors = GuardedMonitors(self.monitors if self.writes else ())
+        self._guarded = GuardedMonitors(self.monitors if self.writes else ())
 
     def start(self, config: Mapping[str, object], step: int) -> None:
         """Begin after ``step`` steps; the clock goes on where the history left it."""
         timing = self.folder.history("timing")
         self._seconds = timing[-1]["seconds"] if timing else 0.0
         self._since, self._last_log = time.perf_counter(), step
-        self._monitors.start(config, step)
+        self._guarded.start(config, step)
 
     def log(
         self,
@@ -129,16 +107,18 @@ class Recorder:
     ) -> None:
         self.folder.append("metrics", {"step": step, **row})
         self.folder.append("timing", {"step": step, **timing})
-        self._monitors.log(step, {**row, **timing})
+        self._guarded.log(step, {**row, **timing})
         if known := histograms.plain(shapes):
             parts = {name: asdict(shape) for name, shape in known.items()}
             self.folder.append("histograms", {"step": step, **parts})
-            self._monitors.histograms(step, known)
+            self._guarded.histograms(step, known)
 
-    def images(self, step: int, image: Image) -> None:
-        """Write what the generator makes of the fixed latents."""
-        write_png(self.folder.samples / f"{step:08d}.png", image)
-        self._monitors.images(step, image)
+    def images(self, state: State, snapshot: Snapshot) -> None:
+        """Draw what the averaged generator makes of the fixed latents; of several processes, one does."""
+        if self.writes:
+            image = snapshot.draw(state.average)
+            write_png(self.folder.samples / f"{state.step:08d}.png", image)
+            self._guarded.images(state.step, image)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint."""
@@ -173,12 +153,12 @@ class Recorder:
             yield
             outcome = "stopped" if self.stopped else "finished"
             if not self.stopped and self.writes:
-                self._monitors.artifact(self._artifact())
+                self._guarded.artifact(self._artifact())
         except (KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
             raise
         finally:
-            self._monitors.finish(outcome)
+            self._guarded.finish(outcome)
 
     def _artifact(self) -> dict[str, Path]:
         files = [self.folder.config_file, *generator_files(self.folder.checkpoints)]
