@@ -482,7 +482,7 @@ def test_equal_data_have_no_diversity_and_no_copies():
 
 def observer_of(watched) -> Observer:
     state = watched.state()
-    observer = Observer(state, watched.dataset, watched._constraint, normal(300, watched.latent_dim))
+    observer = Observer(state, watched.dataset, normal(300, watched.latent_dim), watched.settings)
     with observer.following():
         watched.advance(state, 100)
     return observer
