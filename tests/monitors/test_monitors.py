@@ -95,6 +95,7 @@ def trainer(monitors, dataset="digits", **logging):
         data=data,
         n_critic=1,
         batch_size=8,
+        decay="constant",
         device="cpu",
         logging=LoggingIntervals(**often),
         monitors=monitors,

@@ -117,7 +117,6 @@ REFUSED = {
     "a chain's field elsewhere": ({"is": "R1", "of": []}, "R1 has no setting of"),
     "a chain of one that is no list": ({"is": "Chain", "of": 3}, "Chain"),
     "a chain of no constraint": ({"is": "Chain", "of": [3]}, "Chain takes constraints"),
-    "a missing field": ({"is": "TrainingSettings"}, "TrainingSettings"),
     "a value out of range": ({"is": "Adam", "lr": -1.0}, "learning rate"),
     "a value of another type": ({"is": "Adam", "lr": "fast"}, "learning rate"),
     "betas that are none": ({"is": "Adam", "betas": 3}, "Adam"),
@@ -130,6 +129,18 @@ def test_what_is_not_ours_is_refused(plain: Any, phrase: str):
         from_plain(plain, TYPES)
     assert phrase in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@dataclass(frozen=True)
+class Demanding:
+    """Settings with one that has no default."""
+
+    value: int
+
+
+def test_a_setting_that_is_missing_is_refused():
+    with pytest.raises(InputError, match="These settings do not fit Demanding: .*'value'"):
+        from_plain({"is": "Demanding"}, {"Demanding": Demanding})
 
 
 def test_a_stranger_can_be_written_but_not_read():
