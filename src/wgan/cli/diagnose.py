@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from wgan.cli.parse import parse
-from wgan.diagnosis import Finding, History, diagnose, spelled
+from wgan.diagnosis import Finding, History, diagnose, format_settings
 from wgan.probing import Probe, probe, trainer_of
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
@@ -88,5 +88,5 @@ def _print(terminal: Console, finding: Finding) -> None:
         # Not wrapped, so that it can be copied.
         terminal.print(Text(f"  {finding.command}", style="cyan"), soft_wrap=True)
     elif finding.remedy:
-        terminal.print(Text(f"  {', '.join(spelled(finding.remedy))}", style="cyan"), soft_wrap=True)
+        terminal.print(Text(f"  {', '.join(format_settings(finding.remedy))}", style="cyan"), soft_wrap=True)
     terminal.print()

@@ -14,7 +14,7 @@ from wgan.cli.parse import parse, parse_known
 from wgan.cli.report import reporting
 from wgan.core.devices import processes
 from wgan.data import Dataset, load
-from wgan.diagnosis import spelled
+from wgan.diagnosis import format_settings
 from wgan.errors import InputError, unknown
 from wgan.monitors import MONITORS, Console, Monitor
 from wgan.recovery import Intervention, attempt, heal
@@ -99,7 +99,7 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
             monitors=_monitors(command, folder),
             origin={
                 "name": command.recipe,
-                "source": command.dataset,
+                "dataset": command.dataset,
                 "minutes": command.minutes,
                 "arguments": list(arguments),
                 "out": str(folder),
@@ -128,7 +128,7 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
 
 def _tell(intervention: Intervention) -> None:
     finding = intervention.finding
-    settings = ", ".join(spelled(finding.remedy))
+    settings = ", ".join(format_settings(finding.remedy))
     start = f"from step {intervention.start:,}" if intervention.start else "anew"
     print_status(
         f"Step {intervention.step:,}: {finding.name} since step {finding.since:,}. {finding.meaning} "

@@ -36,7 +36,7 @@ class Finding:
     command: str | None = None
 
 
-def spelled(settings: Settings) -> Iterator[str]:
+def format_settings(settings: Settings) -> Iterator[str]:
     """Settings as a person writes them: ``n_critic = 4``, ``constraint = GradientPenalty(weight=10.0)``."""
     for path, value in settings.items():
         if isinstance(value, Mapping):
