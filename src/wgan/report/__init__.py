@@ -4,18 +4,19 @@ from os import PathLike
 from pathlib import Path
 
 from wgan.core.files import write_atomically
+from wgan.report.commands import Commands
 from wgan.report.findings import findings
 from wgan.report.page import page
 from wgan.report.run_data import gather
 from wgan.report.sample_images import choose_images
 
-__all__ = ["NAME", "write_report"]
+__all__ = ["NAME", "Commands", "write_report"]
 
 NAME = "report.html"
 """The report in a run's folder."""
 
 
-def write_report(run_dir: str | PathLike[str]) -> Path:
+def write_report(run_dir: str | PathLike[str], commands: Commands | None = None) -> Path:
     """Write a run's report into its folder, in the place of an older one.
 
     It is a function of the folder: the same run has the same report. A run of any state has one, be it just
@@ -23,6 +24,7 @@ def write_report(run_dir: str | PathLike[str]) -> Path:
 
     Args:
         run_dir: The run's folder.
+        commands: The commands that the report prints; by default none.
 
     Returns:
         The report, one HTML file that needs nothing else.
@@ -33,7 +35,7 @@ def write_report(run_dir: str | PathLike[str]) -> Path:
     """
     path = Path(run_dir)
     run = gather(path)
-    text = page(run, findings(run), choose_images(run.images))
+    text = page(run, findings(run), choose_images(run.images), commands)
     target = path / NAME
     # Names of files need not be valid Unicode.
     write_atomically(target, lambda file: file.write(text.encode(errors="xmlcharrefreplace")))

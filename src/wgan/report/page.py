@@ -6,7 +6,6 @@ script are allowed by their checksums, images as data.
 
 from __future__ import annotations
 
-import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -14,9 +13,9 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from wgan.diagnosis import again
 from wgan.report import quality
 from wgan.report.charts import Chart, figure
+from wgan.report.commands import Commands
 from wgan.report.curves import Group, Marks, groups
 from wgan.report.findings import Finding, spelled, spoken
 from wgan.report.html import Markup, join, tag
@@ -35,17 +34,17 @@ MARKED = 2
 """Findings whose beginning is marked in the curves."""
 
 
-def page(run: Run, found: Sequence[Finding], images: SampleImages) -> str:
+def page(run: Run, found: Sequence[Finding], images: SampleImages, commands: Commands | None = None) -> str:
     """The whole report as HTML."""
     judged = verdict(run, found)
     curves = groups(run, marks(run, found))
     sections = [
-        _section("findings", "Findings", *_findings(found), *_treated(run)) if run.rows else None,
+        _section("findings", "Findings", *_findings(found, commands), *_treated(run)) if run.rows else None,
         _section("images", "Images over time", *_images(run, images)) if images.stills else None,
         _section("curves", "Curves", *_curves(curves)) if curves else None,
-        _section("quality", "Quality", *_quality(run)),
+        _section("quality", "Quality", *_quality(run, commands)),
         _section("settings", "What was run", *_settings(run)),
-        _section("again", "How to run it again", *_again(run)),
+        _section("again", "How to run it again", *_again(run, commands)),
     ]
     shown_sections = [part for part in sections if part is not None]
     return _frame(
@@ -175,17 +174,18 @@ def _lead(text: str) -> Markup:
     return tag("p", text, class_="lead")
 
 
-def _findings(found: Sequence[Finding]) -> Iterator[Markup]:
+def _findings(found: Sequence[Finding], commands: Commands | None) -> Iterator[Markup]:
     if not found:
         yield _lead("The diagnosis looked at everything that was logged and found nothing to tell.")
         return
     yield _lead(
         "What the diagnosis sees in the log, the most important first, with the numbers that show it."
     )
-    yield tag("ol", *(_finding(finding) for finding in found), class_="findings")
+    yield tag("ol", *(_finding(finding, commands) for finding in found), class_="findings")
 
 
-def _finding(finding: Finding) -> Markup:
+def _finding(finding: Finding, commands: Commands | None) -> Markup:
+    command = commands.remedied(finding.remedy) if commands and finding.remedy else None
     evidence = [_fact(spoken(name), _quantity(value)) for name, value in finding.evidence.items()]
     severity = finding.severity
     return tag(
@@ -199,9 +199,9 @@ def _finding(finding: Finding) -> Markup:
         tag("p", finding.meaning),
         tag("dl", *evidence, class_="evidence") if evidence else None,
         tag("p", tag("strong", "What to do: "), finding.advice),
-        _shell(finding.command) if finding.command else None,
+        _shell(command) if command else None,
         tag("p", "Settings: ", ", ".join(spelled(finding.remedy)))
-        if finding.remedy and not finding.command
+        if finding.remedy and not command
         else None,
         class_=severity,
     )
@@ -265,7 +265,7 @@ def _figure(chart: Chart | Ridges) -> Markup:
     return figure(chart) if isinstance(chart, Chart) else ridge_figure(chart)
 
 
-def _quality(run: Run) -> Iterator[Markup]:
+def _quality(run: Run, commands: Commands | None) -> Iterator[Markup]:
     yield from (tag("p", text, class_="trouble") for text in run.trouble)
     if run.numbers:
         yield _lead(
@@ -274,8 +274,9 @@ def _quality(run: Run) -> Iterator[Markup]:
         )
         yield quality.tables(run)
     elif not run.trouble:
-        yield _lead("Nothing was measured yet; this command does it, and the next report shows the numbers.")
-        yield _shell(shlex.join(["wgan", "evaluate", str(run.path)]))
+        yield _lead("Nothing was measured yet; once the run is evaluated, the next report shows the numbers.")
+        if commands is not None:
+            yield _shell(commands.evaluate)
 
 
 def _settings(run: Run) -> Iterator[Markup]:
@@ -361,9 +362,8 @@ def _plain(value: object) -> str:
     return shown(value) if isinstance(value, float) else str(value)
 
 
-def _again(run: Run) -> Iterator[Markup]:
-    words = again(run.config)
-    if words is None:
+def _again(run: Run, commands: Commands | None) -> Iterator[Markup]:
+    if commands is None or commands.rerun is None:
         yield _lead(
             "This run was started from Python: the same settings, data and seed give the same run, and "
             "`fit` in the same folder goes on with it."
@@ -373,7 +373,7 @@ def _again(run: Run) -> Iterator[Markup]:
             "In the same folder this command goes on with the run; in another one it does it again from the "
             "start, on one CPU to the last bit."
         )
-        yield _shell(words)
+        yield _shell(commands.rerun)
     versions = run.setting("versions")
     listed = ", ".join(f"{name} {v}" for name, v in versions.items()) if isinstance(versions, dict) else None
     fingerprint = run.setting("source.fingerprint")
@@ -383,9 +383,9 @@ def _again(run: Run) -> Iterator[Markup]:
         _fact("Data's fingerprint", fingerprint) if isinstance(fingerprint, str) else None,
         class_="facts",
     )
-    if run.saved is not None:
+    if run.saved is not None and commands is not None:
         yield tag("p", "Samples from the last checkpoint:", class_="reading")
-        yield _shell(shlex.join(["wgan", "sample", str(run.path), "--count", "64", "--out", "samples.png"]))
+        yield _shell(commands.sample)
 
 
 def _shell(words: str) -> Markup:
