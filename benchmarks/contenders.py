@@ -37,7 +37,7 @@ def recipe_of(case: str, shape: tuple[int, ...]) -> TrainingSettings:
 def ours(case: str, dataset: Dataset, precision: Precision = "float32") -> Train:
     """The trainer's step, as ``fit`` takes it between two log points."""
     return training(
-        replace(recipe_of(case, dataset.shape), precision=precision).trainer(dataset, device="cpu")
+        Trainer(dataset, settings=replace(recipe_of(case, dataset.shape), precision=precision), device="cpu")
     )
 
 

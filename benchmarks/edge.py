@@ -37,7 +37,7 @@ from wgan.deploy.validation import Reference
 from wgan.networks import DCGANGenerator, describe
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.training import recipe
+from wgan.training import Trainer, recipe
 
 SOURCES = ("fashion-mnist", "digits")
 SEEN = 128_000
@@ -136,8 +136,8 @@ def forms(trained: TrainedGenerator, folder: Path, prefix: str = "") -> dict[str
 def trained(dataset: str, runs: Path) -> tuple[TrainedGenerator, TrainedGenerator]:
     """A run and its student, trained or gone on with."""
     data, run, student = load(dataset), runs / dataset, runs / f"{dataset}-student"
-    trainer = recipe("default", data.shape).trainer(data, device="cpu")
-    trainer.fit(SEEN // trainer.batch_size, run)
+    trainer = Trainer(data, settings=recipe("default", data.shape), device="cpu")
+    trainer.fit(run, SEEN // trainer.batch_size)
     distil(run, student, against=data, device="cpu")
     return TrainedGenerator.load(run), TrainedGenerator.load(student)
 

@@ -394,7 +394,7 @@ def train(fault: Fault | None, data: Dataset, kind: str, seed: int, folder: Path
     made = recipe(kind, data.shape)
     every = STEPS // POINTS
     made = replace(made, logging=LoggingIntervals(metrics=every, images=STEPS, checkpoint=STEPS))
-    case = Case(made.trainer(data, seed=seed, device="cpu"))
+    case = Case(Trainer(data, settings=made, seed=seed, device="cpu"))
     if fault:
         fault.prepare(case)
         if fault.onset == 0:
@@ -406,7 +406,7 @@ def train(fault: Fault | None, data: Dataset, kind: str, seed: int, folder: Path
         warnings.simplefilter("ignore")
         with suppress(DivergenceError):
             last = STEPS if fault is None else (fault.onset + WITHIN) * STEPS
-            case.trainer.fit(STEPS, folder, stop=lambda run: run.history()[-1]["step"] >= last)
+            case.trainer.fit(folder, STEPS, stop=lambda run: run.history()[-1]["step"] >= last)
 
 
 def first(history: History, start: int, end: int) -> Finding | None:

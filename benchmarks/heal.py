@@ -242,7 +242,7 @@ def train(name: str, data: Dataset, seed: int, folder: Path, *, treated: bool) -
     settings = fault.settings(replace(recipe("default", data.shape), logging=logging))
 
     def build(now: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
-        trainer = now.trainer(data, seed=seed, device="cpu")
+        trainer = Trainer(data, settings=now, seed=seed, device="cpu")
         if fault.accident and not done:
             trainer.monitors = [Strike(partial(fault.accident, trainer), round(LATE * POINTS) * every)]
         return trainer
@@ -250,7 +250,7 @@ def train(name: str, data: Dataset, seed: int, folder: Path, *, treated: bool) -
     with suppress(DivergenceError):
         if treated:
             return heal(settings, build, steps=STEPS, run_dir=folder)
-        build(settings).fit(STEPS, folder)
+        build(settings).fit(folder, STEPS)
     return ()
 
 

@@ -93,7 +93,7 @@ def training(folder: Path, network: str) -> dict[str, float]:
     trainer.logging = LoggingIntervals(metrics=steps, images=steps, checkpoint=10**6)
     with TemporaryDirectory() as run:
         start = time.perf_counter()
-        timing = trainer.fit(steps, Path(run) / "run").history("timing")[-1]
+        timing = trainer.fit(Path(run) / "run", steps).history("timing")[-1]
         passed = time.perf_counter() - start
     return {
         "ms": 1000 * passed / steps,

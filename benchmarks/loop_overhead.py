@@ -80,7 +80,7 @@ def measure(trainer: Trainer, steps: int) -> tuple[float, float]:
         for name in ("critic_step", "generator_step"):
             stack.enter_context(step.timing(training, name))
         start = time.perf_counter()
-        trainer.fit(steps, Path(folder) / "run")
+        trainer.fit(Path(folder) / "run", steps)
         whole = time.perf_counter() - start
     return step.seconds / whole, strict.seconds / whole
 
@@ -91,7 +91,7 @@ def main() -> None:
     table = Table("source", "recipe", "ms a step", "steps of the algorithm", "networks, optimisers alone")
     for dataset, name in CASES:
         loaded = load(dataset)
-        trainer = recipe(name, loaded.shape).trainer(loaded, device="cpu")
+        trainer = Trainer(loaded, settings=recipe(name, loaded.shape), device="cpu")
         seconds = trainer.seconds_per_step()
         shares = measure(trainer, max(10, round(SECONDS / seconds)))
         table.add_row(dataset, name, f"{1000 * seconds:.2f}", *(f"{share:.1%}" for share in shares))

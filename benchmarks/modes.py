@@ -31,7 +31,7 @@ from wgan.data import MNIST, Dataset, Split, find, load
 from wgan.metrics import Classifier, Modes, high_quality, label_divergence, reached, train_classifier
 from wgan.networks import DCGAN
 from wgan.sampling import Sampler
-from wgan.training import Adam, TrainingSettings, recipe
+from wgan.training import Adam, Trainer, TrainingSettings, recipe
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 RUNS = Path("runs/modes")
@@ -132,7 +132,7 @@ def count_stacked(dataset: Dataset, made: TrainingSettings, seed: int, runs: Pat
 def train(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path, count: int) -> Tensor:
     """So many samples of a trained generator."""
     folder = runs / f"{dataset.name}-{seed}-{made.steps}".replace(" ", "-")
-    made.trainer(dataset, seed=seed, device="cpu").fit(made.steps, folder)
+    Trainer(dataset, settings=made, seed=seed, device="cpu").fit(folder, made.steps)
     return Sampler.load(folder, device="cpu")(count, seed=seed)
 
 

@@ -41,7 +41,7 @@ def measure(trainer: Trainer, steps: int) -> tuple[float, float, float]:
             stack.enter_context(looks.timing(owner, name))
         stack.enter_context(ready.timing(Observer, "__init__"))
         start = time.perf_counter()
-        trainer.fit(steps, Path(folder) / "run")
+        trainer.fit(Path(folder) / "run", steps)
         return time.perf_counter() - start, looks.seconds, ready.seconds
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     )
     for dataset, name in CASES:
         loaded = load(dataset)
-        trainer = recipe(name, loaded.shape).trainer(loaded, device="cpu")
+        trainer = Trainer(loaded, settings=recipe(name, loaded.shape), device="cpu")
         every = trainer.logging.metrics
         whole, looks, ready = measure(trainer, LOG_POINTS * every)
         table.add_row(

@@ -34,7 +34,7 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks.contenders import recipe_of, training
 from wgan.data import Dataset, load
-from wgan.training import recipe
+from wgan.training import Trainer, recipe
 
 CORES = os.cpu_count() or 1
 TURNS = 5
@@ -209,7 +209,9 @@ def floors() -> None:
     for dataset, name, aim in FLOORS:
         loaded = load(dataset)
         settings = recipe_of("dcgan-28", loaded.shape) if name == "dcgan-gp" else recipe(name, loaded.shape)
-        counted, seconds, ratio = _times_floor(settings.trainer(loaded, device="cpu"), list(works.values()))
+        counted, seconds, ratio = _times_floor(
+            Trainer(loaded, settings=settings, device="cpu"), list(works.values())
+        )
         floor = seconds / ratio
         table.add_row(
             dataset,

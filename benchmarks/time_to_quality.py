@@ -107,8 +107,10 @@ def run(
     """Train for each budget; yields the budget, the state then, and what it took."""
     settings = line.make(SHAPE)
     for group in [[budget] for budget in budgets] if line.decays else [list(budgets)]:
-        trainer = settings.trainer(dataset, seed=seed, device="cpu")
-        steps = max(1, int(group[-1] / per_step(settings.trainer(dataset, seed=seed, device="cpu"))))
+        trainer = Trainer(dataset, settings=settings, seed=seed, device="cpu")
+        steps = max(
+            1, int(group[-1] / per_step(Trainer(dataset, settings=settings, seed=seed, device="cpu")))
+        )
         state, spent, waiting = trainer.state(), 0.0, group
         while waiting:
             start = time.process_time()

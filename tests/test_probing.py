@@ -16,7 +16,7 @@ from wgan.lipschitz import GradientPenalty, Orthogonal, SpectralNormalisation, W
 from wgan.networks import MLP
 from wgan.probing import _compared, _Judged, probe, trainer_of
 from wgan.runs import RunFolder
-from wgan.training import Adam, LoggingIntervals, recipe
+from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 from wgan.training.observe import Scored
 from wgan.training.observe.dead_units import Units
 
@@ -31,7 +31,7 @@ STARVED = replace(SOUND, n_critic=1, critic_optimiser=Adam(1e-8, (0.0, 0.9)))
 
 
 def run(settings, folder, steps=60):
-    settings.trainer(DIGITS, device="cpu").fit(steps, folder)
+    Trainer(DIGITS, settings=settings, device="cpu").fit(folder, steps)
     return folder
 
 
@@ -126,12 +126,12 @@ def test_every_kind_of_constraint_can_be_probed(tmp_path, constraint):
 def test_only_what_can_be_probed_is(tmp_path, sound):
     with pytest.raises(InputError, match="is not a run folder"):
         trainer_of(tmp_path)
-    small_trainer().fit(1, tmp_path / "python")
+    small_trainer().fit(tmp_path / "python", 1)
     with pytest.raises(InputError, match="was started from Python"):
         trainer_of(tmp_path / "python")
     assert probe(small_trainer(), tmp_path / "python", steps=4).step == 1
     with pytest.raises(InputError, match="other settings"):
-        probe(STARVED.trainer(DIGITS, device="cpu"), sound)
+        probe(Trainer(DIGITS, settings=STARVED, device="cpu"), sound)
     with pytest.raises(InputError, match="steps"):
         probe(trainer_of(sound, device="cpu"), sound, steps=0)
     empty = RunFolder(tmp_path / "empty")

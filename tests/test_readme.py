@@ -37,7 +37,7 @@ def test_the_constraint_of_ones_own_is_one(tmp_path, monkeypatch):
         data=names["digits"],
         constraint=names["ScoreDrift"](0.5),
     )
-    row = trainer.fit(50, tmp_path / "own").history()[-1]
+    row = trainer.fit(tmp_path / "own", 50).history()[-1]
     assert row["penalty"] > 0
 
 

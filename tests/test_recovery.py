@@ -13,7 +13,7 @@ from wgan.lipschitz import R1, GradientPenalty, WeightClipping
 from wgan.networks import MLP
 from wgan.recovery import AT_MOST, Intervention, _intervention, attempt, heal, treated
 from wgan.runs import RunFolder, load_latest
-from wgan.training import Adam, LoggingIntervals, recipe
+from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 
 HEALTHY = replace(
     recipe("default", DIGITS.shape),
@@ -26,7 +26,7 @@ STEPS = 120
 
 def build(settings, done=()):
     origin = {"interventions": [intervention.plain() for intervention in done]}
-    return settings.trainer(DIGITS, device="cpu", origin=origin)
+    return Trainer(DIGITS, settings=settings, device="cpu", origin=origin)
 
 
 def run(settings, folder, **more):
@@ -50,7 +50,7 @@ def healed(tmp_path_factory):
 
 def test_a_healthy_run_is_the_run_that_it_would_have_been(tmp_path):
     assert run(HEALTHY, tmp_path / "watched") == []
-    build(HEALTHY).fit(STEPS, tmp_path / "alone")
+    build(HEALTHY).fit(tmp_path / "alone", STEPS)
     watched, alone = RunFolder(tmp_path / "watched"), RunFolder(tmp_path / "alone")
     assert watched.history() == alone.history()
     assert weights(watched.path) == weights(alone.path)
@@ -96,7 +96,7 @@ def test_a_run_lost_at_the_worst_moment_goes_on_as_if_nothing_had_happened(tmp_p
 @pytest.mark.parametrize(("dead", "start"), [(0.1, 80), (0.5, 0)])
 def test_units_that_died_at_once_are_alive_in_the_last_checkpoint(tmp_path, dead, start):
     folder = RunFolder(tmp_path / "run")
-    build(HEALTHY).fit(STEPS, folder.path)  # keeps the checkpoints of 80, 100 and 120
+    build(HEALTHY).fit(folder.path, STEPS)  # keeps the checkpoints of 80, 100 and 120
     rows = [{**row, "critic_dead": 0.9 if row["step"] > 90 else dead} for row in folder.history()]
     (folder.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     finding = Finding("dead-units", "error", 100, {}, "", "", {"n_critic": 2})
@@ -140,7 +140,7 @@ def test_every_remedy_is_settings_that_a_recipe_has(name):
 
 
 def test_a_folder_that_only_looks_like_an_earlier_attempt_is_named(tmp_path):
-    build(HEALTHY).fit(STEPS, attempt(tmp_path / "run", 1))
+    build(HEALTHY).fit(attempt(tmp_path / "run", 1), STEPS)
     with pytest.raises(InputError, match="no attempt that was given up"):
         run(HEALTHY, tmp_path / "run")
 
@@ -156,7 +156,7 @@ def test_what_settings_can_mend_is_treated_although_something_else_comes_first(t
     few = replace(DIGITS, train=replace(DIGITS.train, rows=rows))
 
     def build_few(settings, done=()):
-        return settings.trainer(few, device="cpu")
+        return Trainer(few, settings=settings, device="cpu")
 
     done = heal(SICK, build_few, steps=60, run_dir=tmp_path / "run")
     assert done[0].finding.name == "clipping-too-tight"

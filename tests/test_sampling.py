@@ -33,7 +33,7 @@ def run(folder, family, dataset, steps=3):
         generator_optimiser=FAST,
         critic_optimiser=FAST,
         device="cpu",
-    ).fit(steps, folder)
+    ).fit(folder, steps)
     return folder
 
 
@@ -159,7 +159,7 @@ def own_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "own"
     critic = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
     Trainer(generator=Own(), critic=critic, data="digits", n_critic=1, batch_size=8, device="cpu").fit(
-        2, folder
+        folder, 2
     )
     return folder
 

@@ -5,13 +5,11 @@ No history can tell that, see docs/diagnosis.md. Nothing here writes to the run.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator
 from copy import copy, deepcopy
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Union, final, get_args, get_origin, get_type_hints
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +19,8 @@ from wgan.data import reload_dataset
 from wgan.errors import InputError, check_whole
 from wgan.latents import latents
 from wgan.losses import gap
-from wgan.runs import RunFolder, from_plain, load_latest
+from wgan.networks import build
+from wgan.runs import RunFolder, load_latest
 from wgan.training import Trainer, TrainingSettings
 from wgan.training.observe import Scored, draw_probe_batch, observing, scored
 from wgan.training.observe.slopes import Slopes
@@ -96,13 +95,13 @@ def probe(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS)
     state.restore(0, checkpoint.tensors)
     device = next(state.critic.parameters()).device
     before = deepcopy(state.critic)
-    turns = -(-steps // trial.n_critic)
+    turns = -(-steps // trial.settings.n_critic)
     judge = _CriticComparison(trial, state.generator, device)
     with isolated_global_rng(device):
         for _ in range(turns):
             trial.advance(state, turns)
         now, then = judge.look(before), judge.look(state.critic)
-    return _compared(now, then, step=checkpoint.step, steps=turns * trial.n_critic)
+    return _compared(now, then, step=checkpoint.step, steps=turns * trial.settings.n_critic)
 
 
 def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer:
@@ -114,27 +113,26 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
     """
     folder = RunFolder(Path(run_dir))
     config = folder.read_config()
-    origin = config.get("origin")
-    written = origin.get("recipe") if isinstance(origin, dict) else None
-    if not isinstance(written, dict):
-        raise InputError(
-            f"{folder.path} was started from Python, and only its author can build it again: "
-            "call wgan.probing.probe with its trainer."
-        )
-    settings = from_plain(written, {kind.__name__: kind for kind in _kinds(TrainingSettings)})
-    assert isinstance(settings, TrainingSettings)
-    dataset = reload_dataset(config.get("source"), str(folder.path))
-    return settings.trainer(dataset, seed=config.get("seed", 0), device=device)
+    settings = replace(TrainingSettings.from_config(config), device=device)
+    dataset = reload_dataset(config.get("dataset"), str(folder.path))
+    return Trainer(
+        dataset, settings=settings, generator=build(config["generator"]), critic=build(config["critic"])
+    )
 
 
 def _trial(trainer: Trainer) -> Trainer:
     """The same game with networks of its own, in which only the critic moves."""
     trial = copy(trainer)
     trial.generator, trial.critic = deepcopy(trainer.generator), deepcopy(trainer.critic)
-    rate = max(trainer.critic_optimiser.lr, trainer.generator_optimiser.lr)
-    trial.critic_optimiser = replace(trainer.critic_optimiser, lr=rate)
-    trial.generator_optimiser = replace(trainer.generator_optimiser, lr=FROZEN)
-    trial.decay, trial.warm_up = "linear", False
+    settings = trainer.settings
+    critic, generator = settings.critic_optimiser, settings.generator_optimiser
+    trial.settings = replace(
+        settings,
+        critic_optimiser=replace(critic, lr=max(critic.lr, generator.lr)),
+        generator_optimiser=replace(generator, lr=FROZEN),
+        decay="linear",
+        warm_up=False,
+    )
     return trial
 
 
@@ -144,10 +142,9 @@ class _CriticComparison:
 
     def __init__(self, trainer: Trainer, generator: nn.Module, device: torch.device) -> None:
         self._generator, self._target = generator, _target(trainer)
-        assert trainer.latent_dim is not None
         points = torch.from_numpy(latents(JUDGED, trainer.latent_dim, LATENTS)).to(device)
         self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
-            trainer.dataset, points, labelled=trainer.conditional
+            trainer.dataset, points, labelled=trainer.settings.conditional
         )
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
 
@@ -197,16 +194,4 @@ def _error(real: Tensor, fake: Tensor) -> float:
 
 def _target(trainer: Trainer) -> float:
     """The slope that the constraint asks for; 0 where it asks for none."""
-    return float(getattr(trainer.constraint, "target", 0.0) or 0.0)
-
-
-def _kinds(kind: Any) -> Iterator[type]:  # noqa: ANN401 - any annotation
-    """A class of settings, and those of all its settings."""
-    if get_origin(kind) in (Union, types.UnionType):
-        for part in get_args(kind):
-            yield from _kinds(part)
-    elif is_dataclass(kind) and isinstance(kind, type):
-        yield kind
-        hints = get_type_hints(kind)
-        for field in fields(kind):
-            yield from _kinds(hints[field.name])
+    return float(getattr(trainer.settings.constraint, "target", 0.0) or 0.0)

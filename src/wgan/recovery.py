@@ -133,12 +133,12 @@ def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Interventio
     start = done[-1].before if done and done[-1].start else None
     before = done[-1].start + 1 if done else None
     if len(done) == AT_MOST:
-        trainer.fit(steps, run_dir, start=start, before=before)
+        trainer.fit(run_dir, steps, start=start, before=before)
         return None
     nurse = _HealthMonitor(RunFolder(run_dir))
     trainer.monitors = [*trainer.monitors, nurse]
     try:
-        trainer.fit(steps, run_dir, start=start, before=before, stop=lambda _: nurse.finds() is not None)
+        trainer.fit(run_dir, steps, start=start, before=before, stop=lambda _: nurse.finds() is not None)
     except DivergenceError:
         if (finding := nurse.finds()) is None:
             raise

@@ -39,7 +39,7 @@ from wgan.lipschitz import (
 )
 from wgan.networks import DCGAN, MLP, Condition, build
 from wgan.runs import RunFolder, saved_steps, to_plain
-from wgan.training import RECIPES, Adam, LoggingIntervals, RMSprop, recipe
+from wgan.training import RECIPES, Adam, LoggingIntervals, RMSprop, Trainer, recipe
 
 TINY = (
     "networks:mlp --networks.latent-dim 2 --networks.generator-hidden 4 --networks.critic-hidden 4 "
@@ -507,7 +507,9 @@ def test_a_dry_run_prints_everything_and_does_nothing(wgan, somewhere, name):
     assert err == ""
     assert list(somewhere.iterdir()) == []
     rows = {row[0]: row[1] for row in cells(out) if len(row) == 2}
-    trainer = replace(recipe(name, (1, 8, 8)), steps=12345, batch_size=2).trainer(data.digits(), device="cpu")
+    trainer = Trainer(
+        data.digits(), settings=replace(recipe(name, (1, 8, 8)), steps=12345, batch_size=2), device="cpu"
+    )
     config = trainer.config(12345)
     for setting in ("loss", "n_critic", "batch_size", "ema", "decay", "steps", "seed", "latent_dim"):
         assert rows[setting] == str(config[setting])

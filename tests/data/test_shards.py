@@ -531,11 +531,11 @@ def test_a_run_that_learns_from_a_pack_is_the_run_in_memory_and_resumes_to_the_l
         assert dataset.train.resident == (limit is None)
         return trainer(generator=generator(), critic=critic(), data=dataset, logging=logging)
 
-    straight = run(None).fit(20, tmp_path / "straight").path
-    mapped = run(0).fit(20, tmp_path / "mapped").path
+    straight = run(None).fit(tmp_path / "straight", 20).path
+    mapped = run(0).fit(tmp_path / "mapped", 20).path
     assert_same_run(mapped, straight)
-    run(0).fit(20, tmp_path / "stopped", stop=lambda so_far: so_far.history()[-1]["step"] == 10)
-    assert_same_run(run(0).fit(20, tmp_path / "stopped").path, straight)
+    run(0).fit(tmp_path / "stopped", 20, stop=lambda so_far: so_far.history()[-1]["step"] == 10)
+    assert_same_run(run(0).fit(tmp_path / "stopped", 20).path, straight)
 
 
 # ---------------------------------------------------------------------------------- the command

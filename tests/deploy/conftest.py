@@ -9,7 +9,7 @@ from wgan.artifact import Artifact
 from wgan.data import digits
 from wgan.deploy import export
 from wgan.networks import DCGAN
-from wgan.training import LoggingIntervals, recipe
+from wgan.training import LoggingIntervals, Trainer, recipe
 
 COUNT = 300
 
@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> Path:
         batch_size=16,
         logging=LoggingIntervals(metrics=20, images=1000),
     )
-    settings.trainer(digits(), device="cpu").fit(40, folder)
+    Trainer(digits(), settings=settings, device="cpu").fit(folder, 40)
     return folder
 
 

@@ -121,7 +121,7 @@ class Own(nn.Module):
 def test_a_generator_of_ones_own_is_exported_too(tmp_path, out):
     run = tmp_path / "own"
     critic = nn.Linear(2, 1)
-    Trainer(generator=Own(), critic=critic, data=ring8(), n_critic=1, device="cpu").fit(2, run)
+    Trainer(generator=Own(), critic=critic, data=ring8(), n_critic=1, device="cpu").fit(run, 2)
     with pytest.raises(InputError, match="pass the module itself"):
         export(run, out)
     artifact = export(run, out, generator=Own(), count=100, seconds=0.01)
@@ -286,7 +286,7 @@ class Unexportable(nn.Module):
 def test_a_generator_that_cannot_be_exported_is_told(tmp_path, out):
     run = tmp_path / "own"
     Trainer(generator=Unexportable(), critic=nn.Linear(2, 1), data=ring8(), n_critic=1, device="cpu").fit(
-        1, run
+        run, 1
     )
     with pytest.raises(InputError, match="Unexportable cannot be exported"):
         export(run, out, generator=Unexportable())

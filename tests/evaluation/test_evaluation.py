@@ -46,7 +46,7 @@ def vectors(count, seed, shift=0.0):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run of a few steps on digits."""
-    return trainer().fit(20, tmp_path_factory.mktemp("run") / "digits").path
+    return trainer().fit(tmp_path_factory.mktemp("run") / "digits", 20).path
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_a_run_whose_generator_makes_no_numbers_is_refused(folder):
 def test_a_run_on_data_that_changed_or_is_gone_is_refused(tmp_path):
     np.save(tmp_path / "mine.npy", DIGITS.train.storage[:200].numpy())
     dataset = data.load(tmp_path / "mine.npy")
-    folder = trainer(data=dataset).fit(2, tmp_path / "run").path
+    folder = trainer(data=dataset).fit(tmp_path / "run", 2).path
     assert evaluate(folder, metrics=["fd"], count=70).step == 2
     np.save(tmp_path / "mine.npy", DIGITS.train.storage[200:400].numpy())
     with pytest.raises(InputError, match="changed since"):
@@ -328,7 +328,7 @@ def test_a_run_on_data_that_changed_or_is_gone_is_refused(tmp_path):
 
 def test_a_run_on_resized_images_finds_them_again(tmp_path):
     small = data.load("digits", resolution=4, channels=3)
-    folder = trainer(data=small, generator=colours(), critic=flat(48)).fit(2, tmp_path / "run").path
+    folder = trainer(data=small, generator=colours(), critic=flat(48)).fit(tmp_path / "run", 2).path
     found = evaluate(folder, metrics=["memorisation"], count=70)
     assert small.fingerprint[:12] in found.estimates["memorisation"].provenance.split
 
@@ -352,7 +352,7 @@ def test_an_evaluated_run_is_as_it_was_but_for_one_file_and_goes_on_to_the_same_
     before = tree(folder.path)
     store(folder, evaluate(folder.path, metrics=["fd"], count=70))
     assert tree(folder.path) == before | {"evaluation.json": tree(folder.path)["evaluation.json"]}
-    longer, straight = (trainer().fit(30, path).path for path in (folder.path, tmp_path / "straight"))
+    longer, straight = (trainer().fit(path, 30).path for path in (folder.path, tmp_path / "straight"))
     assert tree(longer / "checkpoints" / "00000030") == tree(straight / "checkpoints" / "00000030")
     assert (longer / "metrics.jsonl").read_bytes() == (straight / "metrics.jsonl").read_bytes()
     store(folder, evaluate(longer, metrics=["kid"], count=70))

@@ -396,7 +396,7 @@ def digits_run(tmp_path_factory):
         generator_optimiser=Adam(1e-3, (0.0, 0.9)),
         critic_optimiser=Adam(1e-3, (0.0, 0.9)),
         device="cpu",
-    ).fit(300, folder)
+    ).fit(folder, 300)
     return folder, data
 
 

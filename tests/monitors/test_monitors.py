@@ -166,7 +166,7 @@ def test_the_live_display_gives_the_cursor_back():
 
 def test_a_run_is_shown_with_what_it_logs(tmp_path):
     monitor, written = console()
-    trainer([monitor]).fit(5, tmp_path / "run")
+    trainer([monitor]).fit(tmp_path / "run", 5)
     rows = RunFolder(tmp_path / "run").history()
     lines = written.getvalue().splitlines()
     assert len(lines) == len(rows) == 5
@@ -236,7 +236,7 @@ ALL_STEPS = [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8, None, None]
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """The run of eight steps that nobody watches."""
-    return trainer([]).fit(8, tmp_path_factory.mktemp("straight") / "run").path
+    return trainer([]).fit(tmp_path_factory.mktemp("straight") / "run", 8).path
 
 
 def assert_same_files(folder, straight):
@@ -254,7 +254,7 @@ def assert_same_files(folder, straight):
 def test_a_failing_monitor_warns_once_and_stops_nothing(tmp_path, straight, where, kind):
     broken, healthy = kind(where), Broken()
     with pytest.warns(UserWarning, match=kind.__name__) as caught:
-        trainer([broken, healthy]).fit(8, tmp_path / "run")
+        trainer([broken, healthy]).fit(tmp_path / "run", 8)
     (warning,) = caught
     assert str(warning.message) == (
         f"The monitor {kind.__name__} failed and is off for the rest of the run: "
@@ -272,7 +272,7 @@ def test_a_hanging_monitor_keeps_nobody_waiting(tmp_path, straight, where, monke
     monkeypatch.setattr(guard, "PATIENCE", 0.01)
     hanging, prompt = Hanging(where), Prompt()
     with pytest.warns(UserWarning, match="The monitor ") as caught:
-        trainer([hanging, prompt]).fit(8, tmp_path / "run")  # would never return if anything waited for it
+        trainer([hanging, prompt]).fit(tmp_path / "run", 8)  # would never return if anything waited for it
     (warning,) = caught
     assert str(warning.message) == (
         "The monitor Hanging is still busy with what came before the run's end, and is left behind."
@@ -301,7 +301,7 @@ class Releasing(Prompt):
 
 def test_a_monitor_that_is_late_all_the_time_gets_everything_in_order(tmp_path):
     late = Hanging("start")
-    trainer([late, Releasing(late)]).fit(8, tmp_path / "run")
+    trainer([late, Releasing(late)]).fit(tmp_path / "run", 8)
     assert (late.calls, late.steps) == (ALL, ALL_STEPS)
 
 
@@ -309,7 +309,7 @@ def test_what_there_is_no_room_for_is_left_out_with_one_warning(tmp_path, straig
     monkeypatch.setattr(guard, "ROOM", 4 * guard.SMALL)
     late = Hanging("start")
     with pytest.warns(UserWarning, match="The monitor ") as caught:
-        trainer([late, Releasing(late)], images=100).fit(8, tmp_path / "run")
+        trainer([late, Releasing(late)], images=100).fit(tmp_path / "run", 8)
     (warning,) = caught
     assert str(warning.message) == (
         "The monitor Hanging does not keep up with the run; some of it will be missing there."
@@ -335,7 +335,7 @@ def test_images_take_room_by_their_size(monkeypatch):
 
 def test_a_monitor_has_one_thread_of_its_own_unless_it_is_synchronous(tmp_path):
     one, other, prompt = Broken(), Broken(), Prompt()
-    trainer([one, other, prompt]).fit(2, tmp_path / "run")
+    trainer([one, other, prompt]).fit(tmp_path / "run", 2)
     assert prompt.threads == {threading.current_thread()}
     assert len(one.threads) == len(other.threads) == 1
     assert len(one.threads | other.threads | prompt.threads) == 3
@@ -350,7 +350,7 @@ def test_an_interrupt_ends_the_wait_for_a_hanging_monitor(tmp_path):
 
     stuck = Stuck("nowhere")
     with pytest.raises(KeyboardInterrupt):
-        trainer([stuck]).fit(4, tmp_path / "run")
+        trainer([stuck]).fit(tmp_path / "run", 4)
     stuck.release.set()
     assert RunFolder(tmp_path / "run").history()[-1]["step"] == 4
 
@@ -362,13 +362,13 @@ def test_an_interrupted_run_tells_so_and_has_no_artifact_yet(tmp_path):
 
     watching = Broken()
     with pytest.raises(KeyboardInterrupt):
-        trainer([Interrupting(), watching]).fit(8, tmp_path / "run")
+        trainer([Interrupting(), watching]).fit(tmp_path / "run", 8)
     assert watching.calls == ["start", "images", "log", "finish"]
 
 
 def test_whatever_a_monitor_raises_on_its_thread_is_caught(tmp_path):
     with pytest.warns(UserWarning, match=r"Broken failed.*: SystemExit: 3\.$"):
-        trainer([Broken("log", SystemExit(3))]).fit(2, tmp_path / "run")
+        trainer([Broken("log", SystemExit(3))]).fit(tmp_path / "run", 2)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_a_full_disk_costs_the_monitor_only(tmp_path, straight):
             Path("/dev/full").write_text("no")
 
     with pytest.warns(UserWarning, match=r"Filing failed.*No space left on device\.$") as caught:
-        trainer([Filing()]).fit(8, tmp_path / "run")
+        trainer([Filing()]).fit(tmp_path / "run", 8)
     assert len(caught) == 1
     assert_same_files(tmp_path / "run", straight)
 
@@ -410,7 +410,7 @@ def test_what_a_monitor_does_to_what_it_gets_is_its_own_affair(tmp_path, straigh
 
     watching = Prompt()
     watching.log = lambda step, values: watching.calls.append(values["gap"])
-    trainer([Greedy(), watching]).fit(8, tmp_path / "run")
+    trainer([Greedy(), watching]).fit(tmp_path / "run", 8)
     gaps = [row["gap"] for row in RunFolder(tmp_path / "run").history()]
     assert [call for call in watching.calls if not isinstance(call, str)] == gaps
     assert_same_files(tmp_path / "run", straight)
@@ -423,7 +423,7 @@ def test_the_artifact_is_all_that_sampling_needs(tmp_path):
                 (tmp_path / "kept" / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, tmp_path / "kept" / name)
 
-    trainer([Keeping()]).fit(3, tmp_path / "run")
+    trainer([Keeping()]).fit(tmp_path / "run", 3)
     assert_same_generator(tmp_path / "kept", tmp_path / "run")
 
 
@@ -437,7 +437,7 @@ def test_a_monitor_of_ones_own_is_what_the_docstring_shows(tmp_path, capsys):
     text = cleandoc(wgan.Monitor.__doc__).split(".. code-block:: python\n")[1].split("and hand it")[0]
     names = {}
     exec(dedent(text), names)  # noqa: S102
-    trainer([names["Smallest"]()]).fit(4, tmp_path / "run")
+    trainer([names["Smallest"]()]).fit(tmp_path / "run", 4)
     smallest = min(row["gap_held_out"] for row in RunFolder(tmp_path / "run").history())
     assert capsys.readouterr().out == f"finished; smallest gap {smallest:.3g}\n"
 
@@ -477,7 +477,7 @@ def assert_events_are_the_history(run_dir, image_steps):
 
 def test_tensorboard_reads_what_the_run_wrote(tmp_path):
     folder = tmp_path / "run"
-    trainer([TensorBoard(folder)]).fit(8, folder)
+    trainer([TensorBoard(folder)]).fit(folder, 8)
     assert_events_are_the_history(folder, [0, 4, 8])
     read = events(folder)
     (text,) = read.Tensors("config/text_summary")[0].tensor_proto.string_val
@@ -493,16 +493,16 @@ def test_tensorboard_reads_what_the_run_wrote(tmp_path):
 
 def test_tensorboard_shows_vectors_too(tmp_path):
     folder = tmp_path / "run"
-    trainer([TensorBoard(folder)], "two-gaussians").fit(4, folder)
+    trainer([TensorBoard(folder)], "two-gaussians").fit(folder, 4)
     assert_events_are_the_history(folder, [0, 4])
 
 
 @pytest.mark.parametrize("checkpoint", [4, 100])
 def test_tensorboard_has_each_step_of_a_resumed_run_once(tmp_path, checkpoint):
     folder = tmp_path / "run"
-    trainer([TensorBoard(folder)], checkpoint=checkpoint).fit(8, folder)
+    trainer([TensorBoard(folder)], checkpoint=checkpoint).fit(folder, 8)
     shutil.rmtree(folder / "checkpoints" / "00000008")  # as if the machine had died before it was written
-    trainer([TensorBoard(folder)], checkpoint=checkpoint).fit(10, folder)
+    trainer([TensorBoard(folder)], checkpoint=checkpoint).fit(folder, 10)
     assert_events_are_the_history(folder, [0, 4, 8, 10])
     assert len(list((folder / "tensorboard").iterdir())) == 2
 
@@ -524,7 +524,7 @@ def test_tensorboard_touches_nothing_before_the_run_starts(tmp_path):
 def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path):
     folder = tmp_path / "run"
     with no_file_larger_than(150_000), pytest.warns(UserWarning, match=r"TensorBoard failed") as caught:
-        trainer([TensorBoard(folder)], images=1).fit(40, folder)
+        trainer([TensorBoard(folder)], images=1).fit(folder, 40)
     assert len(caught) == 1
     assert len(RunFolder(folder).history()) == 40
 
@@ -589,7 +589,7 @@ def assert_same_image(one, other):
 
 def test_wandb_reads_what_the_run_wrote(tmp_path, wandb, straight):
     folder = tmp_path / "run"
-    trainer([Wandb(folder)]).fit(8, folder)
+    trainer([Wandb(folder)]).fit(folder, 8)
     (file,) = wandb_files(folder)
     assert_in_wandb(file, RunFolder(folder).history(), [0, 4, 8])
     read = inspect(file)
@@ -610,8 +610,8 @@ def test_wandb_reads_what_the_run_wrote(tmp_path, wandb, straight):
 
 def test_a_resumed_run_is_the_same_run_for_wandb(tmp_path, wandb):
     folder = tmp_path / "run"
-    trainer([Wandb(folder)]).fit(4, folder)
-    trainer([Wandb(folder)]).fit(8, folder)
+    trainer([Wandb(folder)]).fit(folder, 4)
+    trainer([Wandb(folder)]).fit(folder, 8)
     first, second = wandb_files(folder)
     assert first.name == second.name
     assert {inspect(file)["run"][0]["run_id"] for file in (first, second)} == {
@@ -635,28 +635,28 @@ def test_wandb_gets_nan_for_what_is_not_finite_and_each_step_once(tmp_path, wand
 
 def test_wandb_without_a_login_is_offline_even_if_told_to_be_online(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
-    trainer([Wandb(tmp_path / "run")]).fit(1, tmp_path / "run")
+    trainer([Wandb(tmp_path / "run")]).fit(tmp_path / "run", 1)
     assert len(wandb_files(tmp_path / "run")) == 1
 
 
 def test_wandb_respects_what_its_own_environment_says(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     monkeypatch.setenv("WANDB_RUN_ID", "chosen")
-    trainer([Wandb(tmp_path / "run")]).fit(1, tmp_path / "run")
+    trainer([Wandb(tmp_path / "run")]).fit(tmp_path / "run", 1)
     (file,) = wandb_files(tmp_path / "run")
     assert (inspect(file)["run"][0]["project"], file.name) == ("mine", "run-chosen.wandb")
 
 
 def test_wandb_may_be_disabled(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    trainer([Wandb(tmp_path / "run")]).fit(2, tmp_path / "run")
+    trainer([Wandb(tmp_path / "run")]).fit(tmp_path / "run", 2)
     assert wandb_files(tmp_path / "run") == []
 
 
 def test_wandb_tells_of_what_it_could_not_write(tmp_path, wandb, straight):
     folder = tmp_path / "run"
     with no_file_larger_than(30_000), pytest.warns(UserWarning, match=r"Wandb failed.*be written") as caught:
-        trainer([Wandb(folder)]).fit(8, folder)
+        trainer([Wandb(folder)]).fit(folder, 8)
     assert len(caught) == 1
     assert_same_files(folder, straight)
 
@@ -668,7 +668,7 @@ def test_a_wandb_server_that_never_answers_stops_nothing(
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     monkeypatch.setattr(guard, "PATIENCE", 0.1)
     with pytest.warns(UserWarning, match="The monitor Wandb ") as caught:
-        trainer([Wandb(tmp_path / "run")]).fit(8, tmp_path / "run")
+        trainer([Wandb(tmp_path / "run")]).fit(tmp_path / "run", 8)
     assert len(caught) == 1
     assert_same_files(tmp_path / "run", straight)
 
@@ -727,7 +727,7 @@ def assert_in_mlflow(run_dir, image_steps, tmp_path):
 
 def test_mlflow_reads_what_the_run_wrote(tmp_path, straight):
     folder = tmp_path / "run"
-    trainer([MLflow(folder)]).fit(8, folder)
+    trainer([MLflow(folder)]).fit(folder, 8)
     found = assert_in_mlflow(folder, [0, 4, 8], tmp_path)
     assert found.info.status == "FINISHED"
     assert found.info.run_name == "run"
@@ -740,9 +740,9 @@ def test_mlflow_reads_what_the_run_wrote(tmp_path, straight):
 
 def test_a_resumed_run_is_the_same_run_for_mlflow_with_each_step_once(tmp_path):
     folder = tmp_path / "run"
-    trainer([MLflow(folder)], checkpoint=3).fit(8, folder)
+    trainer([MLflow(folder)], checkpoint=3).fit(folder, 8)
     shutil.rmtree(folder / "checkpoints" / "00000008")  # as if the machine had died before it was written
-    trainer([MLflow(folder)], checkpoint=3).fit(12, folder)
+    trainer([MLflow(folder)], checkpoint=3).fit(folder, 12)
     found = mlflow_run(folder)[1]
     assert (found.info.run_id, found.info.status) == (
         (folder / "mlflow" / "id").read_text().strip(),
@@ -758,9 +758,9 @@ def test_an_interrupted_run_is_killed_for_mlflow_until_it_goes_on(tmp_path):
 
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        trainer([MLflow(folder), Interrupting()]).fit(8, folder)
+        trainer([MLflow(folder), Interrupting()]).fit(folder, 8)
     assert mlflow_run(folder)[1].info.status == "KILLED"
-    trainer([MLflow(folder)]).fit(8, folder)
+    trainer([MLflow(folder)]).fit(folder, 8)
     assert assert_in_mlflow(folder, [0, 4, 8], tmp_path).info.status == "FINISHED"
 
 
@@ -776,12 +776,12 @@ def test_mlflow_gets_nan_for_what_is_not_finite(tmp_path):
 
 
 def test_mlflow_writes_where_its_environment_says_and_moves_there(tmp_path, monkeypatch):
-    trainer([MLflow(tmp_path / "a")]).fit(1, tmp_path / "a")
+    trainer([MLflow(tmp_path / "a")]).fit(tmp_path / "a", 1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/common.db")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     monkeypatch.chdir(tmp_path)  # where a store without a server keeps its artifacts
     for name in ("a", "b"):
-        trainer([MLflow(tmp_path / name)]).fit(2, tmp_path / name)
+        trainer([MLflow(tmp_path / name)]).fit(tmp_path / name, 2)
     from mlflow import MlflowClient
 
     client = MlflowClient()
@@ -802,7 +802,7 @@ def test_mlflow_on_a_full_disk_stops_nothing(tmp_path, straight):
 
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with no_file_larger_than(1 << 30), pytest.warns(UserWarning, match="The monitor MLflow failed") as caught:
-        trainer([MLflow(tmp_path / "run"), Filling()]).fit(8, tmp_path / "run")
+        trainer([MLflow(tmp_path / "run"), Filling()]).fit(tmp_path / "run", 8)
     assert len([one for one in caught if one.category is UserWarning]) == 1
     assert_same_files(tmp_path / "run", straight)
 
@@ -811,7 +811,7 @@ def test_an_mlflow_server_that_never_answers_stops_nothing(tmp_path, monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", silent_server.replace("//", "//me:hunter2@"))
     monkeypatch.setattr(guard, "PATIENCE", 0.1)
     with pytest.warns(UserWarning, match="MLflow is still busy") as caught:
-        trainer([MLflow(tmp_path / "run")]).fit(8, tmp_path / "run")
+        trainer([MLflow(tmp_path / "run")]).fit(tmp_path / "run", 8)
     assert len([one for one in caught if one.category is UserWarning]) == 1
     assert_same_files(tmp_path / "run", straight)
 

@@ -23,7 +23,7 @@ from wgan.networks import DCGAN, MLP, R3GAN, Condition, ResNet, build, describe,
 from wgan.networks.conditioning import Encoder
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.training import Adam, LoggingIntervals, recipe
+from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 from wgan.training.batches import BatchSampler, condition_of
 from wgan.training.step import critic_step, generator_step
 
@@ -373,8 +373,8 @@ def trained(tmp_path_factory):
     some = replace(
         recipe("default", dataset.shape), conditional=True, logging=LoggingIntervals(metrics=100, images=200)
     )
-    return some.trainer(dataset, device="cpu", monitors=[]).fit(
-        400, tmp_path_factory.mktemp("runs") / "digits"
+    return Trainer(dataset, settings=some, device="cpu", monitors=[]).fit(
+        tmp_path_factory.mktemp("runs") / "digits", 400
     )
 
 
@@ -405,8 +405,8 @@ def test_a_resumed_conditional_run_is_the_run_that_was_not_interrupted(tmp_path)
 
     def weights(name, *stops):
         for stop in stops:
-            trainer = some.trainer(dataset, device="cpu", monitors=[])
-            folder = trainer.fit(6, tmp_path / name, stop=stop)
+            trainer = Trainer(dataset, settings=some, device="cpu", monitors=[])
+            folder = trainer.fit(tmp_path / name, 6, stop=stop)
         assert [row["step"] for row in folder.history()] == [2, 4, 6]
         return torch.cat([weight.flatten() for weight in trainer.critic.parameters()])
 
@@ -456,7 +456,7 @@ def test_attributes_reach_the_samples(tmp_path):
     points = np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.05, (2000, 2))
     dataset = load(points.astype(np.float32), labels=angle)
     some = replace(recipe("default", (2,)), conditional=True)
-    folder = some.trainer(dataset, device="cpu", monitors=[]).fit(400, tmp_path / "run")
+    folder = Trainer(dataset, settings=some, device="cpu", monitors=[]).fit(tmp_path / "run", 400)
     sampler = Sampler.load(folder.path, device="cpu")
     low, high = sampler(200, label=[-0.8]), sampler(200, label=[0.8])
     assert low[:, 1].mean() < -0.3

@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
 
 def fit(folder: Path, first: Hook) -> None:
     """Twenty steps, of which monitors see every fifth, in the first process alone."""
-    trainer(logging=LoggingIntervals(metrics=10, images=5, checkpoint=1000), monitors=[first]).fit(20, folder)
+    trainer(logging=LoggingIntervals(metrics=10, images=5, checkpoint=1000), monitors=[first]).fit(folder, 20)
 
 
 def disagree(world: World) -> None:

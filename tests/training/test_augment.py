@@ -15,7 +15,7 @@ from wgan.lipschitz import Constraint, GradientPenalty
 from wgan.losses import LOSSES
 from wgan.networks import MLP
 from wgan.runs import load_latest
-from wgan.training import Adam, Augment, LoggingIntervals, recipe
+from wgan.training import Adam, Augment, LoggingIntervals, Trainer, recipe
 from wgan.training.augment import MOST, TRANSFORMS, Augmenter, cut_out, mirror, recolour, translate
 from wgan.training.step import critic_step, generator_step
 
@@ -130,7 +130,7 @@ def test_a_critic_that_knows_few_images_by_heart_is_noticed():
         settings = replace(
             recipe("default", (1, 8, 8)), augment=Augment(target=0.5, span=5000), decay="constant"
         )
-        made = settings.trainer(few, device="cpu")
+        made = Trainer(few, settings=settings, device="cpu")
         state = made.state()
         for _ in range(150):
             made.advance(state, 150)
@@ -161,8 +161,10 @@ def test_settings_that_cannot_work_are_refused(arguments, told):
 def test_vectors_and_what_is_no_augmentation_are_refused():
     dataset = load("ring8")
     with pytest.raises(InputError, match="for images; the samples of ring8 are vectors"):
-        replace(recipe("default", dataset.shape), augment=Augment(strength=1.0)).trainer(
-            dataset, device="cpu"
+        Trainer(
+            dataset,
+            settings=replace(recipe("default", dataset.shape), augment=Augment(strength=1.0)),
+            device="cpu",
         )
     with pytest.raises(InputError, match="Augment"):
         trainer(augment=0.5)
@@ -245,9 +247,9 @@ def augmented(**changes):
 
 
 def test_a_run_resumes_bit_for_bit_with_the_strength_that_it_had(tmp_path):
-    augmented().fit(20, tmp_path / "straight")
-    augmented().fit(7, tmp_path / "stopped")
-    augmented().fit(20, tmp_path / "stopped")
+    augmented().fit(tmp_path / "straight", 20)
+    augmented().fit(tmp_path / "stopped", 7)
+    augmented().fit(tmp_path / "stopped", 20)
     assert_same_run(tmp_path / "stopped", tmp_path / "straight", images=False)
     saved = load_latest(tmp_path / "straight" / "checkpoints").tensors["augmenter"]
     assert 0 <= saved["strength"].item() <= MOST
@@ -255,9 +257,9 @@ def test_a_run_resumes_bit_for_bit_with_the_strength_that_it_had(tmp_path):
 
 
 def test_another_augmentation_is_another_run_and_none_is_the_run_as_it_always_was(tmp_path):
-    augmented().fit(2, tmp_path / "run")
+    augmented().fit(tmp_path / "run", 2)
     with pytest.raises(InputError, match=r"augment\.target 0\.6 -> 0\.0"):
-        trainer(constraint=GradientPenalty(1.0), loss="relativistic").fit(2, tmp_path / "run")
+        trainer(constraint=GradientPenalty(1.0), loss="relativistic").fit(tmp_path / "run", 2)
     assert trainer().config(1)["augment"]["strength"] == 0
     state = trainer().state()
     assert state.augmenter is None
@@ -280,7 +282,7 @@ def test_what_is_looked_at_is_never_transformed(tmp_path):
             logging=LoggingIntervals(metrics=1),
             **still,
         )
-        rows += made.fit(1, tmp_path / name).history()
+        rows += made.fit(tmp_path / name, 1).history()
     assert rows[0]["augmentation"] == 1
     for gap in ("gap", "gap_held_out"):
         assert rows[0][gap] == pytest.approx(rows[1][gap], abs=1e-5)

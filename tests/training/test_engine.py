@@ -70,11 +70,11 @@ def test_a_replayed_run_is_the_eager_one_and_goes_on(tmp_path: Path, monkeypatch
     monkeypatch.setattr("wgan.training.trainer.WARM_UP_STEPS", 2)
     shared = {"logging": LoggingIntervals(metrics=6, images=5, checkpoint=1000)}
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 5 else None)
-    trainer(**case(), **shared, engine="eager").fit(14, tmp_path / "eager")
-    trainer(**case(), **shared, engine="graph").fit(14, tmp_path / "graph")
+    trainer(**case(), **shared, engine="eager").fit(tmp_path / "eager", 14)
+    trainer(**case(), **shared, engine="graph").fit(tmp_path / "graph", 14)
     with pytest.raises(KeyboardInterrupt):
-        trainer(**case(), **shared, engine="graph", monitors=[interrupt]).fit(14, tmp_path / "resumed")
-    trainer(**case(), **shared, engine="graph").fit(14, tmp_path / "resumed")
+        trainer(**case(), **shared, engine="graph", monitors=[interrupt]).fit(tmp_path / "resumed", 14)
+    trainer(**case(), **shared, engine="graph").fit(tmp_path / "resumed", 14)
     assert_same_run(tmp_path / "graph", tmp_path / "eager")
     assert_same_run(tmp_path / "resumed", tmp_path / "eager")
 
@@ -106,9 +106,9 @@ def test_steps_that_cannot_be_captured_later_are_eager(tmp_path: Path, monkeypat
     monkeypatch.setitem(ENGINES, "compile", partial(by_replays, capture=short_of_memory))
     settings = {"constraint": GradientPenalty(10.0), "penalty_every": 2, "n_critic": 1}
     with pytest.warns(UserWarning, match="another kind stay eager: .* OutOfMemoryError: CUDA out of"):
-        trainer(**settings, engine="compile").fit(12, tmp_path / "short")
+        trainer(**settings, engine="compile").fit(tmp_path / "short", 12)
     assert len(made) == failing
-    trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
+    trainer(**settings, engine="eager").fit(tmp_path / "eager", 12)
     assert_same_run(tmp_path / "short", tmp_path / "eager", images=False)
 
 
@@ -127,8 +127,8 @@ def test_what_a_step_touches_is_all_that_changes():
 
 def test_a_graph_needs_a_gpu(tmp_path: Path):
     with pytest.warns(UserWarning, match="Training eagerly: the engine 'graph' needs a GPU"):
-        trainer(engine="graph").fit(10, tmp_path / "graph")
-    trainer(engine="eager").fit(10, tmp_path / "eager")
+        trainer(engine="graph").fit(tmp_path / "graph", 10)
+    trainer(engine="eager").fit(tmp_path / "eager", 10)
     assert_same_run(tmp_path / "graph", tmp_path / "eager", images=False)
 
 
@@ -196,8 +196,8 @@ def test_an_engine_that_is_not_the_same_is_not_used(tmp_path: Path, monkeypatch,
     watched = Hook()
     settings = {"constraint": GradientPenalty(10.0), "monitors": [watched]}
     with pytest.warns(UserWarning, match="Training eagerly: the engine 'compile' " + reason):
-        trainer(**settings, engine="compile").fit(12, tmp_path / "compile")
-    trainer(**settings, engine="eager").fit(12, tmp_path / "eager")
+        trainer(**settings, engine="compile").fit(tmp_path / "compile", 12)
+    trainer(**settings, engine="eager").fit(tmp_path / "eager", 12)
     assert_same_run(tmp_path / "compile", tmp_path / "eager", images=False)
 
 
@@ -206,7 +206,7 @@ def test_networks_that_cannot_be_copied_are_trained_eagerly(tmp_path: Path, monk
     made = trainer(engine="compile")
     made.critic.computed = torch.ones(1, requires_grad=True) * 2  # as torch's older weight_norm leaves it
     with pytest.warns(UserWarning, match="'compile' fails here: RuntimeError: Only Tensors created explicit"):
-        made.fit(3, tmp_path / "run")
+        made.fit(tmp_path / "run", 3)
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, of which it has some
@@ -226,7 +226,7 @@ def test_a_run_of_compiled_objectives_goes_on(tmp_path: Path, monkeypatch):
         for end in steps:
             torch.manual_seed(0)
             settings["critic"] = MLPCritic(DIGITS.shape, hidden=(8,))
-            trainer(**settings, engine="compile").fit(end, tmp_path / name)
+            trainer(**settings, engine="compile").fit(tmp_path / name, end)
     # In each of three calls for the rehearsal and, as it agreed, for the run.
     assert traced == ["critic_objective", "generator_objective"] * 6
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)

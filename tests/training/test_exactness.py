@@ -37,10 +37,10 @@ every_case = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
 @every_case
 def test_a_longer_run_equals_a_shorter_one_gone_on_with(tmp_path: Path, settings):
-    trainer(**settings).fit(STEPS, tmp_path / "straight")
-    trainer(**settings).fit(25, tmp_path / "resumed")
+    trainer(**settings).fit(tmp_path / "straight", STEPS)
+    trainer(**settings).fit(tmp_path / "resumed", 25)
     assert last(tmp_path / "resumed").tensors["window"].keys() >= {"penalty.sum", "penalty.count"}
-    trainer(**settings).fit(STEPS, tmp_path / "resumed")
+    trainer(**settings).fit(tmp_path / "resumed", STEPS)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
@@ -51,30 +51,30 @@ def test_a_run_interrupted_while_its_rates_decay(tmp_path: Path, settings, decay
         "decay": decay,
         "logging": LoggingIntervals(metrics=10, images=25, checkpoint=1000),
     }
-    trainer(**settings).fit(STEPS, tmp_path / "straight")
+    trainer(**settings).fit(tmp_path / "straight", STEPS)
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 25 else None)
     with pytest.raises(KeyboardInterrupt):
-        trainer(**settings, monitors=[interrupt]).fit(STEPS, tmp_path / "resumed")
+        trainer(**settings, monitors=[interrupt]).fit(tmp_path / "resumed", STEPS)
     assert last(tmp_path / "resumed").step == 25
-    trainer(**settings).fit(STEPS, tmp_path / "resumed")
+    trainer(**settings).fit(tmp_path / "resumed", STEPS)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight")
 
 
 def test_the_same_trainer_may_go_on(tmp_path: Path):
-    trainer().fit(30, tmp_path / "straight")
+    trainer().fit(tmp_path / "straight", 30)
     same = trainer()
-    same.fit(10, tmp_path / "resumed")
-    same.fit(30, tmp_path / "resumed")
+    same.fit(tmp_path / "resumed", 10)
+    same.fit(tmp_path / "resumed", 30)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
 def test_being_interrupted_at_every_step(tmp_path: Path):
     logging = LoggingIntervals(metrics=3, images=1, checkpoint=4)
-    trainer(logging=logging, decay="linear").fit(12, tmp_path / "straight")
+    trainer(logging=logging, decay="linear").fit(tmp_path / "straight", 12)
     for _ in range(12):
         monitor = Hook(lambda step: signal.raise_signal(signal.SIGINT) if 0 < step < 12 else None)
         try:
-            trainer(logging=logging, decay="linear", monitors=[monitor]).fit(12, tmp_path / "resumed")
+            trainer(logging=logging, decay="linear", monitors=[monitor]).fit(tmp_path / "resumed", 12)
         except KeyboardInterrupt:
             assert monitor.outcomes == ["interrupted"]
     assert monitor.outcomes == ["finished"]
@@ -82,21 +82,21 @@ def test_being_interrupted_at_every_step(tmp_path: Path):
 
 
 def test_a_finished_run_asked_for_again_stays_as_it_is(tmp_path: Path):
-    trainer().fit(20, tmp_path)
+    trainer().fit(tmp_path, 20)
     before = tree(tmp_path)
-    trainer().fit(20, tmp_path)
-    trainer().fit(7, tmp_path)
+    trainer().fit(tmp_path, 20)
+    trainer().fit(tmp_path, 7)
     assert tree(tmp_path) == before
 
 
 def test_a_checkpoint_from_elsewhere_in_the_run_leads_to_the_same_end(tmp_path: Path):
     """A history that is ahead of the last checkpoint, as a crash leaves it, is written again."""
     logging = LoggingIntervals(metrics=5, images=10, checkpoint=10, keep=9)
-    trainer(logging=logging).fit(40, tmp_path / "straight")
-    trainer(logging=logging).fit(40, tmp_path / "resumed")
+    trainer(logging=logging).fit(tmp_path / "straight", 40)
+    trainer(logging=logging).fit(tmp_path / "resumed", 40)
     for step in (20, 30, 40):
         (tmp_path / "resumed" / "checkpoints" / f"{step:08d}").rename(tmp_path / f"{step}")
-    trainer(logging=logging).fit(40, tmp_path / "resumed")
+    trainer(logging=logging).fit(tmp_path / "resumed", 40)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight")
 
 
@@ -177,7 +177,7 @@ def test_weights_that_are_tied_survive(tmp_path: Path):
         return made
 
     settings = {"critic": None, "constraint": Chain()}
-    trainer(**settings | {"critic": tied()}).fit(20, tmp_path / "straight")
-    trainer(**settings | {"critic": tied()}).fit(5, tmp_path / "resumed")
-    trainer(**settings | {"critic": tied()}).fit(20, tmp_path / "resumed")
+    trainer(**settings | {"critic": tied()}).fit(tmp_path / "straight", 20)
+    trainer(**settings | {"critic": tied()}).fit(tmp_path / "resumed", 5)
+    trainer(**settings | {"critic": tied()}).fit(tmp_path / "resumed", 20)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)

@@ -35,7 +35,7 @@ def small_run(**changes):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> Path:
     """The run that nothing happened to."""
-    return small_run().fit(20, tmp_path_factory.mktemp("straight") / "run").path
+    return small_run().fit(tmp_path_factory.mktemp("straight") / "run", 20).path
 
 
 def assert_one_sentence(error: StorageError, reason: str) -> None:
@@ -50,10 +50,10 @@ SIZES = [0, 100, 1500, 3000, 6000, 12_000]
 @pytest.mark.parametrize("size", SIZES)
 def test_no_space_from_the_start(tmp_path: Path, straight: Path, size: int):
     with no_file_larger_than(size), pytest.raises(StorageError) as refusal:
-        small_run().fit(20, tmp_path / "run")
+        small_run().fit(tmp_path / "run", 20)
     assert_one_sentence(refusal.value, "File too large")
     assert leftovers(tmp_path) == []
-    small_run().fit(20, tmp_path / "run")
+    small_run().fit(tmp_path / "run", 20)
     assert_same_run(tmp_path / "run", straight)
 
 
@@ -66,16 +66,16 @@ def test_space_runs_out_on_the_way(tmp_path: Path, straight: Path, step: int, si
 
     monitor = Hook(fill)
     with no_file_larger_than(1 << 30), pytest.raises(StorageError) as refusal:
-        small_run(monitors=[monitor]).fit(20, tmp_path / "run")
+        small_run(monitors=[monitor]).fit(tmp_path / "run", 20)
     assert_one_sentence(refusal.value, "File too large")
     assert monitor.outcomes == ["failed"]
     assert leftovers(tmp_path) == []
     assert last(tmp_path / "run").step >= step // 4 * 4 - 4
     before = tree(tmp_path / "run" / "checkpoints")
     with no_file_larger_than(0), pytest.raises(StorageError):  # still full
-        small_run().fit(20, tmp_path / "run")
+        small_run().fit(tmp_path / "run", 20)
     assert tree(tmp_path / "run" / "checkpoints") == before
-    small_run().fit(20, tmp_path / "run")
+    small_run().fit(tmp_path / "run", 20)
     assert_same_run(tmp_path / "run", straight)
 
 
@@ -87,11 +87,11 @@ def test_a_device_that_is_always_full(tmp_path: Path, straight: Path):
             metrics.symlink_to("/dev/full")
 
     with pytest.raises(StorageError) as refusal:
-        small_run(monitors=[Hook(redirect)]).fit(20, tmp_path / "run")
+        small_run(monitors=[Hook(redirect)]).fit(tmp_path / "run", 20)
     assert_one_sentence(refusal.value, "No space left on device")
     assert last(tmp_path / "run").step == 0
     metrics.unlink()
-    small_run().fit(20, tmp_path / "run")
+    small_run().fit(tmp_path / "run", 20)
     assert_same_run(tmp_path / "run", straight)
 
 
@@ -194,7 +194,7 @@ def read_only(folder: Path) -> Iterator[None]:
 
 def test_a_new_run_where_one_may_not_write(tmp_path: Path):
     with read_only(tmp_path), pytest.raises(StorageError) as refusal:
-        small_run().fit(20, tmp_path / "deep" / "run")
+        small_run().fit(tmp_path / "deep" / "run", 20)
     assert_one_sentence(refusal.value, "Permission denied")
     assert tree(tmp_path) == {}
 
@@ -202,7 +202,7 @@ def test_a_new_run_where_one_may_not_write(tmp_path: Path):
 def test_an_empty_folder_one_may_not_write_to(tmp_path: Path):
     (tmp_path / "run").mkdir()
     with read_only(tmp_path), pytest.raises(StorageError) as refusal:
-        small_run().fit(20, tmp_path / "run")
+        small_run().fit(tmp_path / "run", 20)
     assert_one_sentence(refusal.value, "Permission denied")
     assert tree(tmp_path) == {"run": "folder"}
 
@@ -211,7 +211,7 @@ def test_a_folder_one_may_not_look_into(tmp_path: Path):
     (tmp_path / "closed").mkdir(mode=0)
     try:
         with without_powers(), pytest.raises(StorageError) as refusal:
-            small_run().fit(20, tmp_path / "closed" / "run")
+            small_run().fit(tmp_path / "closed" / "run", 20)
     finally:
         (tmp_path / "closed").chmod(0o755)
     assert_one_sentence(refusal.value, "Permission denied")
@@ -219,13 +219,13 @@ def test_a_folder_one_may_not_look_into(tmp_path: Path):
 
 def test_a_run_that_became_read_only(tmp_path: Path, straight: Path):
     with pytest.raises(StorageError), no_file_larger_than(1 << 30):
-        small_run(monitors=[Hook(filling_at(9))]).fit(20, tmp_path / "run")
+        small_run(monitors=[Hook(filling_at(9))]).fit(tmp_path / "run", 20)
     before = tree(tmp_path)
     with read_only(tmp_path), pytest.raises(StorageError) as refusal:
-        small_run().fit(20, tmp_path / "run")
+        small_run().fit(tmp_path / "run", 20)
     assert_one_sentence(refusal.value, "Permission denied")
     assert tree(tmp_path) == before
-    small_run().fit(20, tmp_path / "run")
+    small_run().fit(tmp_path / "run", 20)
     assert_same_run(tmp_path / "run", straight)
 
 
@@ -240,12 +240,12 @@ def filling_at(step: int):
 @pytest.mark.parametrize("parent", ["/proc", "/proc/self/status", "/dev/null", sys.executable])
 def test_places_where_no_folder_can_be(parent: str):
     with pytest.raises(StorageError) as refusal:
-        small_run().fit(20, Path(parent) / "wgan-run")
+        small_run().fit(Path(parent) / "wgan-run", 20)
     assert_one_sentence(refusal.value, str(Path(parent) / "wgan-run"))
 
 
 def test_a_name_that_is_too_long(tmp_path: Path):
     with pytest.raises(StorageError) as refusal:
-        small_run(generator=generator()).fit(20, tmp_path / ("x" * 300))
+        small_run(generator=generator()).fit(tmp_path / ("x" * 300), 20)
     assert_one_sentence(refusal.value, "File name too long")
     assert tree(tmp_path) == {}

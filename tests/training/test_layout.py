@@ -25,15 +25,15 @@ def convolutional(optimiser):
 
 @pytest.mark.parametrize("optimiser", [Adam(1e-3, (0.5, 0.9)), RMSprop(1e-3)])
 def test_a_run_of_convolutions_goes_on_bit_for_bit(tmp_path: Path, optimiser):
-    convolutional(optimiser).fit(12, tmp_path / "straight")
-    convolutional(optimiser).fit(5, tmp_path / "resumed")
-    convolutional(optimiser).fit(12, tmp_path / "resumed")
+    convolutional(optimiser).fit(tmp_path / "straight", 12)
+    convolutional(optimiser).fit(tmp_path / "resumed", 5)
+    convolutional(optimiser).fit(tmp_path / "resumed", 12)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
 def test_weights_moments_and_averages_share_a_layout(tmp_path: Path):
     made = convolutional(Adam())
-    made.fit(3, tmp_path)
+    made.fit(tmp_path, 3)
     state = convolutional(Adam()).state()
     state.restore(3, last(tmp_path).tensors)
     weight = state.critic.layers[2].parametrizations.weight.original

@@ -36,7 +36,7 @@ from wgan.lipschitz import (
 )
 from wgan.metrics import density_coverage, precision_recall
 from wgan.runs import RunFolder
-from wgan.training import RECIPES, LoggingIntervals, recipe
+from wgan.training import RECIPES, LoggingIntervals, Trainer, recipe
 from wgan.training.observe import (
     Observer,
     certified_bounds,
@@ -495,7 +495,7 @@ def observer_of(watched) -> Observer:
 )
 def test_every_constraint_gets_its_row(tmp_path: Path, constraint: Constraint):
     watched = trainer(constraint=constraint, logging=LoggingIntervals(metrics=2, images=100))
-    row = watched.fit(2, tmp_path / "run").history()[-1]
+    row = watched.fit(tmp_path / "run", 2).history()[-1]
     layers = {f"critic_gradient/{path}" for path in ("1", "4")}
     optional = {"w1_lower", "w1_upper"} if constraint.certified else set()
     clipped = {"clipped"} if isinstance(constraint, WeightClipping) else set()
@@ -507,7 +507,7 @@ def test_every_constraint_gets_its_row(tmp_path: Path, constraint: Constraint):
 def test_every_recipe_gets_its_row(tmp_path: Path, name: str):
     dataset = load("ring8") if name.startswith("toy") else DIGITS
     settings = replace(recipe(name, dataset.shape), logging=LoggingIntervals(metrics=1), warm_up=False)
-    row = settings.trainer(dataset, device="cpu").fit(1, tmp_path / "run").history()[-1]
+    row = Trainer(dataset, settings=settings, device="cpu").fit(tmp_path / "run", 1).history()[-1]
     assert row.keys() >= NAMES
     assert None not in row.values()
     assert ("clipped" in row) == isinstance(settings.constraint, WeightClipping)
@@ -544,7 +544,7 @@ def test_looking_changes_nothing_in_the_run(tmp_path: Path, constraint: Constrai
     for log in (1, 10, 1000):
         logging = LoggingIntervals(metrics=log, images=1000, checkpoint=1000)
         watched = trainer(critic=deepcopy(judge), constraint=constraint, logging=logging)
-        ends.append(last(watched.fit(20, tmp_path / str(log)).path).tensors)
+        ends.append(last(watched.fit(tmp_path / str(log), 20).path).tensors)
     for group in ("generator", "critic", "average", "generator_optimiser", "critic_optimiser"):
         assert_same_tensors(ends[0][group], ends[1][group], group)
         assert_same_tensors(ends[0][group], ends[2][group], group)
@@ -599,7 +599,7 @@ def test_a_run_goes_on_without_a_number_it_does_not_need(tmp_path: Path):
     judge = nn.Sequential(nn.Flatten(), nn.Linear(64, 1), Zero())
     monitor = Hook()
     watched = trainer(critic=judge, constraint=None, monitors=[monitor], logging=LoggingIntervals(metrics=2))
-    rows = watched.fit(4, tmp_path).history()
+    rows = watched.fit(tmp_path, 4).history()
     assert [row["slope/max"] for row in rows] == [None, None]
     assert rows[0]["gap"] is not None
     assert monitor.logged[0][1]["slope/max"] is None
@@ -615,7 +615,7 @@ class Zero(nn.Module):
 def test_a_vital_number_ends_the_run(tmp_path: Path):
     judge = nn.Sequential(nn.Flatten(), nn.Linear(64, 1), Lost())
     with pytest.raises(DivergenceError, match="gap_held_out is not finite at step 2"):
-        trainer(critic=judge, constraint=None, logging=LoggingIntervals(metrics=2)).fit(4, tmp_path)
+        trainer(critic=judge, constraint=None, logging=LoggingIntervals(metrics=2)).fit(tmp_path, 4)
     (row,) = RunFolder(tmp_path).history()
     assert row["gap_held_out"] is row["score_held_out/50"] is None
     assert row["gap"] is not None
@@ -756,7 +756,7 @@ def small() -> Dataset:
 
 
 def test_a_run_keeps_the_facts_and_its_memory(tmp_path: Path, small: Dataset):
-    folder = trainer(data=small).fit(10, tmp_path / "run")
+    folder = trainer(data=small).fit(tmp_path / "run", 10)
     assert folder.read_data() == json.loads(json.dumps(measure_dataset(small)))
     assert folder.history("timing")[-1]["memory"] > 50
     folder.data_file.write_text("[")
@@ -764,7 +764,7 @@ def test_a_run_keeps_the_facts_and_its_memory(tmp_path: Path, small: Dataset):
         folder.read_data()
     folder.data_file.unlink()
     assert folder.read_data() == {}
-    trainer(data=small).fit(10, tmp_path / "run")
+    trainer(data=small).fit(tmp_path / "run", 10)
     assert folder.read_data()["count"] == 36
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wgan.lipschitz import GradientPenalty
 from wgan.losses import LOSSES, Loss
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
-from wgan.training import ChangedSettingsError, LoggingIntervals, recipe
+from wgan.training import ChangedSettingsError, LoggingIntervals, Trainer, recipe
 from wgan.training.step import Numbers, critic_step, generator_step
 
 NOTHING = Loss("nothing", critic=lambda real, fake: 0 * (real + fake).mean(), generator=lambda real, fake: 0)
@@ -88,7 +88,7 @@ def test_a_generator_learns_in_bfloat16():
 def test_images_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
     shared = {"logging": LoggingIntervals(metrics=10, images=5, checkpoint=1000)}
     for precision in ("bfloat16", "float32"):
-        trainer(precision=precision, **shared).fit(12, tmp_path / precision)
+        trainer(precision=precision, **shared).fit(tmp_path / precision, 12)
     kept = last(tmp_path / "bfloat16").tensors
     assert torch.bfloat16 not in {tensor.dtype for group in kept.values() for tensor in group.values()}
     less, full = (tree(tmp_path / precision / "samples") for precision in ("bfloat16", "float32"))
@@ -99,23 +99,23 @@ def test_images_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
 def test_a_run_in_bfloat16_goes_on_bit_for_bit_and_is_another_run(tmp_path: Path):
     shared = {"precision": "bfloat16", "logging": LoggingIntervals(metrics=10, images=5, checkpoint=1000)}
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 10 else None)
-    trainer(**shared).fit(22, tmp_path / "straight")
+    trainer(**shared).fit(tmp_path / "straight", 22)
     with pytest.raises(KeyboardInterrupt):
-        trainer(**shared, monitors=[interrupt]).fit(22, tmp_path / "resumed")
+        trainer(**shared, monitors=[interrupt]).fit(tmp_path / "resumed", 22)
     with pytest.raises(ChangedSettingsError, match="precision 'bfloat16' -> 'float32'"):
-        trainer(**{**shared, "precision": "float32"}).fit(22, tmp_path / "resumed")
-    trainer(**shared).fit(22, tmp_path / "resumed")
+        trainer(**{**shared, "precision": "float32"}).fit(tmp_path / "resumed", 22)
+    trainer(**shared).fit(tmp_path / "resumed", 22)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight")
 
 
 def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path: Path):
-    trainer().fit(4, tmp_path)
+    trainer().fit(tmp_path, 4)
     config = json.loads((tmp_path / "config.json").read_text())
     del config["precision"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ChangedSettingsError, match="precision 'float32' -> 'bfloat16'"):
-        trainer(precision="bfloat16").fit(8, tmp_path)
-    trainer().fit(8, tmp_path)
+        trainer(precision="bfloat16").fit(tmp_path, 8)
+    trainer().fit(tmp_path, 8)
     assert last(tmp_path).step == 8
 
 
@@ -125,7 +125,7 @@ def test_recipes_learn_in_bfloat16(name: str):
     found = []
     for precision in ("bfloat16", "float32"):
         settings = replace(recipe(name, DIGITS.shape), precision=precision, batch_size=16)
-        made = settings.trainer(DIGITS, device="cpu")
+        made = Trainer(DIGITS, settings=settings, device="cpu")
         state = made.state()
         made.advance(state, 100)
         found.append({key: float(value) for key, value in state.means().items()})

@@ -23,7 +23,7 @@ from wgan.networks import MLP, R3GAN, ResNet, generate, layers
 from wgan.networks.resnet import ResidualBlock
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.training import RECIPES, Adam, LoggingIntervals, RMSprop, recipe
+from wgan.training import RECIPES, Adam, LoggingIntervals, RMSprop, Trainer, recipe
 from wgan.training.observe import spread
 from wgan.wasserstein.exact import wasserstein1
 
@@ -171,7 +171,7 @@ def test_labels_enter_conditional_recipes_as_published():
     ways = [(made.networks.generator_labels, made.networks.critic_labels) for made in (gp, projection)]
     assert ways == [("norm", "auxiliary"), ("norm", "projection")]
     with pytest.raises(InputError, match="no labels"):
-        gp.trainer(data.load(samples(SMALL)), device="cpu")
+        Trainer(data.load(samples(SMALL)), settings=gp, device="cpu")
 
 
 def test_dcgan_clip_has_the_tutorials_networks():
@@ -261,9 +261,9 @@ def test_a_recipe_fits_every_source_it_can_and_refuses_the_others(name, shape):
     settings = narrow(recipe(name, shape))
     if not isinstance(settings.networks, MLP) and (len(shape) == 1 or shape[1] % 4):
         with pytest.raises(InputError, match=r"A (DCGAN|residual network) .*use an MLP"):
-            settings.trainer(dataset, device="cpu")
+            Trainer(dataset, settings=settings, device="cpu")
         return
-    trainer = settings.trainer(dataset, device="cpu")
+    trainer = Trainer(dataset, settings=settings, device="cpu")
     state = trainer.state()
     labels = torch.tensor([0, 1, 1]) if settings.conditional else None
     with torch.no_grad():
@@ -293,7 +293,7 @@ def test_the_default_is_complete(shape):
 )
 def test_the_default_of_images_takes_classes_and_attributes(labels, guessed):
     dataset = data.load(samples(MNIST), labels=labels)
-    trainer = replace(recipe("default", MNIST), conditional=True).trainer(dataset, device="cpu")
+    trainer = Trainer(dataset, settings=replace(recipe("default", MNIST), conditional=True), device="cpu")
     state = trainer.state()
     trainer.advance(state, 10)
     assert state.step == 1
@@ -310,7 +310,7 @@ def test_equal_seeds_start_from_equal_networks_and_others_from_others():
     settings = recipe("default", SMALL)
 
     def weights(seed):
-        trainer = settings.trainer(dataset, seed=seed, device="cpu")
+        trainer = Trainer(dataset, settings=settings, seed=seed, device="cpu")
         return torch.cat([p.flatten() for n in (trainer.generator, trainer.critic) for p in n.parameters()])
 
     before = torch.get_rng_state()
@@ -335,10 +335,10 @@ def learn(name, dataset, folder, steps, log):
         The held-out gaps, in order, and the distance of samples to held-out data before and after.
     """
     settings = replace(recipe(name, dataset.shape), logging=LoggingIntervals(metrics=log, images=10**6))
-    trainer = settings.trainer(dataset, device="cpu")
+    trainer = Trainer(dataset, settings=settings, device="cpu")
     held_out = spread(trainer.dataset.held_out, 256, torch.device("cpu"))
     untrained = Sampler(trainer.state().average, settings.networks.latent_dim)(256)
-    trainer.fit(steps, folder)
+    trainer.fit(folder, steps)
     trained = Sampler.load(folder, device="cpu")(256)
     gaps = [row["gap_held_out"] for row in RunFolder(folder).history()]
     return gaps, energy_distance(untrained, held_out), energy_distance(trained, held_out)
@@ -368,11 +368,11 @@ def test_a_certified_recipe_logs_a_bracket_below_exact_transport(tmp_path, name,
     """At every log point; W1 of samples exceeds that of the distributions on average, by little in 2-D."""
     dataset = data.load(dataset)
     settings = replace(recipe(name, dataset.shape), logging=LoggingIntervals(metrics=log, images=10**6))
-    trainer = settings.trainer(dataset, device="cpu", monitors=[])
+    trainer = Trainer(dataset, settings=settings, device="cpu", monitors=[])
     real = spread(dataset.held_out, 2000, torch.device("cpu")).flatten(1).numpy()
     lowest = []
     for steps in range(log, last + 1, log):
-        folder = trainer.fit(steps, tmp_path / str(steps))  # each goes on with the networks of the last
+        folder = trainer.fit(tmp_path / str(steps), steps)  # each goes on with the networks of the last
         rng = torch.Generator().manual_seed(steps)
         fake = trainer.generator(torch.randn(len(real), trainer.latent_dim, generator=rng))
         row = folder.history()[-1]
@@ -396,7 +396,9 @@ def test_a_certified_recipe_comes_nearer_to_held_out_data(tmp_path, name, datase
 def test_a_recipe_without_a_certificate_logs_no_bracket(tmp_path):
     dataset = data.load("ring8")
     settings = replace(recipe("toy-gp", dataset.shape), logging=LoggingIntervals(metrics=1))
-    row = settings.trainer(dataset, device="cpu", monitors=[]).fit(1, tmp_path / "run").history()[-1]
+    row = (
+        Trainer(dataset, settings=settings, device="cpu", monitors=[]).fit(tmp_path / "run", 1).history()[-1]
+    )
     assert "w1_lower" not in row
 
 
@@ -439,7 +441,7 @@ def test_a_residual_recipe_comes_nearer_to_held_out_data(name, steps, left):
             ("critic", settings.critic_optimiser),
         )
     }
-    trainer = replace(settings, batch_size=32, **faster).trainer(data.digits(), device="cpu")
+    trainer = Trainer(data.digits(), settings=replace(settings, batch_size=32, **faster), device="cpu")
     state, held_out = trainer.state(), spread(trainer.dataset.held_out, 256, torch.device("cpu"))
     latents = torch.randn(256, trainer.latent_dim, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(256) % 10 if settings.conditional else None
@@ -466,7 +468,7 @@ def test_the_default_trains_deep_networks_without_norm(activation):
     settings = recipe("default", SMALL)
     hidden = {f"{network}_hidden": (64,) * 16 for network in ("generator", "critic")}
     deep = replace(settings.networks, **hidden, generator_norm="none", activation=activation)
-    trainer = replace(settings, networks=deep).trainer(data.digits(), device="cpu")
+    trainer = Trainer(data.digits(), settings=replace(settings, networks=deep), device="cpu")
     state, held_out = trainer.state(), spread(trainer.dataset.held_out, 256, torch.device("cpu"))
     latents = torch.randn(256, trainer.latent_dim, generator=torch.Generator().manual_seed(0))
     for _ in range(100):

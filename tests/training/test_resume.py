@@ -42,7 +42,7 @@ def small_run(**changes) -> Trainer:
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> Path:
     """The run that nothing happened to: checkpoints of steps 20, 30 and 40."""
-    return small_run().fit(40, tmp_path_factory.mktemp("straight") / "run").path
+    return small_run().fit(tmp_path_factory.mktemp("straight") / "run", 40).path
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_broken_checkpoint_is_named_and_the_last_whole_one_goes_on(run: Path, 
         harm(run / "checkpoints" / f"{step:08d}")
     names = ".*".join(f"{step:08d}" for step in broken)
     with pytest.warns(UserWarning, match=f"{names}.* not whole.* step {min(broken) - 10}"):
-        small_run().fit(40, run)
+        small_run().fit(run, 40)
     assert_same_run(run, straight)
 
 
@@ -74,9 +74,9 @@ def test_interrupted_again_before_the_broken_one_is_reached(run: Path, straight:
     interrupt = Hook()
     interrupt.log = lambda step, values: signal.raise_signal(signal.SIGINT) if step == 35 else None
     with pytest.warns(UserWarning, match="00000040"), pytest.raises(KeyboardInterrupt):
-        small_run(monitors=[interrupt]).fit(40, run)
+        small_run(monitors=[interrupt]).fit(run, 40)
     assert saved_steps(run / "checkpoints") == [20, 30, 35]
-    small_run().fit(40, run)  # without a warning: the broken one is gone
+    small_run().fit(run, 40)  # without a warning: the broken one is gone
     assert_same_run(run, straight)
 
 
@@ -85,17 +85,17 @@ def test_if_no_checkpoint_is_whole_the_run_is_refused_and_nothing_is_touched(run
         harm(checkpoint)
     before = tree(run)
     with pytest.raises(InputError, match=r"No checkpoint in .* is whole"):
-        small_run().fit(40, run)
+        small_run().fit(run, 40)
     assert tree(run) == before
 
 
 def test_nor_does_a_longer_run_change_one_without_a_whole_checkpoint(tmp_path: Path):
-    trainer().fit(3, tmp_path)
+    trainer().fit(tmp_path, 3)
     for checkpoint in (tmp_path / "checkpoints").iterdir():
         harm(checkpoint)
     before = tree(tmp_path)
     with pytest.raises(InputError, match=r"No checkpoint in .* is whole"):
-        trainer().fit(6, tmp_path)
+        trainer().fit(tmp_path, 6)
     assert tree(tmp_path) == before
 
 
@@ -103,7 +103,7 @@ def test_what_crashes_left_behind_is_swept_up(run: Path, straight: Path):
     shutil.copytree(run / "checkpoints" / "00000040", run / "checkpoints" / ".00000050.partial")
     for name in ("samples/.00000050.png.1.partial", ".metrics.jsonl.1.partial", ".config.json.1.partial"):
         (run / name).write_text("half")
-    small_run().fit(40, run)
+    small_run().fit(run, 40)
     assert leftovers(run) == []
     assert_same_run(run, straight)
 
@@ -111,7 +111,7 @@ def test_what_crashes_left_behind_is_swept_up(run: Path, straight: Path):
 def test_the_last_few_checkpoints_stay(tmp_path: Path):
     for keep in (1, 4):
         path = tmp_path / str(keep)
-        small_run(logging=LoggingIntervals(checkpoint=3, keep=keep)).fit(16, path)
+        small_run(logging=LoggingIntervals(checkpoint=3, keep=keep)).fit(path, 16)
         assert saved_steps(path / "checkpoints") == [6, 9, 12, 15, 16][-keep:]
 
 
@@ -147,7 +147,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path):
     before = tree(tmp_path)
     for name in ("photos", "letter"):
         with pytest.raises(InputError, match=name):
-            small_run().fit(40, tmp_path / name)
+            small_run().fit(tmp_path / name, 40)
     assert tree(tmp_path) == before
 
 
@@ -167,17 +167,17 @@ def test_a_run_with_a_strange_configuration_is_refused(run: Path, content: bytes
     before = tree(run)
     for decay in ("linear", "constant"):
         with pytest.raises(InputError, match=phrase):
-            small_run(decay=decay).fit(40, run)
+            small_run(decay=decay).fit(run, 40)
     assert tree(run) == before
 
 
 def test_a_run_whose_number_of_steps_is_gone_is_refused(tmp_path: Path):
-    trainer().fit(5, tmp_path)
+    trainer().fit(tmp_path, 5)
     config = json.loads((tmp_path / "config.json").read_text())
     del config["steps"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ChangedSettingsError, match="steps None -> 5"):
-        trainer().fit(5, tmp_path)
+        trainer().fit(tmp_path, 5)
 
 
 CHANGES = {
@@ -205,36 +205,36 @@ CHANGES = {
 def test_changed_settings_are_refused_by_name(run: Path, changes, difference: str):
     before = tree(run)
     with pytest.raises(ChangedSettingsError) as refusal:
-        small_run(**changes).fit(40 if changes else 50, run)
+        small_run(**changes).fit(run, 40 if changes else 50)
     assert difference in str(refusal.value)
     assert tree(run) == before
 
 
 def test_every_difference_is_named(run: Path):
     with pytest.raises(ChangedSettingsError) as refusal:
-        small_run(seed=3, n_critic=1, ema=0.0).fit(41, run)
+        small_run(seed=3, n_critic=1, ema=0.0).fit(run, 41)
     for difference in ("seed 0 -> 3", "n_critic 2 -> 1", "ema 0.9 -> 0.0", "steps 40 -> 41"):
         assert difference in str(refusal.value)
     assert "batch_size" not in str(refusal.value)
 
 
 def test_the_same_data_may_have_another_name(tmp_path: Path, straight: Path):
-    small_run(data=replace(DIGITS, name="my/copy.npz")).fit(40, tmp_path / "other")
+    small_run(data=replace(DIGITS, name="my/copy.npz")).fit(tmp_path / "other", 40)
     assert_same_run(tmp_path / "other", straight)
     before = tree(tmp_path / "other")
-    small_run(data="digits").fit(40, tmp_path / "other")
+    small_run(data="digits").fit(tmp_path / "other", 40)
     assert tree(tmp_path / "other") == before
 
 
 def test_origin_and_monitors_are_no_part_of_a_run(run: Path):
     before = tree(run)
-    small_run(origin={"recipe": "mine"}, monitors=[Hook()]).fit(40, run)
+    small_run(origin={"recipe": "mine"}, monitors=[Hook()]).fit(run, 40)
     assert tree(run) == before
 
 
 def test_more_steps_under_a_constant_rate(tmp_path: Path):
-    trainer().fit(10, tmp_path)
-    trainer().fit(20, tmp_path)
+    trainer().fit(tmp_path, 10)
+    trainer().fit(tmp_path, 20)
     assert last(tmp_path).step == 20
     config = RunFolder(tmp_path).read_config()
     assert (config["steps"], config["format"]) == (20, FORMAT)
@@ -264,13 +264,13 @@ def test_a_second_process_is_refused_until_the_first_is_dead(elsewhere):
     config = (folder / "config.json").read_bytes()
     for steps in (1_000_000, 2_000_000):
         with pytest.raises(InputError, match=r"Another process is training in .*busy"):
-            trainer().fit(steps, folder)
+            trainer().fit(folder, steps)
     assert process.poll() is None
     assert (folder / "config.json").read_bytes() == config
     process.send_signal(signal.SIGKILL)
     process.wait()
     with pytest.raises(KeyboardInterrupt):
-        trainer(monitors=[Interrupting()]).fit(1_000_000, folder)
+        trainer(monitors=[Interrupting()]).fit(folder, 1_000_000)
 
 
 class Interrupting(Hook):
@@ -291,7 +291,7 @@ def test_a_fork_starts_with_the_weights_and_step_of_its_parent(tmp_path: Path, r
     before = tree(run)
     other = Adam(5e-4, (0.9, 0.999))
     path = tmp_path / "fork"
-    small_run(critic_optimiser=other, generator=generator(5), critic=critic(6)).fit(40, path, start=run)
+    small_run(critic_optimiser=other, generator=generator(5), critic=critic(6)).fit(path, 40, start=run)
     assert last(path).step == 40
     for name, tensors in weights(run).items():
         assert_same_tensors(weights(path)[name], tensors)
@@ -302,7 +302,7 @@ def test_a_fork_starts_with_the_weights_and_step_of_its_parent(tmp_path: Path, r
 
 def test_a_fork_trains_on(tmp_path: Path, run: Path):
     before = tree(run)
-    small_run(seed=3).fit(60, tmp_path / "fork", start=run)
+    small_run(seed=3).fit(tmp_path / "fork", 60, start=run)
     assert last(tmp_path / "fork").step == 60
     assert [row["step"] for row in RunFolder(tmp_path / "fork").history()] == [45, 50, 55, 60]
     assert tree(run) == before
@@ -314,7 +314,7 @@ def test_an_interrupted_fork_is_the_fork_that_was_not(tmp_path: Path, run: Path)
     logging = LoggingIntervals(metrics=6, images=5, checkpoint=1000)
 
     def fork(name: str, **changes) -> None:
-        small_run(logging=logging, **changes).fit(60, tmp_path / name, start=run)
+        small_run(logging=logging, **changes).fit(tmp_path / name, 60, start=run)
 
     fork("straight")
     for step in (40, 45, 55):
@@ -328,12 +328,12 @@ def test_an_interrupted_fork_is_the_fork_that_was_not(tmp_path: Path, run: Path)
 
 
 def test_a_fork_that_died_before_its_first_checkpoint_starts_from_its_parent(tmp_path: Path, run: Path):
-    small_run(seed=3).fit(60, tmp_path / "straight", start=run)
+    small_run(seed=3).fit(tmp_path / "straight", 60, start=run)
     shutil.copytree(tmp_path / "straight", tmp_path / "fork")
     for path in (tmp_path / "fork" / "checkpoints").iterdir():
         path.rename(path.with_name(".00000040.partial")) if path.name.endswith("40") else shutil.rmtree(path)
     (tmp_path / "fork" / "checkpoints").mkdir(exist_ok=True)
-    small_run(seed=3).fit(60, tmp_path / "fork", start=run)
+    small_run(seed=3).fit(tmp_path / "fork", 60, start=run)
     assert_same_run(tmp_path / "fork", tmp_path / "straight")
 
 
@@ -342,7 +342,7 @@ def test_a_fork_of_other_networks_is_refused(tmp_path: Path, run: Path):
     asked = small_run(generator=generator(hidden=(16, 17)))
     fresh = {name: tensor.clone() for name, tensor in asked.generator.state_dict().items()}
     with pytest.raises(InputError, match=r"are others than those asked for.*`layers\..*shape"):
-        asked.fit(60, tmp_path / "fork", start=run)
+        asked.fit(tmp_path / "fork", 60, start=run)
     assert not (tmp_path / "fork").exists()
     assert tree(run) == before
     assert_same_tensors(dict(asked.generator.state_dict()), fresh)
@@ -352,7 +352,7 @@ def test_a_fork_of_another_critic_leaves_the_generator_alone(tmp_path: Path, run
     asked = small_run(generator=generator(9), critic=critic(width=17))
     fresh = {name: tensor.clone() for name, tensor in asked.generator.state_dict().items()}
     with pytest.raises(InputError, match="The critic has"):
-        asked.fit(60, tmp_path / "fork", start=run)
+        asked.fit(tmp_path / "fork", 60, start=run)
     assert_same_tensors(dict(asked.generator.state_dict()), fresh)
 
 
@@ -361,7 +361,7 @@ def test_a_fork_of_no_run_is_refused(tmp_path: Path, what: str):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=f"{what} has no checkpoint to start from"):
-        small_run().fit(60, tmp_path / "fork", start=tmp_path / what)
+        small_run().fit(tmp_path / "fork", 60, start=tmp_path / what)
     assert not (tmp_path / "fork").exists()
 
 
@@ -369,7 +369,7 @@ def test_a_fork_passes_over_a_broken_checkpoint_of_its_parent(tmp_path: Path, ru
     harm(run / "checkpoints" / "00000040")
     before = tree(run)
     with pytest.warns(UserWarning, match="00000040.*step 30"):
-        small_run().fit(31, tmp_path / "fork", start=run)
+        small_run().fit(tmp_path / "fork", 31, start=run)
     assert tree(run) == before
 
 
@@ -393,10 +393,10 @@ class Secretive(nn.Module):
 
 
 def test_weights_that_do_not_fit_are_refused_even_if_the_networks_look_the_same(tmp_path: Path):
-    trainer(critic=Secretive(4), constraint=None).fit(5, tmp_path)
+    trainer(critic=Secretive(4), constraint=None).fit(tmp_path, 5)
     before = tree(tmp_path)
     with pytest.raises(InputError, match="The critic has"):
-        trainer(critic=Secretive(5), constraint=None).fit(6, tmp_path)
+        trainer(critic=Secretive(5), constraint=None).fit(tmp_path, 6)
     assert tree(tmp_path) == before
 
 
@@ -405,22 +405,22 @@ def test_a_monitor_that_fails_is_dropped_and_the_run_goes_on(tmp_path: Path, str
         raise ValueError("no paper left")
 
     with pytest.warns(UserWarning, match="Hook failed .*: no paper left"):
-        small_run(monitors=[Hook(fail)]).fit(40, tmp_path / "run")
+        small_run(monitors=[Hook(fail)]).fit(tmp_path / "run", 40)
     assert_same_run(tmp_path / "run", straight)
 
 
 def test_nothing_warns_when_nothing_is_wrong(tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        trainer().fit(3, tmp_path)
-        folder = trainer().fit(6, tmp_path)
+        trainer().fit(tmp_path, 3)
+        folder = trainer().fit(tmp_path, 6)
     assert (folder.checkpoints / "00000006").is_dir()
 
 
 def test_a_checkpoint_folder_that_is_a_file(tmp_path: Path):
-    trainer().fit(3, tmp_path)
+    trainer().fit(tmp_path, 3)
     shutil.rmtree(tmp_path / "checkpoints")
     (tmp_path / "checkpoints").write_text("mine")
     with pytest.raises(StorageError, match="checkpoints"):
-        trainer().fit(3, tmp_path)
+        trainer().fit(tmp_path, 3)
     assert (tmp_path / "checkpoints").read_text() == "mine"

@@ -31,7 +31,7 @@ def sending(*numbers: signal.Signals, at: int = 15) -> Hook:
 def test_sigint_ends_with_a_checkpoint_at_the_step_in_hand(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trainer(logging=OFTEN, monitors=[monitor]).fit(30, tmp_path)
+        trainer(logging=OFTEN, monitors=[monitor]).fit(tmp_path, 30)
     assert last(tmp_path).step == 15
     assert monitor.outcomes == ["interrupted"]
     assert handlers() == before
@@ -40,7 +40,7 @@ def test_sigint_ends_with_a_checkpoint_at_the_step_in_hand(tmp_path: Path):
 def test_sigterm_ends_with_a_checkpoint_and_code_143(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
-        trainer(logging=OFTEN, monitors=[monitor]).fit(30, tmp_path)
+        trainer(logging=OFTEN, monitors=[monitor]).fit(tmp_path, 30)
     assert end.value.code == 143
     assert last(tmp_path).step == 15
     assert monitor.outcomes == ["interrupted"]
@@ -50,24 +50,24 @@ def test_sigterm_ends_with_a_checkpoint_and_code_143(tmp_path: Path):
 def test_a_second_sigint_interrupts_at_once(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trainer(logging=OFTEN, monitors=[monitor]).fit(30, tmp_path / "run")
+        trainer(logging=OFTEN, monitors=[monitor]).fit(tmp_path / "run", 30)
     assert last(tmp_path / "run").step == 0
     assert monitor.outcomes == ["interrupted"]
     assert handlers() == before
-    trainer(logging=OFTEN).fit(30, tmp_path / "run")
-    trainer(logging=OFTEN).fit(30, tmp_path / "straight")
+    trainer(logging=OFTEN).fit(tmp_path / "run", 30)
+    trainer(logging=OFTEN).fit(tmp_path / "straight", 30)
     assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
 def test_a_signal_before_the_first_step_leaves_a_run_to_go_on_with(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
-        trainer(logging=OFTEN, monitors=[sending(signal.SIGINT, at=0)]).fit(10, tmp_path)
+        trainer(logging=OFTEN, monitors=[sending(signal.SIGINT, at=0)]).fit(tmp_path, 10)
     assert last(tmp_path).step == 0
 
 
 def test_a_signal_in_the_last_step_changes_nothing(tmp_path: Path):
     monitor = sending(signal.SIGINT, at=15)
-    trainer(logging=OFTEN, monitors=[monitor]).fit(15, tmp_path)
+    trainer(logging=OFTEN, monitors=[monitor]).fit(tmp_path, 15)
     assert last(tmp_path).step == 15
     assert monitor.outcomes == ["finished"]
 
@@ -78,14 +78,14 @@ def test_handlers_of_the_users_own_come_back_whatever_happens(tmp_path: Path):
 
     before = {number: signal.signal(number, mine) for number in SIGNALS}
     try:
-        trainer().fit(3, tmp_path / "finished")
+        trainer().fit(tmp_path / "finished", 3)
         assert handlers() == [mine, mine]
         with pytest.raises(InputError):
-            trainer().fit(0, tmp_path / "refused")
+            trainer().fit(tmp_path / "refused", 0)
         assert handlers() == [mine, mine]
         wild = RMSprop(1e30)
         with pytest.raises(DivergenceError):
-            trainer(generator_optimiser=wild, critic_optimiser=wild).fit(20, tmp_path / "diverged")
+            trainer(generator_optimiser=wild, critic_optimiser=wild).fit(tmp_path / "diverged", 20)
         assert handlers() == [mine, mine]
     finally:
         for number, handler in before.items():

@@ -525,7 +525,7 @@ def test_a_run_that_diverges_keeps_its_last_healthy_checkpoint(tmp_path, wild):
     with pytest.raises(
         DivergenceError, match=r"diverged: .* not finite at step 5\. .*lower learning rate"
     ) as error:
-        trainer(generator_optimiser=wild, critic_optimiser=wild, **settings).fit(20, tmp_path)
+        trainer(generator_optimiser=wild, critic_optimiser=wild, **settings).fit(tmp_path, 20)
     assert "\n" not in str(error.value)
     assert last(tmp_path).step == 0
     assert all(
@@ -543,7 +543,7 @@ def test_a_run_that_diverges_between_two_log_points_is_not_saved(tmp_path):
     wild = RMSprop(1e30)
     asked = trainer(generator_optimiser=wild, critic_optimiser=wild, constraint=Chain(), logging=logging)
     with pytest.raises(DivergenceError, match="a weight is not finite at step 4"):
-        asked.fit(20, tmp_path)
+        asked.fit(tmp_path, 20)
     assert last(tmp_path).step == 0
 
 
@@ -552,7 +552,7 @@ def test_a_run_cannot_start_from_weights_that_are_not_finite(tmp_path):
     with torch.no_grad():
         made.layers[0].bias[0] = torch.nan
     with pytest.raises(DivergenceError, match="step 0"):
-        trainer(generator=made).fit(5, tmp_path)
+        trainer(generator=made).fit(tmp_path, 5)
 
 
 def test_the_numbers_of_a_log_point_are_means_over_its_window():

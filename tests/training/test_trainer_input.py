@@ -170,7 +170,7 @@ def test_settings_of_their_own_are_checked_where_they_are_made(kind, settings: d
 @pytest.mark.parametrize("steps", WHOLE)
 def test_steps_that_cannot_be_are_refused(tmp_path: Path, steps: Any):
     with pytest.raises(InputError, match="steps must be a whole number of at least 1"):
-        trainer().fit(steps, tmp_path / "run")
+        trainer().fit(tmp_path / "run", steps)
     assert tree(tmp_path) == {}
 
 
@@ -186,7 +186,7 @@ def test_settings_at_the_edge_of_what_can_work(tmp_path: Path):
         generator_optimiser=RMSprop(1e-3, alpha=0),
         logging=LoggingIntervals(1, 1, 1, 1),
     )
-    edge.fit(1, tmp_path / "run")
+    edge.fit(tmp_path / "run", 1)
     assert (tmp_path / "run" / "checkpoints" / "00000001").is_dir()
 
 
@@ -196,7 +196,7 @@ def test_data_may_be_a_name_or_a_source(given):
 
 
 def test_scores_may_be_a_vector_or_a_column(tmp_path: Path):
-    folder = trainer(critic=nn.Sequential(*critic(), nn.Flatten(0))).fit(2, tmp_path)
+    folder = trainer(critic=nn.Sequential(*critic(), nn.Flatten(0))).fit(tmp_path, 2)
     assert (folder.checkpoints / "00000002").is_dir()
 
 
@@ -214,7 +214,7 @@ def test_checks_leave_networks_as_they_are():
 
 def test_another_seed_is_another_run(tmp_path: Path):
     for seed in (0, 1, 2**63 - 1):
-        trainer(seed=seed).fit(10, tmp_path / str(seed))
+        trainer(seed=seed).fit(tmp_path / str(seed), 10)
     numbers = {(path / "metrics.jsonl").read_bytes() for path in tmp_path.iterdir()}
     assert len(numbers) == 3
 
@@ -222,7 +222,7 @@ def test_another_seed_is_another_run(tmp_path: Path):
 def test_the_same_seed_is_the_same_run_whatever_the_user_draws(tmp_path: Path):
     for name in ("one", "other"):
         torch.rand(7)
-        trainer(seed=3).fit(10, tmp_path / name)
+        trainer(seed=3).fit(tmp_path / name, 10)
     one, other = (tree(tmp_path / name) for name in ("one", "other"))
     assert {path for path in one if one[path] != other[path]} == {"timing.jsonl"}
 
@@ -233,7 +233,7 @@ def test_the_users_own_randomness_is_not_disturbed(tmp_path: Path, constraint):
     before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - the user's
     asked = trainer(constraint=constraint)
     assert torch.equal(torch.get_rng_state(), before)
-    asked.fit(6, tmp_path)
+    asked.fit(tmp_path, 6)
     assert torch.equal(torch.get_rng_state(), before)
     asked.seconds_per_step(at_most=0.01)
     assert torch.equal(torch.get_rng_state(), before)
@@ -243,8 +243,8 @@ def test_the_users_own_randomness_is_not_disturbed(tmp_path: Path, constraint):
 def test_measuring_the_speed_changes_nothing(tmp_path: Path):
     measured, not_measured = trainer(), trainer()
     assert 0 < measured.seconds_per_step(at_most=0.05) < 60
-    measured.fit(10, tmp_path / "one")
-    not_measured.fit(10, tmp_path / "other")
+    measured.fit(tmp_path / "one", 10)
+    not_measured.fit(tmp_path / "other", 10)
     one, other = (tree(tmp_path / name) for name in ("one", "other"))
     assert {path for path in one if one[path] != other[path]} == {"timing.jsonl"}
 

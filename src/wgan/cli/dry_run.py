@@ -22,7 +22,7 @@ def dry_run(trainer: Trainer, steps: int) -> None:
         settings.add_row(name, str(value))
     state = trainer.state()
     latents = torch.zeros(2, config["latent_dim"], device=next(state.generator.parameters()).device)
-    labels = spread_labels(trainer.dataset.train, 2, latents.device) if trainer.conditional else None
+    labels = spread_labels(trainer.dataset.train, 2, latents.device) if trainer.settings.conditional else None
     samples = generate(state.average, latents, labels)
     seconds = trainer.seconds_per_step()
     terminal.print(
@@ -62,7 +62,7 @@ def _memory(trainer: Trainer, latents: Tensor, samples: Tensor, labels: Tensor |
     activations = 2 * _activations(generator, latents, labels) + 6 * _activations(critic, samples, labels)
     data = trainer.dataset.train.storage
     resident = data.nbytes if isinstance(data, Tensor) else 0
-    return 4 * (4 * weights + average + trainer.batch_size * activations) + resident
+    return 4 * (4 * weights + average + trainer.settings.batch_size * activations) + resident
 
 
 def _activations(network: nn.Module, example: Tensor, labels: Tensor | None) -> int:

@@ -84,15 +84,6 @@ def all_options(kind: type, prefix: str = "", group: str = "") -> Iterator[tuple
             yield group, member
 
 
-def nested_kinds(kind: type) -> dict[str, type]:
-    """The dataclass and those of its members, by name."""
-    found = {kind.__name__: kind}
-    for member in members(kind):
-        for one in (*member.kinds.values(), *([member.annotation] if member.nested else [])):
-            found |= nested_kinds(one)
-    return found
-
-
 def command_line(command: Any, default: Any = None) -> str:  # noqa: ANN401 - any command's dataclass
     """A command as one types it, quoted for the shell; see :func:`words`."""
     return shlex.join(["wgan", type(command).__name__.lower(), *words(command, default)])

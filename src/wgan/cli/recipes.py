@@ -42,7 +42,7 @@ def _overview() -> Iterator[str]:
     made = {name: recipe(name, VECTORS if name.startswith("toy") else IMAGES) for name in RECIPES}
     rows = [head, *((name, *_columns(settings)) for name, settings in made.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    origins = ["where it comes from", *(published.origin for published in RECIPES.values())]
+    origins = ["where it comes from", *(published.source for published in RECIPES.values())]
     for row, origin in zip(rows, origins, strict=True):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield " " * (widths[0] + 2) + origin
@@ -65,7 +65,7 @@ def _short(value: object) -> str:
 def _whole(name: str, shape: tuple[int, ...]) -> Table:
     made = recipe(name, shape)
     made.networks.build(shape)  # refuses what it does not fit
-    table = Table(title=f"{name}: {RECIPES[name].origin}")
+    table = Table(title=f"{name}: {RECIPES[name].source}")
     for column in ("setting", "value"):
         table.add_column(column, overflow="fold")  # rather than cut
     for setting, value in flatten(to_plain(made)):

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from wgan.cli.evaluate import Evaluate
-from wgan.cli.options import command_line, nested_kinds, restored, words
+from wgan.cli.options import command_line, restored, words
 from wgan.cli.parse import parse
 from wgan.cli.run_options import Distil, Train, defaults
 from wgan.cli.sample import Sample
 from wgan.errors import InputError
 from wgan.recovery import apply_remedy
 from wgan.report import Commands
-from wgan.runs import from_plain, setting
+from wgan.runs import setting
 from wgan.training import TrainingSettings
 
 Config = Mapping[str, Any]
-KINDS = nested_kinds(TrainingSettings)
 
 
 def run_commands(folder: Path, config: Config) -> Commands:
@@ -89,13 +88,12 @@ def train_command(config: Config) -> Train | None:
 
 def _settings(config: Config) -> TrainingSettings:
     """The settings that the command asked for: those of a healed run are others by now."""
-    asked = setting(config, "origin.settings") or setting(config, "origin.recipe")
-    settings: TrainingSettings = from_plain(asked, KINDS)
-    return replace(settings, steps=config["steps"])
+    asked = TrainingSettings.from_config(setting(config, "origin.settings") or config)
+    return replace(asked, steps=config["steps"], latent_dim=None)
 
 
 def _default(recipe: str, config: Config) -> Train:
-    return defaults(recipe, tuple(setting(config, "source.shape")))
+    return defaults(recipe, tuple(setting(config, "dataset.shape")))
 
 
 def _line(command: Train, config: Config) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from wgan.deploy.distillation import FEATURE, PIXEL, SIZE
-from wgan.training import Engine, TrainingSettings, recipe
+from wgan.training import TrainingSettings, recipe
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,6 @@ class Train:
     """The run's folder; by default runs/DATA-RECIPE."""
     minutes: float | None = None
     """Instead of --steps: measure the speed first, then fix as many steps as this time allows."""
-    seed: int = 0
-    """Random seed, in [0, 2^63)."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto is a GPU if there is one."""
-    engine: Engine = "auto"
-    """How steps are carried out: eager, compile, or graph (a GPU replays captured steps); auto is graph on a
-    GPU, else eager."""
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None

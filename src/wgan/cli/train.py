@@ -1,7 +1,5 @@
 """``wgan train``."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -25,6 +23,7 @@ from wgan.errors import InputError
 from wgan.recovery import Intervention, attempt, heal
 from wgan.runs import RunFolder, saved_steps, setting, to_plain
 from wgan.training import ChangedSettingsError, Trainer, TrainingSettings
+from wgan.training.config import mark
 
 EXAMPLE_SHAPES = (1, 28, 28), (2,)
 """What the settings are read for as long as the data are not loaded; the help shows them for the first."""
@@ -56,11 +55,9 @@ def train(command: Train, dataset: Dataset) -> None:
 
     def build(settings: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
         """A trainer that notes in the run where its settings come from."""
-        return settings.trainer(
+        return Trainer(
             dataset,
-            seed=command.seed,
-            device=command.device,
-            engine=command.engine,
+            settings=settings,
             monitors=monitors_of(command.monitor, folder),
             origin={
                 "name": command.recipe,
@@ -81,7 +78,7 @@ def train(command: Train, dataset: Dataset) -> None:
             if command.heal:
                 heal(command.settings, build, steps=steps, run_dir=folder, tell=_print_intervention)
             else:
-                trainer.fit(steps, folder)
+                trainer.fit(folder, steps)
     except ChangedSettingsError as error:
         if not command.fork:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
@@ -164,13 +161,11 @@ def _fork(command: Train, trainer: Trainer, steps: int, folder: Path) -> Path:
     print_status(f"Forking {folder} into {target}.")
     trainer.monitors = monitors_of(command.monitor, target)
     with reporting(target):
-        trainer.fit(steps, target, start=folder)
+        trainer.fit(target, steps, start=folder)
     return target
 
 
 def _mark(command: Train, config: dict[str, Any]) -> str:
     """A name for these settings, so that the same command finds its fork again and goes on with it."""
-    identity = {name: config[name] for name in config if name not in ("origin", "versions")}
-    if command.minutes is not None:
-        identity["steps"] = f"{command.minutes} minutes"  # another measurement would be another number
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:6]
+    # Another measurement would give another number of steps for the same minutes.
+    return mark(config, steps=config["steps"] if command.minutes is None else f"{command.minutes} minutes")

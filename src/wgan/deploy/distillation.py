@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 from pathlib import Path
-from typing import Any, final, get_args
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +14,13 @@ from wgan.core.randomness import INITIALISATION, derive
 from wgan.data import Dataset
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.errors import InputError
-from wgan.lipschitz import Chain, score
-from wgan.losses import ClassificationWeights
+from wgan.lipschitz import score
 from wgan.monitors import Monitor
 from wgan.networks import build, generate
 from wgan.networks.layers import GROUP_SIZE
-from wgan.runs import RunFolder, from_plain, load_latest
-from wgan.training import Adam, LoggingIntervals, RMSprop, Trainer
-from wgan.training.augment import Augment
+from wgan.runs import RunFolder, load_latest
+from wgan.training import Trainer, TrainingSettings
 from wgan.training.auxiliary_loss import AuxiliaryLoss
-from wgan.training.recipes import AnyConstraint
 
 SIZE = 0.25
 """The student's weights, as a share of its teacher's."""
@@ -33,24 +30,6 @@ PIXEL, FEATURE = 0.1, 0.1
 """Weights of the two distances to the teacher's sample, beside a critic's score of weight 1: with more, a
 student that is too small for its teacher's samples is blurred by what it cannot imitate (docs/edge.md)."""
 
-_SETTINGS = {
-    kind.__name__: kind
-    for kind in (
-        *get_args(AnyConstraint),
-        Chain,
-        Adam,
-        RMSprop,
-        LoggingIntervals,
-        ClassificationWeights,
-        Augment,
-    )
-}
-_KEPT = (
-    *("loss", "constraint", "n_critic", "generator_optimiser", "critic_optimiser", "decay"),
-    *("ema", "penalty_every", "precision", "latent_dim", "seed", "logging"),
-    *("conditional", "balanced", "auxiliary", "augment"),
-)
-"""What of the run's settings the student's training takes over as it is."""
 _WIDTHS = {
     "DCGANGenerator": "width",
     "MLPGenerator": "hidden",
@@ -152,24 +131,21 @@ def distil(
     _check(size, pixel, feature)
     trained = TrainedGenerator.load(run_dir)
     config, dataset = trained.config, trained.dataset(against, data_dir)
-    settings = {name: from_plain(config[name], _SETTINGS) for name in _KEPT if name in config}
+    settings = TrainingSettings.from_config(config)
     weights = _critic_weights(trained)
-    judge = settings["constraint"].wrap(build(config["critic"]))
+    judge = settings.constraint.wrap(build(config["critic"]))
     judge.load_state_dict(weights)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(config["seed"], INITIALISATION))
+        torch.manual_seed(derive(settings.seed, INITIALISATION))
         student = build(narrower(config["generator"], size))
     # Whom a trained critic and a teacher lead need not be slower than the critic.
-    quickest = max(settings[name].lr for name in ("generator_optimiser", "critic_optimiser"))
-    settings["generator_optimiser"] = replace(settings["generator_optimiser"], lr=quickest)
-    batch_size = max(LEAST_BATCH, config["batch_size"])
-    if steps is None:
-        steps = ceil(config["steps"] * config["batch_size"] / batch_size)
+    quickest = max(settings.generator_optimiser.lr, settings.critic_optimiser.lr)
+    batch_size = max(LEAST_BATCH, settings.batch_size)
     trainer = Trainer(
+        dataset,
+        settings=settings,
         generator=student,
         critic=build(config["critic"]),
-        data=dataset,
-        batch_size=batch_size,
         auxiliary_loss=Imitation(
             trained.sampler.generator,
             judge.eval().requires_grad_(False),
@@ -177,13 +153,15 @@ def distil(
             pixel,
             feature,
         ),
-        device=device,
         monitors=monitors,
-        origin=origin or {},
-        **settings,
+        origin=origin,
+        generator_optimiser=replace(settings.generator_optimiser, lr=quickest),
+        batch_size=batch_size,
+        steps=steps or ceil(settings.steps * settings.batch_size / batch_size),
+        device=device,
     )
     trainer.critic.load_state_dict(weights)
-    return trainer.fit(steps, out)
+    return trainer.fit(out)
 
 
 def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:

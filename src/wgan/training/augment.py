@@ -120,10 +120,10 @@ def translate(images: Tensor, rng: torch.Generator | None) -> Tensor:
         side = images.shape[axis]
         most = round(side * SHIFT)
         shift = torch.randint(-most, most + 1, (len(images), 1), generator=rng, device=images.device)
-        dataset = torch.arange(side, device=images.device) + shift
-        inside = (dataset >= 0) & (dataset < side)
+        origin = torch.arange(side, device=images.device) + shift
+        inside = (origin >= 0) & (origin < side)
         shape = (len(images), 1, side, 1) if axis == 2 else (len(images), 1, 1, side)
-        index = dataset.clamp(0, side - 1).reshape(shape).expand_as(images)
+        index = origin.clamp(0, side - 1).reshape(shape).expand_as(images)
         shifted = shifted.gather(axis, index) * inside.reshape(shape)
     return shifted
 

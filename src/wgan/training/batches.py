@@ -1,6 +1,6 @@
 """Which real samples a step sees, and with which labels."""
 
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -9,18 +9,7 @@ from wgan.core.randomness import local_rows
 from wgan.data import Dataset, Split
 from wgan.errors import InputError
 from wgan.networks import Condition
-
-
-class Batch(NamedTuple):
-    """Real samples and what is known of them.
-
-    Attributes:
-        samples: (N, *shape).
-        labels: int64 (N,) or float (N, k); None in a run without labels.
-    """
-
-    samples: Tensor
-    labels: Tensor | None
+from wgan.training.objective import Batch
 
 
 @final

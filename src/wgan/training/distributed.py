@@ -25,10 +25,10 @@ from torch.nn.parallel import DistributedDataParallel
 from wgan.core.devices import processes
 from wgan.core.randomness import RankGenerator, seed_global_rng
 from wgan.errors import InputError, ProcessError, WganError
-from wgan.lipschitz import Constraint
 from wgan.training.batchnorm import synchronised
+from wgan.training.objective import Evaluate, Numbers, Terms
+from wgan.training.settings import TrainingSettings
 from wgan.training.state import State
-from wgan.training.step import Numbers, Objective, Through
 
 _KNOWN = signature(DistributedDataParallel.__init__).parameters
 _BUFFERS_AS_THEY_ARE: dict[str, Any] = {
@@ -64,13 +64,12 @@ class World:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def refuse(
-        self, batch_size: int, constraint: Constraint, *networks: nn.Module, augmented: bool = False
-    ) -> None:
+    def refuse(self, settings: TrainingSettings, *networks: nn.Module) -> None:
         """Raise InputError for what several processes cannot share."""
         if self.size == 1:
             return
-        if augmented:
+        batch_size, constraint = settings.batch_size, settings.constraint
+        if settings.augment.active:
             raise InputError("Augmentation draws for one process alone; use one, or leave it out.")
         if batch_size % self.size or batch_size // self.size < 2:
             raise InputError(
@@ -120,15 +119,16 @@ class World:
     def wrap(self, state: State) -> None:
         """Have both networks' objectives evaluated so that gradients become those of the whole batch."""
         if self.size > 1:
-            state.through = self._through(state.critic), self._through(state.generator)
+            state.evaluate_critic = self._evaluate(state.critic)
+            state.evaluate_generator = self._evaluate(state.generator)
 
-    def _through(self, network: nn.Module) -> Through:
+    def _evaluate(self, network: nn.Module) -> Evaluate:
         whole = DistributedDataParallel(
             _Whole(network),
             device_ids=[self._device.index] if self._device.type == "cuda" else None,
             **_BUFFERS_AS_THEY_ARE,
         )
-        return lambda objective, _, **given: whole(objective, given)
+        return lambda terms, _, **inputs: whole(terms, inputs)
 
     def mean(self, numbers: Numbers) -> Numbers:
         """Each process's means as those of all."""
@@ -226,5 +226,5 @@ class _Whole(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, objective: Objective, given: dict[str, Any]) -> Numbers:
-        return objective(self.network, **given)
+    def forward(self, terms: Terms, inputs: dict[str, Any]) -> Numbers:
+        return terms(self.network, **inputs)

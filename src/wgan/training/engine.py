@@ -20,8 +20,15 @@ from torch._functorch import config as functorch
 
 from wgan.core.randomness import isolated_global_rng
 from wgan.errors import unknown
+from wgan.training.objective import (
+    Evaluate,
+    Numbers,
+    Terms,
+    critic_terms,
+    evaluate_eagerly,
+    generator_terms,
+)
 from wgan.training.state import State
-from wgan.training.step import Numbers, Objective, Through, critic_objective, generator_objective, here
 
 Engine = Literal["auto", "eager", "graph", "compile"]
 
@@ -143,17 +150,18 @@ def replaying(state: State, step: Step) -> None:
 
 def compiling(state: State, step: Step) -> None:
     """Have both objectives of a state compiled."""
-    state.through = _compiled(critic_objective), _compiled(generator_objective)
+    state.evaluate_critic = _compiled(critic_terms)
+    state.evaluate_generator = _compiled(generator_terms)
 
 
-def _compiled(objective: Objective) -> Through:
-    quick = torch.compile(objective)
+def _compiled(terms: Terms) -> Evaluate:
+    quick = torch.compile(terms)
 
-    def through(_: Objective, network: nn.Module, **given: Any) -> Numbers:  # noqa: ANN401
+    def evaluate(_: Terms, network: nn.Module, **inputs: Any) -> Numbers:  # noqa: ANN401
         with functorch.patch(_DERIVATIVES):
-            return quick(network, **given)
+            return quick(network, **inputs)
 
-    return through
+    return evaluate
 
 
 ENGINES: dict[str, Callable[[State, Step], None]] = {"graph": replaying, "compile": compiling}
@@ -196,7 +204,7 @@ def equip(
 
 
 def _hindrance(state: State, name: str, n_critic: int, resident: bool) -> str | None:
-    if state.through != (here, here):
+    if state.evaluate_critic is not evaluate_eagerly:
         return "does not work with several processes"
     if name != "graph":
         return None

@@ -1,10 +1,12 @@
 """Optimisers and learning-rate schedules, as settings."""
 
+import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import cos, pi
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +92,71 @@ class RMSprop:
 
 
 Optimiser = Adam | RMSprop
+"""The optimisers that the command line offers; Python also takes any of torch's, see :func:`as_optimiser`."""
+
+
+@dataclass(frozen=True)
+class TorchOptimiser:
+    """Any optimiser of torch's interface, by what makes it.
+
+    Attributes:
+        make: Called with the parameters of a network: a class, a partial, a function.
+        name: The class that it makes.
+        settings: The class's settings, such as ``lr``.
+    """
+
+    make: Callable[[Any], torch.optim.Optimizer]
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate before it decays."""
+        return float(self.settings["lr"])
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of a network's parameters."""
+        return self.make(network.parameters())
+
+    def rate(self, network: nn.Module) -> float:
+        """The learning rate of a network, before it decays."""
+        return self.lr
+
+    def plain(self) -> dict[str, Any]:
+        """The class and its settings, as JSON."""
+        plain = {name: value for name, value in self.settings.items() if not isinstance(value, Tensor)}
+        return {"is": self.name, **plain}
+
+
+def as_optimiser(name: str, value: object) -> Optimiser | TorchOptimiser:
+    """The settings of an optimiser, from anything that says which one.
+
+    Args:
+        name: Of the argument, for the message.
+        value: ``Adam(...)`` or ``RMSprop(...)`` of this module; a class of torch's, such as
+        ``torch.optim.AdamW``; a
+            function of parameters, such as ``partial(torch.optim.SGD, lr=0.1)``; or an optimiser, of which
+            the class and the settings are taken.
+
+    Raises:
+        InputError: It is none of these, or has no learning rate.
+    """
+    if isinstance(value, Adam | RMSprop | TorchOptimiser):
+        return value
+    make: Any = value
+    if isinstance(value, torch.optim.Optimizer):
+        known = inspect.signature(type(value)).parameters
+        make = partial(type(value), **{key: kept for key, kept in value.defaults.items() if key in known})
+    try:
+        made = make([nn.Parameter(torch.zeros(1))])
+        assert isinstance(made, torch.optim.Optimizer)
+        settings = {**made.defaults, "lr": float(made.defaults["lr"])}
+        return TorchOptimiser(make, f"{type(made).__module__}.{type(made).__qualname__}", settings)
+    except Exception as error:  # whatever something that is no optimiser raises
+        raise InputError(
+            f"{name} must be wgan's Adam(...) or RMSprop(...), or an optimiser of torch's, its class or a "
+            f"function of parameters that makes one, not {value!r}."
+        ) from error
 
 
 def size_of(network: nn.Module) -> float:

@@ -10,39 +10,17 @@ from math import isfinite
 from pathlib import Path
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
-from wgan.errors import DivergenceError, InputError
+from wgan.errors import DivergenceError
 from wgan.images import write_png
 from wgan.monitors import Audience, Monitor
 from wgan.runs import RunFolder, generator_files, save
 from wgan.training.observe import histograms
 from wgan.training.observe.histograms import Histograms
+from wgan.training.settings import LoggingIntervals
+from wgan.training.snapshot import Snapshot
 from wgan.training.state import State
-
-
-@dataclass(frozen=True)
-class LoggingIntervals:
-    """How often, in steps, a run looks at itself."""
-
-    metrics: int = 50
-    """Steps between log points."""
-    images: int = 200
-    """Steps between images of the fixed latents."""
-    checkpoint: int = 1000
-    """Steps between checkpoints; there is one at least every minute in any case."""
-    keep: int = 2
-    """How many checkpoints stay."""
-
-    def __post_init__(self) -> None:
-        for name in ("metrics", "images", "checkpoint", "keep"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(
-                    f"LoggingIntervals needs {name} to be a whole number of at least 1, not {value!r}."
-                )
-
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -135,10 +113,12 @@ class Recorder:
             self.folder.append("histograms", {"step": step, **parts})
             self._audience.histograms(step, known)
 
-    def images(self, step: int, image: Image) -> None:
-        """Write what the generator makes of the fixed latents."""
-        write_png(self.folder.samples / f"{step:08d}.png", image)
-        self._audience.images(step, image)
+    def images(self, state: State, snapshot: Snapshot) -> None:
+        """Draw what the averaged generator makes of the fixed latents; of several processes, one does."""
+        if self.writes:
+            image = snapshot.draw(state.average)
+            write_png(self.folder.samples / f"{state.step:08d}.png", image)
+            self._audience.images(state.step, image)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint."""

@@ -6,12 +6,8 @@ from typing import Any
 
 from wgan.errors import InputError
 from wgan.runs import Checkpoint, RunFolder, differences, load_latest
+from wgan.training.config import identity
 from wgan.training.state import State
-
-INCIDENTAL = ("format", "origin", "versions")
-"""Parts of a configuration that say how a run came about, not which run it is."""
-LATER = {"precision": "float32"}
-"""Settings that there were not always, and what runs from before them have."""
 
 
 class ChangedSettingsError(InputError):
@@ -31,7 +27,7 @@ def check(folder: RunFolder, config: Mapping[str, Any]) -> None:
     if not folder.exists:
         folder.check_free()
         return
-    old, new = _identity(folder.read_config()), _identity(config)
+    old, new = identity(folder.read_config()), identity(config)
     changed = list(differences(old, new))
     longer = new["decay"] == "constant" and [name for name, *_ in changed] == ["steps"]
     if changed and not (longer and isinstance(old.get("steps"), int)):
@@ -90,14 +86,6 @@ def branch(state: State, parent: RunFolder, before: int | None = None) -> None:
             f"The networks of {parent.path} are others than those asked for, so no run can start from them: "
             f"{error}"
         ) from error
-
-
-def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    kept = LATER | {name: value for name, value in config.items() if name not in INCIDENTAL}
-    # Data are the same wherever they lie: the fingerprint says so, the name does not.
-    if isinstance(dataset := kept.get("source"), Mapping):
-        kept["source"] = {name: value for name, value in dataset.items() if name != "name"}
-    return kept
 
 
 def _warn_of_broken(checkpoint: Checkpoint) -> None:

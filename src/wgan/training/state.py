@@ -1,18 +1,16 @@
-"""All that changes while a run trains, as one object that becomes tensors and back."""
+"""Everything that changes while a run trains, as one object that becomes tensors and back."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim import Optimizer
 
 from wgan.errors import InputError
 from wgan.training.augment import Augmenter
-from wgan.training.step import Numbers, Through, here
+from wgan.training.ema import EMA
+from wgan.training.objective import Evaluate, Numbers, evaluate_eagerly
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -22,43 +20,40 @@ class State:
     """The state of a run after ``step`` steps.
 
     Attributes:
-        generator: Under training.
-        critic: Under training, wrapped by its constraint.
-        average: The generator's exponential moving average: what is looked at, evaluated and shipped.
-        generator_optimiser: Of the generator's parameters.
-        critic_optimiser: Of the critic's parameters.
-        step: How many steps are done; one step is n_critic critic steps and a generator step.
+        generator: The generator under training.
+        critic: The critic under training, wrapped by its constraint.
+        generator_optimiser: Optimiser of the generator's parameters.
+        critic_optimiser: Optimiser of the critic's parameters.
+        ema: The generator's exponential moving average; one with its default decay if none is passed.
+        augmenter: Transforms what the critic sees, with a strength that may adapt; None: no augmentation.
+        step: Number of steps done; one step is n_critic critic steps and a generator step.
         sums: Sums of the numbers that steps returned since the last log point.
-        counts: How many were added up in each sum.
-        through: How the critic's objective is evaluated, and how the generator's.
-        carry_out: How a step is carried out; None: as it is written.
-        augmenter: Of what the critic sees, whose strength may adapt; None: nothing is transformed.
-        averaging: The tensors of the average and those of the generator that they follow.
+        counts: How many numbers were added up in each sum.
+        evaluate_critic: How the critic's terms are evaluated: eagerly, compiled, or by several processes.
+        evaluate_generator: How the generator's terms are evaluated.
+        step_fn: How a whole step is executed; None: as it is written.
     """
 
     generator: nn.Module
     critic: nn.Module
-    average: nn.Module
     generator_optimiser: Optimizer
     critic_optimiser: Optimizer
+    ema: EMA = None  # type: ignore[assignment]  # set right after construction
+    augmenter: Augmenter | None = None
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    augmenter: Augmenter | None = None
-    through: tuple[Through, Through] = (here, here)
+    evaluate_critic: Evaluate = evaluate_eagerly
+    evaluate_generator: Evaluate = evaluate_eagerly
     step_fn: Callable[..., list[Numbers]] | None = None
 
     def __post_init__(self) -> None:
-        self.averaging = averageable(self.average), averageable(self.generator)
-        self._normalised = normalised(self.average)
+        self.ema = self.ema or EMA(self.generator)
 
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Bring the singular vectors of spectral norms to the averaged weights: a mean of them is none."""
-        for weight in self._normalised:
-            weight.train()
-            weight()  # one power iteration
-            weight.eval()
+    @property
+    def average(self) -> nn.Module:
+        """The averaged generator, which is observed, evaluated and shipped."""
+        return self.ema.module
 
     def add(self, numbers: Mapping[str, Tensor]) -> None:
         """Add what a step returned to the sums, on the device."""
@@ -113,7 +108,7 @@ class State:
         return all(bool(torch.isfinite(weight).all()) for weight in weights)
 
 
-def laid_out(network: nn.Module) -> None:
+def use_channels_last(network: nn.Module) -> None:
     """Store the kernels of 2-D convolutions with channels last where that is quicker: on a CPU.
 
     Convolutions follow the layout of their weights. What a tensor is, and its order in files, stays the same.
@@ -126,24 +121,9 @@ def laid_out(network: nn.Module) -> None:
             weight.data = laid.copy_(weight.data)
 
 
-def averaged(generator: nn.Module) -> nn.Module:
-    """A copy of the generator to hold its moving average: in evaluation mode, without gradients."""
-    return deepcopy(generator).eval().requires_grad_(False)
-
-
-def normalised(network: nn.Module) -> list[parametrize.ParametrizationList]:
-    """The weights of a network that spectral normalisation divides by their largest singular value."""
-    return [
-        module
-        for module in network.modules()
-        if isinstance(module, parametrize.ParametrizationList)
-        and any(isinstance(step, _SpectralNorm) for step in module)
-    ]
-
-
-def averageable(network: nn.Module) -> list[Tensor]:
-    """The tensors of a network that an average is taken of: weights and running statistics, no counters."""
-    return [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
+def trainable(optimiser: Optimizer) -> list[Tensor]:
+    """The parameters that the optimiser moves: its own list, faster than a walk through the network."""
+    return [p for group in optimiser.param_groups for p in group["params"] if p.requires_grad]
 
 
 def _check_same(name: str, network: nn.Module, saved: Mapping[str, Tensor]) -> None:
@@ -158,7 +138,8 @@ def _check_same(name: str, network: nn.Module, saved: Mapping[str, Tensor]) -> N
 
 def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
     state = optimiser.state_dict()["state"]
-    return {f"{index}.{name}": value for index, slots in state.items() for name, value in slots.items()}
+    slots = ((f"{index}.{name}", value) for index, own in state.items() for name, value in own.items())
+    return {name: value for name, value in slots if value is not None}
 
 
 def _restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wgan.core.randomness import isolated_global_rng
 from wgan.data import Dataset
-from wgan.lipschitz import Constraint
+from wgan.training.objective import Numbers
 from wgan.training.observe.histograms import Histograms, around_zero, together
 from wgan.training.observe.probe_batch import draw_probe_batch, observing, quantiles, spread
 from wgan.training.observe.sample_diversity import SampleDiversity, compared
@@ -23,8 +23,8 @@ from wgan.training.observe.weights import (
     layer_gradients,
     weight_layers,
 )
+from wgan.training.settings import TrainingSettings
 from wgan.training.state import State
-from wgan.training.step import Numbers
 
 OBSERVED = 256
 """Samples of each kind behind the numbers of a log point."""
@@ -37,23 +37,21 @@ class Observer:
     Args:
         state: The run, whose networks and optimisers it keeps.
         dataset: Its data, on its device.
-        constraint: Asked what it did to the weights, and whether the critic can be certified.
         latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used.
-        labelled: Whether the networks take labels.
+        settings: The run's: its constraint says what it did to the weights and whether the critic can be
+        certified.
     """
 
     def __init__(
         self,
         state: State,
         dataset: Dataset,
-        constraint: Constraint,
         latents: Tensor,
-        *,
-        labelled: bool = False,
+        settings: TrainingSettings,
     ) -> None:
-        self._state, self._constraint = state, constraint
+        self._state, self._constraint = state, settings.constraint
         self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
-            dataset, latents[:OBSERVED], labelled=labelled
+            dataset, latents[:OBSERVED], labelled=settings.conditional
         )
         self._layers = weight_layers(state.critic)
         self._weights = Weights(state.critic)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wgan.data import Dataset, Split, evenly
 from wgan.data import spread as positions
-from wgan.training.step import Numbers
+from wgan.training.objective import Numbers
 
 QUARTILES = (5, 25, 50, 75, 95)
 UPPER = (50, 95, 100)

@@ -5,7 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from wgan.training.step import Numbers
+from wgan.training.objective import Numbers
 
 FEWEST = 6
 """Held-out samples under which there are no fifth neighbours, and none of these numbers."""

@@ -12,9 +12,9 @@ from wgan.certificates import certify
 from wgan.lipschitz import score
 from wgan.losses import gap
 from wgan.networks import generate
+from wgan.training.objective import Numbers
 from wgan.training.observe.dead_units import Units
 from wgan.training.observe.probe_batch import quantiles
-from wgan.training.step import Numbers
 from wgan.wasserstein.bracket import lower_bound, upper_bound
 
 CONFIDENCE = 0.99

@@ -8,8 +8,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from wgan.lipschitz import mixes_samples, score
+from wgan.training.objective import Numbers
 from wgan.training.observe.probe_batch import UPPER, evaluating, golden, quantiles
-from wgan.training.step import Numbers
 
 INTERPOLATES = 64
 """Points between real and fake whose slope is taken."""

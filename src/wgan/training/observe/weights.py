@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from wgan.training.objective import Numbers
 from wgan.training.observe.probe_batch import golden
-from wgan.training.step import Numbers, learning
+from wgan.training.state import trainable
 
 SAMPLED = 8192
 """Weights that are looked at of a critic that has more; which ones stays the same all through a run."""
@@ -19,7 +20,7 @@ TINY = 1e-30
 
 def gradient_norm(optimiser: Optimizer) -> Tensor:
     """The Euclidean norm of all gradients that the optimiser's last step took, a scalar; 0 without any."""
-    return _norm([parameter.grad for parameter in learning(optimiser) if parameter.grad is not None])
+    return _norm([parameter.grad for parameter in trainable(optimiser) if parameter.grad is not None])
 
 
 def layer_gradients(name: str, layers: dict[str, list[Tensor]]) -> Numbers:
@@ -67,7 +68,7 @@ class Update:
     """What the last step of an optimiser, and the projection after it, did to the weights."""
 
     def __init__(self, optimiser: Optimizer) -> None:
-        self._weights = [weight.detach() for weight in learning(optimiser)]
+        self._weights = [weight.detach() for weight in trainable(optimiser)]
         self._before: list[Tensor] = []
 
     def keep(self, *_: Any) -> None:  # noqa: ANN401 - what an optimiser tells its hooks
