@@ -13,7 +13,7 @@ from rich.text import Text
 
 from wgan.cli.parse import parse
 from wgan.cli.rerun import remedied
-from wgan.diagnosis import Finding, History, diagnose, spelled
+from wgan.diagnosis import Finding, History, diagnose, format_settings
 from wgan.probing import Probe, probe, trainer_of
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
@@ -93,5 +93,5 @@ def _print(terminal: Console, finding: Finding, command: str | None) -> None:
         # Not wrapped, so that it can be copied.
         terminal.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
     elif finding.remedy:
-        terminal.print(Text(f"  {', '.join(spelled(finding.remedy))}", style="cyan"), soft_wrap=True)
+        terminal.print(Text(f"  {', '.join(format_settings(finding.remedy))}", style="cyan"), soft_wrap=True)
     terminal.print()

@@ -156,7 +156,7 @@ class _Words:
                 unsafe = any(one.startswith("-") or one.partition(":")[0] in _GROUPS for one in positional)
                 (self.last if unsafe or self.last else self.plain).extend(positional)
             else:
-                options.extend(_spelled(member, new))
+                options.extend(_option_words(member, new))
         self.plain.extend(options)
         for word, new, option in chosen:
             self.plain.append(word)
@@ -174,7 +174,7 @@ def _changes(value: Any, default: Any, prefix: str) -> Iterator[tuple[Member, An
             yield member, new
 
 
-def _spelled(member: Member, value: object) -> Iterator[str]:
+def _option_words(member: Member, value: object) -> Iterator[str]:
     option = f"--{member.option}"
     if isinstance(value, bool):
         yield option if value else f"--no-{member.option}"

@@ -18,7 +18,7 @@ from wgan.cli.sample import Sample
 from wgan.cli.terminal import monitors_of, print_skipped, print_status
 from wgan.core.devices import processes
 from wgan.data import Dataset, load
-from wgan.diagnosis import spelled
+from wgan.diagnosis import format_settings
 from wgan.errors import InputError
 from wgan.recovery import Intervention, attempt, heal
 from wgan.runs import RunFolder, saved_steps, setting, to_plain
@@ -89,7 +89,7 @@ def train(command: Train, dataset: Dataset) -> None:
 
 def _print_intervention(intervention: Intervention) -> None:
     finding = intervention.finding
-    settings = ", ".join(spelled(finding.remedy))
+    settings = ", ".join(format_settings(finding.remedy))
     start = f"from step {intervention.start:,}" if intervention.start else "anew"
     print_status(
         f"Step {intervention.step:,}: {finding.name} since step {finding.since:,}. {finding.meaning} "

@@ -34,7 +34,7 @@ class Finding:
     remedy: Settings = field(default_factory=dict)
 
 
-def spelled(settings: Settings) -> Iterator[str]:
+def format_settings(settings: Settings) -> Iterator[str]:
     """Settings as a person writes them: ``n_critic = 4``, ``constraint = GradientPenalty(weight=10.0)``."""
     for path, value in settings.items():
         if isinstance(value, Mapping):

@@ -212,7 +212,7 @@ def _stronger_penalty(history: History) -> Settings:
 
 def _usual_weight(history: History) -> float:
     """Of a gradient penalty on images and on vectors (Gulrajani et al. 2017, sections 4 and 5)."""
-    return 10.0 if len(history.setting("source.shape") or ()) == 3 else 0.1
+    return 10.0 if len(history.setting("dataset.shape") or ()) == 3 else 0.1
 
 
 def _damping(history: History) -> Settings:

@@ -103,7 +103,7 @@ def _of_run(
     run: RunFolder, against: Given | None, *, count: int | None, seed: int, device: str
 ) -> SampleSets:
     sampler = Sampler.load(run.path, device=device)
-    learned = run.read_config().get("source")
+    learned = run.read_config().get("dataset")
     fingerprint = learned.get("fingerprint") if isinstance(learned, dict) else None
     dataset = reload_dataset(learned, str(run.path)) if against is None else _opened(against)
     number = count or default_count(dataset)
