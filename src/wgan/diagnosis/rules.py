@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from wgan.diagnosis import symptoms
-from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import Array, History, Mask
 from wgan.diagnosis.series import peak, since, smooth
@@ -73,7 +72,6 @@ class Rule:
             self.meaning,
             self.advice,
             remedy,
-            command(history, remedy) if remedy else None,
         )
 
 
