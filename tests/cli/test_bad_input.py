@@ -79,8 +79,8 @@ def runs(stage):
     (copy(run, "listed") / "config.json").write_text("[]")
     (copy(run, "scrawled") / "evaluation.json").write_text("{")
     config = json.loads((run / "config.json").read_text())
-    edit(copy(run, "changed"), dataset=config["source"] | {"fingerprint": "0" * 64})
-    edit(copy(run, "gone"), dataset=config["source"] | {"name": "no/such/folder"})
+    edit(copy(run, "changed"), dataset=config["dataset"] | {"fingerprint": "0" * 64})
+    edit(copy(run, "gone"), dataset=config["dataset"] | {"name": "no/such/folder"})
     edit(copy(run, "rootless"), dataset=None)
     shutil.rmtree(copy(run, "untrained") / "checkpoints")
     shutil.rmtree(copy(run, "blind") / "samples")
@@ -276,7 +276,7 @@ COMMANDS = {
     # train: where to
     f"train digits --out file {TINY}": "file is a file; a run needs a folder",
     f"train digits --out file/run {TINY}": "Cannot write file/run",
-    f"train digits --out mine {TINY}": "mine holds files and is no run folder",
+    f"train digits --out mine {TINY}": "mine contains files but is not a run folder",
     f"train digits --out /dev/null/run {TINY}": "Cannot write /dev/null/run",
     f"train digits --out newer {TINY}": "format 99, this wgan reads up to 1; upgrade",
     f"train digits --out newer --minutes 1 {TINY.replace('--steps 2', '')}": "format 99",
@@ -286,7 +286,7 @@ COMMANDS = {
     f"train digits --out run {TINY} --seed 1": "seed 0 -> 1",
     f"train ring8 --out run {TINY}": "generator.shape [1, 8, 8] -> [2]",
     f"train digits --out run {TINY} --n-critic 2 --fork": "at step 2 already",
-    f"train digits --out broken {TINY}": "No checkpoint in broken/checkpoints is whole",
+    f"train digits --out broken {TINY}": "No checkpoint in broken/checkpoints is complete",
     # sample
     "sample": "Missing from wgan sample: DIR, --out PATH",
     "sample run": "Missing from wgan sample: --out PATH",
@@ -304,7 +304,7 @@ COMMANDS = {
     "sample odd --out x.npz": "no description of a MLPGenerator",
     "sample grown --out x.npz": "are not those of this generator",
     "sample untrained --out x.npz": "untrained has no checkpoint yet",
-    "sample broken --out x.npz": "No checkpoint in broken/checkpoints is whole",
+    "sample broken --out x.npz": "No checkpoint in broken/checkpoints is complete",
     "sample run --out x.npz --count 0": "count must be at least 1",
     "sample run --out x.npz --count -1": "count must be at least 1",
     "sample run --out x.npz --count 1.5": "--count: '1.5' is not a whole number",
@@ -363,7 +363,7 @@ COMMANDS = {
     "evaluate newer": "format 99",
     "evaluate garbled": "garbled/config.json cannot be read",
     "evaluate untrained": "untrained has no checkpoint yet",
-    "evaluate broken": "No checkpoint in broken/checkpoints is whole",
+    "evaluate broken": "No checkpoint in broken/checkpoints is complete",
     "evaluate grown": "are not those of this generator",
     "evaluate scrawled": "scrawled/evaluation.json cannot be read",
     "evaluate changed": "digits is not what changed learned from",

@@ -10,8 +10,8 @@ import pytest
 
 from wgan.diagnosis import Finding
 from wgan.report import write_report
-from wgan.report.page import page
-from wgan.report.run_data import gather
+from wgan.report.page import render_page
+from wgan.report.run_data import read_run
 from wgan.report.sample_images import choose_images
 
 HERE = Path(__file__).parent
@@ -54,10 +54,10 @@ def busy(folder):
     number = {"name": "fd", "label": "FD", "value": 3.0, "standard_error": 0.1, "floor": {"value": 1.5}}
     folder.whole().measure(number, {**number, "step": 500})
     config = json.loads((folder.path / "config.json").read_text())
-    config["source"]["name"] = LONG
+    config["dataset"]["name"] = LONG
     config["origin"]["arguments"] = [LONG, "--steps", "1000"]
     (folder.path / "config.json").write_text(json.dumps(config))
-    run = gather(folder.path)
+    run = read_run(folder.path)
     found = [
         Finding(
             f"{severity}-of-some-kind",
@@ -71,7 +71,7 @@ def busy(folder):
         for severity in ("error", "warning", "note")
     ]
     path = folder.path / "report.html"
-    path.write_text(page(run, found, choose_images(run.images)))
+    path.write_text(render_page(run, found, choose_images(run.images)))
     return path
 
 

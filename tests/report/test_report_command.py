@@ -10,9 +10,10 @@ from small_runs import tree
 from wgan import report
 from wgan.cli import main
 from wgan.cli.report import reporting
-from wgan.diagnosis import again
+from wgan.cli.rerun import rerun
 from wgan.errors import DivergenceError
 from wgan.report import write_report
+from wgan.report.run_data import read_run
 
 
 def test_a_run_leaves_a_report(trained):
@@ -85,7 +86,7 @@ def test_a_report_that_fails_costs_one_warning_and_not_the_run(a_run, monkeypatc
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(report, "page", fail)
+    monkeypatch.setattr(report, "render_page", fail)
     with reporting(a_run):
         pass
     (told,) = capsys.readouterr().err.splitlines()
@@ -95,7 +96,7 @@ def test_a_report_that_fails_costs_one_warning_and_not_the_run(a_run, monkeypatc
 def test_the_command_line_of_a_run_whose_report_fails_ends_well(a_run, capsys):
     (a_run / "report.html").unlink()
     (a_run / "report.html").mkdir()
-    words = again(report.gather(a_run).config).split()[1:]
+    words = rerun(read_run(a_run).config).split()[1:]
     words[words.index("--out") + 1] = str(a_run)
     assert main(words) == 0
     err = capsys.readouterr().err

@@ -60,12 +60,12 @@ def condition_of(dataset: Dataset) -> Condition:
     if labels is None:
         raise InputError(
             f"{dataset.name} has no labels, so nothing can be asked of a generator trained on it: leave out "
-            "--conditional, or give labels (an array `labels` in a .npz file, one sub-folder a class)."
+            "`conditional`, or give labels (an array `labels` in a .npz file, one sub-folder a class)."
         )
     if dataset.classes is not None:
         if len(dataset.classes) < 2:
             raise InputError(
-                f"{dataset.name} has one class only, {dataset.classes[0]}: leave out --conditional."
+                f"{dataset.name} has one class only, {dataset.classes[0]}: leave out `conditional`."
             )
         return Condition(classes=len(dataset.classes))
     # By NumPy: torch's sums depend on how many threads there are, and these are part of the run's identity.
@@ -80,4 +80,4 @@ def condition_of(dataset: Dataset) -> Condition:
 def refuse_unbalanced(dataset: Dataset) -> None:
     """Raise InputError for a source without classes to draw equally often."""
     if dataset.classes is None:
-        raise InputError(f"{dataset.name} has no classes to balance: leave out --balanced.")
+        raise InputError(f"{dataset.name} has no classes to balance: leave out `balanced`.")

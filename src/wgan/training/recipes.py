@@ -289,7 +289,7 @@ RECIPES: dict[str, Recipe] = {
         "Miyato et al. 2018, CIFAR-10 network, table 4, and its code", SPECTRAL, adapt=_resnet(generator=2)
     ),
     "sagan": Recipe(
-        "Zhang et al. 2019, with two learning rates; --conditional is the paper's",
+        "Zhang et al. 2019, with two learning rates; the paper's is conditional",
         replace(
             SPECTRAL,
             networks=ResNet(pooling="sum", attention=True, generator_spectral=True),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import isfinite
 from pathlib import Path
 
 import torch
@@ -14,10 +13,11 @@ from torch import Tensor
 
 from wgan.errors import DivergenceError
 from wgan.images import write_png
-from wgan.monitors import Audience, Monitor
+from wgan.monitors import GuardedMonitors, Monitor
 from wgan.runs import RunFolder, generator_files, save
 from wgan.training.observe import histograms
 from wgan.training.observe.histograms import Histograms
+from wgan.training.observe.weights import plain_numbers
 from wgan.training.settings import LoggingIntervals
 from wgan.training.snapshot import Snapshot
 from wgan.training.state import State
@@ -44,7 +44,7 @@ class Recorder:
     images_per_step: int
     writes: bool = True
     stopped: bool = field(default=False, init=False)
-    _audience: Audience = field(init=False)
+    _guarded: GuardedMonitors = field(init=False)
     _seconds: float = 0.0
     _fetched: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
@@ -52,14 +52,14 @@ class Recorder:
     _last_checkpoint: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self._audience = Audience(self.monitors if self.writes else ())
+        self._guarded = GuardedMonitors(self.monitors if self.writes else ())
 
     def start(self, config: Mapping[str, object], step: int) -> None:
         """Begin after ``step`` steps; the clock goes on where the history left it."""
         timing = self.folder.history("timing")
         self._seconds = timing[-1]["seconds"] if timing else 0.0
         self._since, self._last_log = time.perf_counter(), step
-        self._audience.start(config, step)
+        self._guarded.start(config, step)
 
     def log(
         self,
@@ -82,7 +82,7 @@ class Recorder:
         Raises:
             DivergenceError: A vital number is not finite; what was saved before stays.
         """
-        row = plain({**vital, **(others or {})})
+        row = plain_numbers({**vital, **(others or {})})
         now = time.perf_counter()
         passed = max(now - self._since, 1e-9)
         timing = {
@@ -107,18 +107,18 @@ class Recorder:
     ) -> None:
         self.folder.append("metrics", {"step": step, **row})
         self.folder.append("timing", {"step": step, **timing})
-        self._audience.log(step, {**row, **timing})
+        self._guarded.log(step, {**row, **timing})
         if known := histograms.plain(shapes):
             parts = {name: asdict(shape) for name, shape in known.items()}
             self.folder.append("histograms", {"step": step, **parts})
-            self._audience.histograms(step, known)
+            self._guarded.histograms(step, known)
 
     def images(self, state: State, snapshot: Snapshot) -> None:
         """Draw what the averaged generator makes of the fixed latents; of several processes, one does."""
         if self.writes:
             image = snapshot.draw(state.average)
             write_png(self.folder.samples / f"{state.step:08d}.png", image)
-            self._audience.images(state.step, image)
+            self._guarded.images(state.step, image)
 
     def checkpoint_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint."""
@@ -153,25 +153,16 @@ class Recorder:
             yield
             outcome = "stopped" if self.stopped else "finished"
             if not self.stopped and self.writes:
-                self._audience.artifact(self._artifact())
+                self._guarded.artifact(self._artifact())
         except (KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
             raise
         finally:
-            self._audience.finish(outcome)
+            self._guarded.finish(outcome)
 
     def _artifact(self) -> dict[str, Path]:
         files = [self.folder.config_file, *generator_files(self.folder.checkpoints)]
         return {path.relative_to(self.folder.path).as_posix(): path for path in files}
-
-
-def plain(numbers: Mapping[str, Tensor]) -> dict[str, float | None]:
-    """Scalars as numbers, None where they are not finite; the device is waited for once."""
-    if not numbers:
-        return {}
-    device = next(iter(numbers.values())).device
-    values = torch.stack([number.detach().to(device, torch.float64) for number in numbers.values()]).tolist()
-    return {name: value if isfinite(value) else None for name, value in zip(numbers, values, strict=True)}
 
 
 def memory() -> dict[str, float]:
