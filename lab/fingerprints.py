@@ -79,11 +79,10 @@ def record(out: Path) -> None:
                     found |= {f"{name}: {key}": value for key, value in of_products(Path("run")).items()}
             shutil.rmtree("run")
         for name, arguments in FAULTS.items():
-            options = arguments.split() cut = next((i for i, word in enumerate(options) if not
-            word.startswith("--") and ":" in word), None) before, after = (options, []) if cut is None else
-            (options[:cut], options[cut:]) wgan(
+            words = arguments.split()
+            wgan(
                 *("train", "ring8", "--steps", "400", "--seed", "3", "--device", "cpu", "--out", "run"),
-                *("--logging.metrics", "10", *before, *after),
+                *("--logging.metrics", "10", *words),
             )
             rows = json.loads(wgan("diagnose", "run", "--json"))
             rows = rows if isinstance(rows, list) else rows["findings"]
@@ -93,7 +92,7 @@ def record(out: Path) -> None:
     out.write_text(json.dumps(found, indent=1))
 
 
-def of_run(run: Path) -> Iterator[tuple[str, str]] | dict[str, str]:
+def of_run(run: Path) -> dict[str, str]:
     """Hashes of the last checkpoint by group, and of everything that was logged."""
     last = max((run / "checkpoints").iterdir(), key=lambda path: path.name)
     found = {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wgan.errors import InputError, check_whole
 from wgan.networks.initialisation import fan_in
-from wgan.networks.layers import Layer
+from wgan.networks.layers import WeightLayer
 
 Decay = Literal["constant", "linear", "cosine"]
 
@@ -169,7 +169,7 @@ def size_of(network: nn.Module) -> float:
     Source: Yang et al. 2021, "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter
     Transfer", table 3 (Adam's rate of a hidden layer falls as 1 / width); the sum over layers is ours.
     """
-    return sum(fan_in(module) for module in network.modules() if isinstance(module, Layer))
+    return sum(fan_in(module) for module in network.modules() if isinstance(module, WeightLayer))
 
 
 def _for_capture(network: nn.Module, rate: float) -> tuple[list[nn.Parameter], float | Tensor, bool]:
