@@ -113,7 +113,7 @@ def check_skipped(origin: str, skipped: Sequence[str], total: int) -> None:
         return
     shown = ", ".join(f"'{name}'" for name in skipped[:3]) + (", ..." if len(skipped) > 3 else "")
     raise InputError(
-        f"At least {len(skipped)} of the {total} images of '{origin}' cannot be read ({shown}). More than "
+        f"At least {len(skipped)} of the {total} images of '{origin}' cannot be read ({shown}); more than "
         "1 % is too many to skip: repair or remove them."
     )
 

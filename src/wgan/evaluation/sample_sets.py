@@ -76,8 +76,8 @@ def find_sample_sets(
         return _of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
     if against is None:
         raise InputError(
-            f"{_named(fake)} is not a run folder with data of its own: say which real samples to hold it "
-            "against (--against SOURCE)."
+            f"{_named(fake)} is not a run folder with data of its own: give the real samples to compare "
+            "it with as `against`."
         )
     dataset = _opened(against)
     if isinstance(fake, Sampler):
@@ -103,7 +103,7 @@ def _of_run(
     run: RunFolder, against: Given | None, *, count: int | None, seed: int, device: str
 ) -> SampleSets:
     sampler = Sampler.load(run.path, device=device)
-    learned = run.read_config().get("source")
+    learned = run.read_config().get("dataset")
     fingerprint = learned.get("fingerprint") if isinstance(learned, dict) else None
     dataset = reload_dataset(learned, str(run.path)) if against is None else _opened(against)
     number = count or default_count(dataset)

@@ -86,7 +86,7 @@ class TrainingSettings:
     """
 
     networks: Networks = field(
-        default=DCGAN(latent_dim=64, generator_width=16, critic_width=16, critic_labels=None),
+        default=DCGAN(latent_dim=64, generator_width=16, critic_width=16, critic_conditioning=None),
         metadata=NO_IDENTITY,  # config.json describes the generator and the critic themselves
     )
     """Family and sizes of the generator and the critic."""
