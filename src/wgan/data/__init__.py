@@ -5,7 +5,7 @@ gathered, and has a fingerprint of its data, so that a resumed run can refuse da
 larger than the memory budget is written as shards, once, and memory-mapped (`write_shards`).
 """
 
-from wgan.data.arrays import convert_dataset, from_array, from_file, read_arrays
+from wgan.data.arrays import from_array, from_file, read_arrays
 from wgan.data.builtin import (
     FASHION_MNIST,
     MNIST,
@@ -20,7 +20,7 @@ from wgan.data.dataset import Dataset, Split, even_indices, hold_out
 from wgan.data.loading import DATASETS, load, reader_of, reload_dataset
 from wgan.data.noto_emoji import emoji
 from wgan.data.sharding import write_shards
-from wgan.data.shards import is_shard_folder, open_shards, verify_shards
+from wgan.data.shards import verify_shards
 from wgan.data.toy_distribution import ToyDistribution
 from wgan.data.toys import gaussian_mixture, grid25, ring8, swiss_roll, two_clusters, two_gaussians
 
@@ -32,7 +32,6 @@ __all__ = [
     "IdxFiles",
     "Split",
     "ToyDistribution",
-    "convert_dataset",
     "digits",
     "emoji",
     "even_indices",
@@ -43,11 +42,9 @@ __all__ = [
     "gaussian_mixture",
     "grid25",
     "hold_out",
-    "is_shard_folder",
     "load",
     "load_idx",
     "mnist",
-    "open_shards",
     "read_arrays",
     "reader_of",
     "reload_dataset",

@@ -205,8 +205,9 @@ def broken(path: Path, reason: str) -> InputError:
 
 
 def _read_folder(folder: Path, files: IdxFiles) -> Dataset:
-    train, train_labels = _read_pair(folder, FILES[0], FILES[1])
-    held_out, held_out_labels = _read_pair(folder, FILES[2], FILES[3])
+    paths = [path for name in FILES if (path := _find(folder, name))]
+    train, train_labels = _read_pair(*paths[:2])
+    held_out, held_out_labels = _read_pair(*paths[2:])
     count = len(train) + len(held_out)
     return assemble(
         in_memory(np.concatenate([train, held_out])[:, None]),
@@ -250,8 +251,7 @@ def _retrieve(files: IdxFiles, name: str, checksum: str, folder: Path) -> None:
     )
 
 
-def _read_pair(folder: Path, image_file: str, label_file: str) -> tuple[Array, Array]:
-    image_path, label_path = _require(folder, image_file), _require(folder, label_file)
+def _read_pair(image_path: Path, label_path: Path) -> tuple[Array, Array]:
     images, labels = read_idx(image_path), read_idx(label_path)
     if images.shape[1:] != (_SIDE, _SIDE):
         raise broken(image_path, f"it does not hold images of {_SIDE} x {_SIDE} pixels")
@@ -260,13 +260,6 @@ def _read_pair(folder: Path, image_file: str, label_file: str) -> tuple[Array, A
     if labels.max() >= _CLASSES:
         raise broken(label_path, f"it holds the label {labels.max()}; labels are 0..9")
     return images, labels
-
-
-def _require(folder: Path, name: str) -> Path:
-    path = _find(folder, name)
-    if path is None:
-        raise InputError(f"There is no file '{name}' (or '{name}.gz') in '{folder}': put it there.")
-    return path
 
 
 def _parse(file: IO[bytes], path: Path) -> Array:

@@ -21,7 +21,7 @@ import torch
 from wgan.core.files import remove, write_atomically
 from wgan.data.reader import Array, Chunk, DatasetReader, check_skipped, key_of
 from wgan.data.sharding import write_shards
-from wgan.data.shards import is_readable, is_shard_folder, open_shards
+from wgan.data.shards import is_shard_folder, open_shards, read_manifest
 from wgan.data.storage import MappedSamples, Storage, in_memory
 from wgan.errors import InputError, StorageError
 
@@ -130,8 +130,11 @@ def cache_folder(name: str, *, create: bool = False) -> Path:
 
 def _in_cache(reader: DatasetReader, folder: Path) -> Storage:
     try:
-        if is_shard_folder(folder) and not is_readable(folder):
-            remove(folder)  # damaged, or of another version
+        if is_shard_folder(folder):
+            try:
+                read_manifest(folder)
+            except InputError:  # damaged, or of another version
+                remove(folder)
         write_shards(reader, folder)
     except StorageError as error:
         raise StorageError(

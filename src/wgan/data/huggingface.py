@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from wgan.data.decoding import ImageInfo, decode, read_image_info
-from wgan.data.image_files import CHUNK_ROWS, chunk_of, common_shape
+from wgan.data.decoding import ImageInfo, read_image_info
+from wgan.data.image_files import CHUNK_ROWS, chunk_of, common_shape, try_decode
 from wgan.data.reader import MAX_SHARDS, Array, Chunk, DatasetReader, DatasetSpec, key_of
 from wgan.errors import InputError, MissingExtraError
 
@@ -81,7 +81,7 @@ class HuggingFaceReader(DatasetReader):
             for count, rows in enumerate(part.iter(batch_size=CHUNK_ROWS)):
                 start = count * CHUNK_ROWS
                 names = [f"{self.origin} {shard}/{start + row}" for row in range(len(rows[image]))]
-                images = [_decode(value, spec) for value in rows[image]]
+                images = [try_decode(partial(_open, value), spec.shape) for value in rows[image]]
                 labels = None if label is None else self._label_numbers(rows[label])
                 yield chunk_of(names, images, spec.shape, labels)
 
@@ -152,14 +152,6 @@ def _read_header(value: Any) -> ImageInfo | None:  # noqa: ANN401 - whatever the
     try:
         return read_image_info(_open(value))
     except Exception:  # It is named when it is decoded.
-        return None
-
-
-def _decode(value: Any, spec: DatasetSpec) -> Array | None:  # noqa: ANN401 - whatever the dataset holds
-    channels, side, _ = spec.shape
-    try:
-        return decode(_open(value), side, channels)
-    except Exception:  # As in a folder: it is skipped and named.
         return None
 
 

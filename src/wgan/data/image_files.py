@@ -89,23 +89,15 @@ class ImageReader(DatasetReader):
 
     def chunks(self, spec: DatasetSpec, shard: int) -> Iterator[Chunk]:
         """The images, 256 at a time, decoded by a few threads."""
-        channels, side, _ = spec.shape
-        read = partial(self._read, side=side, channels=channels)
         rows = spec.shard_rows(shard)
         names = list(itertools.islice(self.files.stamps, rows.start, rows.stop))
         labels = self._label_numbers(spec, rows)
         with ThreadPoolExecutor(_THREADS) as pool:
             for start in range(0, len(names), CHUNK_ROWS):
                 some = slice(start, start + CHUNK_ROWS)
-                images = list(pool.map(read, names[some]))
+                openers = (partial(self.files.open, name) for name in names[some])
+                images = list(pool.map(partial(try_decode, shape=spec.shape), openers))
                 yield chunk_of(names[some], images, spec.shape, None if labels is None else labels[some])
-
-    def _read(self, name: str, *, side: int, channels: int) -> Array | None:
-        try:
-            with self.files.open(name) as file:
-                return decode(file, side, channels)
-        except Exception:  # Pillow's decoders raise anything for a broken file; it is skipped and named.
-            return None
 
     def _label_numbers(self, spec: DatasetSpec, rows: range) -> Array | None:
         if self.files.labels is None or spec.classes is None:
@@ -135,6 +127,16 @@ def list_image_files(path: Path) -> ImageFiles:
         raise InputError(f"'{path}' cannot be read as a zip file ({error}): make it again.") from None
     stamps = _list_zip(path, archive.infolist())
     return ImageFiles(str(path), stamps, archive, folder_labels(list(stamps)))
+
+
+def try_decode(open_file: Callable[[], IO[bytes]], shape: tuple[int, ...]) -> Array | None:
+    """The image in a file as bytes of this shape (channels, side, side); None if it cannot be read."""
+    channels, side, _ = shape
+    try:
+        with open_file() as file:
+            return decode(file, side, channels)
+    except Exception:  # Pillow's decoders raise anything for a broken file; it is skipped and named.
+        return None
 
 
 def chunk_of(

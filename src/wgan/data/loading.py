@@ -96,14 +96,14 @@ def load(
         StorageError: The user's cache is needed and cannot be written to.
     """
     check_image_options(resolution, channels)
-    memory_budget(memory_limit)
+    limit = memory_budget(memory_limit)
     if isinstance(dataset, np.ndarray | Tensor):
         return from_array(
             dataset,
             labels=labels,
             resolution=resolution,
             channels=channels,
-            memory_limit=memory_limit,
+            memory_limit=limit,
             name=name or ("array" if isinstance(dataset, np.ndarray) else "tensor"),
         )
     if not isinstance(dataset, str | Path):
@@ -113,9 +113,9 @@ def load(
         )
     if isinstance(dataset, str) and dataset in DATASETS:
         _refuse_labels(labels, dataset)
-        loaded = convert_dataset(DATASETS[dataset](data_dir), resolution, channels, memory_limit)
+        loaded = convert_dataset(DATASETS[dataset](data_dir), resolution, channels, limit)
     else:
-        loaded = _from_path(dataset, labels, resolution, channels, memory_limit)
+        loaded = _from_path(dataset, labels, resolution, channels, limit)
     return loaded if name is None else replace(loaded, name=name)
 
 
@@ -176,16 +176,13 @@ def _from_path(
     labels: Labels | None,
     resolution: int | None,
     channels: int | None,
-    memory_limit: int | None,
+    limit: int,
 ) -> Dataset:
     name, path = str(dataset), Path(os.path.expanduser(dataset))
     if path.suffix.lower() in (".npy", ".npz") and os.path.isfile(path):
-        loaded = from_file(
-            path, labels=labels, resolution=resolution, channels=channels, memory_limit=memory_limit
-        )
+        loaded = from_file(path, labels=labels, resolution=resolution, channels=channels, memory_limit=limit)
         return replace(loaded, name=name)
     _refuse_labels(labels, name)
-    limit = memory_budget(memory_limit)
     if is_shard_folder(path):
         storage = open_shards(path)
         _check_shape(storage, resolution, channels, path)

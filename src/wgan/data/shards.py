@@ -75,14 +75,6 @@ def is_shard_folder(path: Path) -> bool:
     return os.path.isfile(path / MANIFEST)
 
 
-def is_readable(path: Path) -> bool:
-    """Whether this version can read the manifest of a folder of shards."""
-    try:
-        return bool(read_manifest(path))
-    except InputError:
-        return False
-
-
 def open_shards(folder: Path) -> Storage:
     """Map all shards of a finished folder and check the files' lengths; `verify_shards` reads all samples.
 
