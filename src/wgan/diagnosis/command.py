@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wgan.diagnosis.finding import Settings
+from wgan.diagnosis.finding import SettingsByPath
 from wgan.diagnosis.history import History
 from wgan.runs import setting
 
@@ -20,7 +20,7 @@ PAIRS = {"betas"}
 """Settings of two values."""
 
 
-def command(history: History, remedy: Settings) -> str | None:
+def command(history: History, remedy: SettingsByPath) -> str | None:
     """The words that start the same run with other settings; None where it was not started from the shell.
 
     The new run starts beside the old one: what went wrong is in the old one's weights, too.
