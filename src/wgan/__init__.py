@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wgan.critics import load_critic
     from wgan.diagnosis import Finding, History, diagnose
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
     from wgan.evaluation import Evaluation, evaluate
@@ -32,11 +33,23 @@ _HOMES = {
     "audit": "wgan.wasserstein",
     "diagnose": "wgan.diagnosis",
     "evaluate": "wgan.evaluation",
+    "load_critic": "wgan.critics",
 }
 _MODULES = (
-    *("artifact", "certificates", "core", "data", "demo", "deploy", "diagnosis", "evaluation", "generation"),
-    *("image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors", "networks"),
-    *("probing", "recovery", "report", "runs", "sampling", "serving", "training", "wasserstein"),
+    *(
+        "artifact",
+        "certificates",
+        "core",
+        "critics",
+        "data",
+        "demo",
+        "deploy",
+        "diagnosis",
+        "evaluation",
+        "generation",
+    ),
+    *("image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors"),
+    *("networks", "probing", "recovery", "report", "runs", "sampling", "serving", "training", "wasserstein"),
 )
 
 __all__ = [
@@ -55,6 +68,7 @@ __all__ = [
     "audit",
     "diagnose",
     "evaluate",
+    "load_critic",
 ]
 
 

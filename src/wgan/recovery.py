@@ -196,9 +196,8 @@ def _done(recipe: TrainingSettings, build: Build, steps: int, run_dir: Path) -> 
         before = attempt_folder(run_dir, number)
         if not before.exists():
             break
-        check(
-            RunFolder(before), build(with_remedies(recipe, done), done).config(steps)
-        )  # refuses attempts of another run
+        config = build(with_remedies(recipe, done), done).config(steps)
+        check(RunFolder(before), config)  # refuses attempts of another run
         done.append(_read(before))
     return done
 
