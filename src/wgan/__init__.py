@@ -36,19 +36,8 @@ _HOMES = {
     "load_critic": "wgan.critics",
 }
 _MODULES = (
-    *(
-        "artifact",
-        "certificates",
-        "core",
-        "critics",
-        "data",
-        "demo",
-        "deploy",
-        "diagnosis",
-        "evaluation",
-        "generation",
-    ),
-    *("image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors"),
+    *("artifact", "certificates", "core", "critics", "data", "demo", "deploy", "diagnosis", "evaluation"),
+    *("generation", "image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors"),
     *("networks", "probing", "recovery", "report", "runs", "sampling", "serving", "training", "wasserstein"),
 )
 

@@ -18,8 +18,7 @@ def load_critic(
     r"""The critic of a run's last complete checkpoint, in evaluation mode and without gradients.
 
     It has the parametrisations of the run's constraint, such as spectral normalisation, so that it is exactly
-    the trained function. :func:`wgan.lipschitz.score` applies it to samples (N, \*shape), and to labels (N,) if
-    it is conditional.
+    the trained function. Apply it by :func:`wgan.lipschitz.score` to samples (N, \*shape) and perhaps labels.
 
     Args:
         run_dir: The run's folder.
@@ -38,7 +37,7 @@ def load_critic(
     description, constraint = config.get("critic"), config.get("constraint")
     if not isinstance(description, dict) or not isinstance(constraint, dict):
         raise InputError(f"{folder.config_file} does not say what critic the run trained.")
-    network = build(description) if critic is None else critic
+    network: nn.Module = build(description) if critic is None else critic
     network = from_plain(constraint, CONSTRAINTS).wrap(network)
     try:
         network.load_state_dict(checkpoint.tensors["critic"])

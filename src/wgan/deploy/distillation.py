@@ -154,7 +154,7 @@ def distil(
         origin=origin,
         generator_optimiser=replace(settings.generator_optimiser, lr=highest),
         batch_size=batch_size,
-        steps=steps or ceil(settings.steps * settings.batch_size / batch_size),
+        steps=ceil(settings.steps * settings.batch_size / batch_size) if steps is None else steps,
         device=device,
     )
     trainer.critic.load_state_dict(critic.state_dict())
