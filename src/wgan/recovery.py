@@ -15,13 +15,14 @@ from PIL.Image import Image
 
 from wgan.core.files import storing, write_atomically
 from wgan.diagnosis import Finding, History, diagnose
+from wgan.diagnosis.finding import SettingsByPath
 from wgan.errors import DivergenceError, InputError
 from wgan.lipschitz import R1, GradientPenalty
 from wgan.monitors import Monitor
 from wgan.monitors.monitor import Values
 from wgan.runs import Row, RunFolder, from_plain, saved_steps
 from wgan.training import Trainer, TrainingSettings
-from wgan.training.resume import check
+from wgan.training.resume import check_same_run
 
 MAX_INTERVENTIONS = 3
 """Interventions in a run; later problems are left to the user."""
@@ -104,9 +105,15 @@ def heal(
 def with_remedies(recipe: TrainingSettings, interventions: Sequence[Intervention]) -> TrainingSettings:
     """The recipe with the settings of all remedies, in order."""
     for intervention in interventions:
-        for path, value in intervention.finding.remedy.items():
-            recipe = _with(recipe, path.split("."), value)
+        recipe = apply_remedy(recipe, intervention.finding.remedy)
     return recipe
+
+
+def apply_remedy(settings: TrainingSettings, remedy: SettingsByPath) -> TrainingSettings:
+    """The settings with those of a remedy; InputError if they do not fit, such as a norm of an MLP."""
+    for path, value in remedy.items():
+        settings = _with(settings, path.split("."), value)
+    return settings
 
 
 def attempt_folder(run_dir: Path, number: int) -> Path:
@@ -197,7 +204,7 @@ def _done(recipe: TrainingSettings, build: Build, steps: int, run_dir: Path) -> 
         if not before.exists():
             break
         config = build(with_remedies(recipe, done), done).config(steps)
-        check(RunFolder(before), config)  # refuses attempts of another run
+        check_same_run(RunFolder(before), config)
         done.append(_read(before))
     return done
 
@@ -217,5 +224,7 @@ def _read(before: Path) -> Intervention:
 
 def _with(settings: Any, path: Sequence[str], value: Any) -> Any:  # noqa: ANN401 - a recipe or a part of it
     name, *rest = path
+    if not hasattr(settings, name):
+        raise InputError(f"{type(settings).__name__} has no setting {name}.")
     new = _with(getattr(settings, name), rest, value) if rest else from_plain(value, TYPES)
     return replace(settings, **{name: new})

@@ -18,9 +18,8 @@ from wgan.latents import latents
 from wgan.networks import generate
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
+from wgan.training.config import identity
 
-INCIDENTAL = ("format", "origin", "versions", "steps")
-"""Parts of a configuration that do not say which run it is."""
 BATCH = 64
 """Batch size for generating many samples."""
 
@@ -95,13 +94,12 @@ class TrainedGenerator:
 
     def identity(self) -> dict[str, Any]:
         """Name and id of the run, its step, and a checksum of the weights."""
-        kept = {name: value for name, value in self.config.items() if name not in INCIDENTAL}
         weights = hashlib.sha256()
         for name, tensor in self.sampler.generator.state_dict().items():
             weights.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
         return {
             "name": self.folder.path.resolve().name,
-            "id": hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest(),
+            "id": hashlib.sha256(json.dumps(identity(self.config), sort_keys=True).encode()).hexdigest(),
             "step": self.sampler.step,
             "weights": weights.hexdigest(),
             "generator": self.config.get("generator"),

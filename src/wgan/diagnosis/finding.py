@@ -23,7 +23,6 @@ class Finding:
         meaning: What happens, in a sentence.
         advice: What to do, in a sentence.
         remedy: Settings that solve it; empty where none do.
-        command: The command that starts a run with the remedy; None where there is none.
     """
 
     name: str
@@ -33,7 +32,6 @@ class Finding:
     meaning: str
     advice: str
     remedy: SettingsByPath = field(default_factory=dict)
-    command: str | None = None
 
 
 def format_settings(settings: SettingsByPath) -> Iterator[str]:

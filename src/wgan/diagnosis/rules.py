@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from wgan.diagnosis import symptoms
-from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, SettingsByPath, Severity
 from wgan.diagnosis.history import History, Mask, Series
 from wgan.diagnosis.series import peak, since, smooth
@@ -75,7 +74,6 @@ class Rule:
             self.meaning,
             self.advice,
             remedy,
-            command(history, remedy) if remedy else None,
         )
 
 

@@ -220,7 +220,7 @@ def _check_fit(names: Sequence[str], sets: SampleSets) -> None:
     if "memorisation" in names and sets.trained_on is False:
         raise InputError(
             f"Memorisation looks for copies of what a run learned from, and {sets.dataset.name} is something "
-            "else; leave out --against, or memorisation."
+            "else; leave out `against`, or memorisation."
         )
 
 

@@ -86,7 +86,7 @@ def columns(runs: Mapping[Path, Sequence[Row]], metrics: Sequence[str] | None = 
         names = [number for name in metrics for number in _numbers(name, _names(runs))]
     if not names:
         raise InputError(
-            f"{', '.join(map(str, runs))} have no metric in common; evaluate them with the same --metrics."
+            f"{', '.join(map(str, runs))} have no metric in common; evaluate them with the same metrics."
         )
     return [column for name in names for column in _columns(name, runs)]
 
@@ -128,7 +128,7 @@ def _refusal(found: Mapping[Path, Sequence[Row]]) -> InputError:
     label = _provenance(mine[0]).label
     return InputError(
         f"The {label} of {run} and of {other} do not compare, for they differ in {told}; evaluate "
-        "both in one way, or name other --metrics."
+        "both in one way, or name other metrics."
     )
 
 

@@ -76,8 +76,8 @@ def find_sample_sets(
         return _of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
     if against is None:
         raise InputError(
-            f"{_named(fake)} is not a run folder with data of its own: say which real samples to hold it "
-            "against (--against SOURCE)."
+            f"{_named(fake)} is not a run folder with data of its own: give the real samples to compare "
+            "it with as `against`."
         )
     dataset = _opened(against)
     if isinstance(fake, Sampler):

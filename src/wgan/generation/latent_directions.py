@@ -94,7 +94,7 @@ class Directions:
         Raises:
             InputError: There are none, or they are those of an earlier generator of the run.
         """
-        again = f"`wgan directions {folder.path} --out directions.png` finds them"
+        again = "`wgan directions` finds them"
         if not folder.directions_file.is_file():
             raise InputError(f"{folder.path} has no directions yet; {again}.")
         found = cls.load(folder.directions_file)

@@ -6,7 +6,6 @@ checksums, images as data URIs.
 
 from __future__ import annotations
 
-import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -14,9 +13,10 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from wgan.diagnosis import Finding, again, format_settings
+from wgan.diagnosis import Finding, format_settings
 from wgan.monitors import display_name
 from wgan.report.charts import Chart, draw_chart
+from wgan.report.commands import Commands
 from wgan.report.curves import ChartGroup, Marks, chart_groups
 from wgan.report.html import Content, Markup, join, tag
 from wgan.report.numbers import format_duration, format_number, present
@@ -37,16 +37,20 @@ MARKED = 2
 """Findings whose beginning is marked in the curves."""
 
 
-def render_page(run: RunData, findings: Sequence[Finding], images: SampleImages) -> str:
+def render_page(
+    run: RunData, findings: Sequence[Finding], images: SampleImages, commands: Commands | None = None
+) -> str:
     """The whole report as HTML."""
     curves = chart_groups(run, _marks(run, findings))
     sections = [
-        _section("findings", "Findings", *_findings(findings), *_interventions(run)) if run.rows else None,
+        _section("findings", "Findings", *_findings(findings, commands), *_interventions(run))
+        if run.rows
+        else None,
         _section("images", "Images over time", *_images(run, images)) if images.stills else None,
         _section("curves", "Curves", *_curves(curves)) if curves else None,
-        _section("quality", "Quality", *_quality(run)),
+        _section("quality", "Quality", *_quality(run, commands)),
         _section("settings", "Settings", *_settings(run)),
-        _section("again", "How to run it again", *_again(run)),
+        _section("again", "How to run it again", *_again(run, commands)),
     ]
     main = tag("main", *(section for section in sections if section is not None))
     return _document(
@@ -154,20 +158,21 @@ def _lead(text: str) -> Markup:
     return tag("p", text, class_="lead")
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[Markup]:
+def _findings(findings: Sequence[Finding], commands: Commands | None) -> Iterator[Markup]:
     if not findings:
         yield _lead("The diagnosis examined all logged metrics and found no problem.")
         return
     yield _lead(
         "Problems that the diagnosis found in the log, the most important first, with their evidence."
     )
-    yield tag("ol", *map(_finding, findings), class_="findings")
+    yield tag("ol", *(_finding(finding, commands) for finding in findings), class_="findings")
 
 
-def _finding(finding: Finding) -> Markup:
+def _finding(finding: Finding, commands: Commands | None) -> Markup:
+    command = commands.remedied(finding.remedy) if commands and finding.remedy else None
     evidence = [_definition(display_name(name), _number(value)) for name, value in finding.evidence.items()]
     settings = None
-    if finding.remedy and not finding.command:
+    if finding.remedy and not command:
         settings = tag("p", "Settings: ", ", ".join(format_settings(finding.remedy)))
     return tag(
         "li",
@@ -180,21 +185,19 @@ def _finding(finding: Finding) -> Markup:
         tag("p", finding.meaning),
         tag("dl", *evidence, class_="evidence") if evidence else None,
         tag("p", tag("strong", "What to do: "), finding.advice),
-        _shell(finding.command) if finding.command else None,
+        _shell(command) if command else None,
         settings,
         class_=finding.severity,
     )
 
 
 def _interventions(run: RunData) -> Iterator[Markup]:
-    """What a run with `--heal` changed by itself."""
+    """What a run that was healed changed by itself."""
     noted = run.setting("origin.interventions")
     interventions = [part for part in noted if isinstance(part, dict)] if isinstance(noted, list) else []
     if interventions:
         yield tag("h3", "Automatic remedies")
-        yield _lead(
-            "This run treated its own problems; each abandoned attempt stays in its folder."
-        )
+        yield _lead("This run treated its own problems; each abandoned attempt stays in its folder.")
         yield tag("ol", *(tag("li", _intervention(part)) for part in interventions), class_="treated")
 
 
@@ -243,7 +246,7 @@ def _figure(chart: Chart | RidgePlot) -> Markup:
     return draw_chart(chart) if isinstance(chart, Chart) else draw_ridges(chart)
 
 
-def _quality(run: RunData) -> Iterator[Markup]:
+def _quality(run: RunData, commands: Commands | None) -> Iterator[Markup]:
     yield from (tag("p", text, class_="trouble") for text in run.problems)
     if run.results:
         yield _lead(
@@ -252,8 +255,9 @@ def _quality(run: RunData) -> Iterator[Markup]:
         )
         yield result_tables(run)
     elif not run.problems:
-        yield _lead("Nothing was evaluated yet; this command does it, and the next report shows the results.")
-        yield _shell(shlex.join(["wgan", "evaluate", str(run.path)]))
+        yield _lead("Nothing was evaluated yet; after an evaluation, the next report shows the results.")
+        if commands is not None:
+            yield _shell(commands.evaluate)
 
 
 def _settings(run: RunData) -> Iterator[Markup]:
@@ -335,9 +339,8 @@ def _plain(value: object) -> str:
     return format_number(value) if isinstance(value, float) else str(value)
 
 
-def _again(run: RunData) -> Iterator[Markup]:
-    command = again(run.config)
-    if command is None:
+def _again(run: RunData, commands: Commands | None) -> Iterator[Markup]:
+    if commands is None or commands.rerun is None:
         yield _lead(
             "This run was started from Python: the same settings, data and seed give the same run, and `fit` "
             "in the same folder resumes it."
@@ -347,7 +350,7 @@ def _again(run: RunData) -> Iterator[Markup]:
             "In the same folder this command resumes the run; in another one it repeats it from the start, "
             "on one CPU to the last bit."
         )
-        yield _shell(command)
+        yield _shell(commands.rerun)
     versions = run.setting("versions")
     listed = ", ".join(f"{name} {v}" for name, v in versions.items()) if isinstance(versions, dict) else None
     fingerprint = run.setting("dataset.fingerprint")
@@ -357,9 +360,9 @@ def _again(run: RunData) -> Iterator[Markup]:
         _definition("Fingerprint of the data", fingerprint) if isinstance(fingerprint, str) else None,
         class_="facts",
     )
-    if run.saved is not None:
+    if run.saved is not None and commands is not None:
         yield tag("p", "Samples from the last checkpoint:", class_="reading")
-        yield _shell(shlex.join(["wgan", "sample", str(run.path), "--count", "64", "--out", "samples.png"]))
+        yield _shell(commands.sample)
 
 
 def _shell(command: str) -> Markup:
