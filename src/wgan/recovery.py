@@ -24,7 +24,7 @@ from wgan.monitors import Monitor
 from wgan.monitors.monitor import Values
 from wgan.runs import RunFolder, from_plain, saved_steps
 from wgan.training import Trainer, TrainingSettings
-from wgan.training.resume import check
+from wgan.training.resume import check_same_run
 
 AT_MOST = 3
 """Interventions in a run; what still goes wrong then is left to a person."""
@@ -209,7 +209,7 @@ def _done(recipe: TrainingSettings, build: Build, steps: int, run_dir: Path) -> 
         before = attempt(run_dir, number)
         if not before.exists():
             break
-        check(RunFolder(before), build(treated(recipe, done), done).config(steps))  # is it of this run?
+        check_same_run(RunFolder(before), build(treated(recipe, done), done).config(steps))
         done.append(_read(before))
     return done
 

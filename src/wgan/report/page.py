@@ -192,7 +192,7 @@ def _finding(finding: Finding, commands: Commands | None) -> Markup:
 
 
 def _interventions(run: RunData) -> Iterator[Markup]:
-    """What a run with `--heal` changed by itself."""
+    """What a run that was healed changed by itself."""
     noted = run.setting("origin.interventions")
     interventions = [part for part in noted if isinstance(part, dict)] if isinstance(noted, list) else []
     if interventions:
