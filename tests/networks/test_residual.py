@@ -38,7 +38,7 @@ from wgan.networks.resnet import ResidualBlock, downsampling_block, upsampling_b
 from wgan.networks.resolutions import attention_size, channels_per_size, halved_sizes
 from wgan.training import Trainer
 from wgan.training.ema import EMA
-from wgan.training.observe.dead_units import Units
+from wgan.training.observe.dead_units import RectifiedUnits
 
 IMAGE = (1, 8, 8)
 FAMILIES = [
@@ -209,7 +209,7 @@ def test_dead_units_within_blocks_are_counted(side, rectifiers):
     dead = []
     for bias in (0.0, -1e3):  # of the units within the first block, as many as each rectifier has
         nn.init.constant_(block.branch[0].bias, bias)
-        with Units() as units:
+        with RectifiedUnits() as units:
             critic(images(16, (1, side, side)))
         dead.append(units.dead().item())
     assert dead[0] < 1 / rectifiers <= dead[1] + 1e-6

@@ -20,7 +20,7 @@ from wgan.core.devices import processes
 from wgan.data import Dataset, load
 from wgan.diagnosis import format_settings
 from wgan.errors import InputError
-from wgan.recovery import Intervention, attempt, heal
+from wgan.recovery import Intervention, attempt_folder, heal
 from wgan.runs import RunFolder, saved_steps, setting, to_plain
 from wgan.training import ChangedSettingsError, Trainer, TrainingSettings
 from wgan.training.config import mark
@@ -89,7 +89,9 @@ def train(command: Train, dataset: Dataset) -> None:
     try:
         with reporting(folder):
             if command.heal:
-                heal(command.settings, build, steps=steps, run_dir=folder, tell=_print_intervention)
+                heal(
+                    command.settings, build, steps=steps, run_dir=folder, on_intervention=_print_intervention
+                )
             else:
                 trainer.fit(folder, steps)
     except ChangedSettingsError as error:
@@ -152,7 +154,7 @@ def _in_steps(command: Train, dataset: Dataset) -> Train:
 def _steps(command: Train, trainer: Trainer, folder: Path) -> int:
     if command.minutes is None:
         return command.settings.steps
-    for known in (folder, attempt(folder, 1)) if command.heal else (folder,):
+    for known in (folder, attempt_folder(folder, 1)) if command.heal else (folder,):
         if fixed := _fixed_steps(command, RunFolder(known)):
             return fixed
     steps = max(1, floor(60 * command.minutes / trainer.seconds_per_step()))
