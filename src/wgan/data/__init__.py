@@ -17,7 +17,7 @@ from wgan.data.builtin import (
     mnist,
 )
 from wgan.data.dataset import Dataset, Split, even_indices, hold_out
-from wgan.data.loading import DATASETS, load, reader_of, reload_dataset
+from wgan.data.loading import DATASETS, DataSource, load, reader_of, reload_dataset
 from wgan.data.noto_emoji import emoji
 from wgan.data.sharding import write_shards
 from wgan.data.shards import verify_shards
@@ -28,6 +28,7 @@ __all__ = [
     "DATASETS",
     "FASHION_MNIST",
     "MNIST",
+    "DataSource",
     "Dataset",
     "IdxFiles",
     "Split",

@@ -42,8 +42,12 @@ DATASETS: dict[str, Callable[[str | Path | None], Dataset]] = {
 """The built-in datasets by name, as functions of the data folder, which most do not need."""
 
 
+DataSource = str | Path | npt.NDArray[Any] | Tensor
+"""What :func:`load` takes."""
+
+
 def load(
-    dataset: str | Path | npt.NDArray[Any] | Tensor,
+    dataset: DataSource,
     *,
     labels: Labels | None = None,
     data_dir: str | Path | None = None,
