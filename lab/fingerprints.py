@@ -37,7 +37,7 @@ RUNS = {
     "default on fashion-mnist, conditional": "fashion-mnist --conditional --steps 60",
     "default on digits, conditional and balanced": "digits --conditional --balanced --steps 60",
     "default on digits, augmented": "digits --augment.strength 0.4 --steps 60",
-    "dcgan-gp on digits, adaptive": "digits --recipe dcgan-gp --augment.target 0.5 --batch-size 16 --steps 24",
+    "dcgan-gp, adaptive": "digits --recipe dcgan-gp --augment.target 0.5 --batch-size 16 --steps 24",
     "default on digits, bfloat16": "digits --precision bfloat16 --steps 60",
     "default on digits, hinge": "digits --loss hinge --n-critic 2 --steps 60",
     **{
@@ -156,7 +156,7 @@ def labels(kind: str, specification: dict[str, Any]) -> Any:  # noqa: ANN401
 
 
 def numbers(page: Path) -> list[str]:
-    """The coordinates of a report's curves, sorted: the only numbers in it that no clock and no version changes."""
+    """The coordinates of a report's curves, sorted: numbers that depend on no clock and no version."""
     text = page.read_text()
     figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
     kept = [figure for figure in figures if not any(word in figure.lower() for word in TIMED)]

@@ -547,9 +547,9 @@ def test_a_dry_run_shows_conditional_networks_too(wgan, way):
     small = "networks:dcgan --networks.generator-width 3 --networks.critic-width 5 --networks.latent-dim 7"
     out, _ = wgan(
         f"train digits --conditional --dry-run --device cpu --batch-size 2 --n-critic 1 {small} "
-        f"--networks.critic-labels {way}"
+        f"--networks.critic-conditioning {way}"
     )
-    family = DCGAN(latent_dim=7, generator_width=3, critic_width=5, critic_labels=way)
+    family = DCGAN(latent_dim=7, generator_width=3, critic_width=5, critic_conditioning=way)
     networks = family.build((1, 8, 8), Condition(classes=10))
     tables = re.split(r"\n(?:Generator|Critic) *\n", out)[1:]
     for network, text in zip(networks, tables, strict=True):

@@ -31,7 +31,7 @@ CONFIG = {
     "critic_optimiser": {"is": "Adam", "lr": 0.001, "betas": [0.0, 0.9], "eps": 1e-08},
     "seed": 0,
     "steps": 1000,
-    "origin": {"name": "default", "dataset": "digits", "arguments": ["digits", "--steps", "1000"]},
+    "origin": {"name": "default"},
     "versions": {"wgan": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"},
 }
 PROVENANCE = {

@@ -1,16 +1,16 @@
 """A run in any state has a report that says so, and nothing that stands in its folder gets out of hand."""
 
-import json
 import re
 from base64 import b64encode
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from printed_commands import COMMANDS
 
 from wgan.diagnosis import Finding
 from wgan.errors import InputError
-from wgan.report import write_report
+from wgan.report import Commands, write_report
 from wgan.report.page import render_page
 from wgan.report.ridges import MOST_RIDGES
 from wgan.report.run_data import read_run
@@ -26,7 +26,7 @@ def text_of(html):
 
 
 def report_on(folder):
-    return write_report(folder.path).read_text()
+    return write_report(folder.path, COMMANDS).read_text()
 
 
 def sections(html):
@@ -239,8 +239,9 @@ def test_no_text_becomes_markup(folder, healthy):
         {"name": HOSTILE, "label": HOSTILE, "value": HOSTILE, "floor": HOSTILE, "provenance": provenance}
     )
     run = read_run(folder.path)
-    finding = Finding(HOSTILE, "warning", 200, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE, command=HOSTILE)
-    html = render_page(run, [finding], choose_images(run.images))
+    finding = Finding(HOSTILE, "warning", 200, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE, {HOSTILE: HOSTILE})
+    commands = Commands(HOSTILE, lambda remedy: HOSTILE, HOSTILE, HOSTILE)
+    html = render_page(run, [finding], choose_images(run.images), commands)
     clean = render_page(read_run(folder.path), [], choose_images(run.images))
     assert html.count("<script") == clean.count("<script") == 1
     assert "<img src=x" not in html
@@ -258,16 +259,16 @@ def test_findings_lead_the_verdict_with_what_to_do(folder):
         {"diversity": 0.01234567},
         "The generator makes one thing. It should not.",
         "Train the critic more. Really.",
-        command="wgan train digits --n-critic 5",
+        {"n-critic": 5},
     )
     judged = reach_verdict(run, [finding])
     assert judged.tone == "error"
     assert judged.sentences == ("The generator makes one thing.", "Train the critic more.")
-    html = render_page(run, [finding], choose_images(run.images))
+    html = render_page(run, [finding], choose_images(run.images), COMMANDS)
     told = text_of(html)
     assert "Mode collapse error, since step 400" in told
     assert "diversity 0.0123" in told
-    assert "wgan train digits --n-critic 5" in told
+    assert "wgan train digits {'n-critic': 5}" in told
     assert html.count('class="mark"') == html.count("data-chart=")  # where it began, in each over steps
     assert 'class="mark"' not in render_page(run, [], choose_images(run.images))
 
@@ -385,10 +386,14 @@ def test_evaluations_of_several_steps_are_there_the_last_first(folder):
     )
 
 
-def test_minutes_become_the_steps_that_were_run(folder, healthy):
-    words = ["digits", "--minutes", "5", "--out", "my run"]
-    folder.config(origin={"arguments": words}).log(healthy(100))
-    assert "wgan train digits --steps 1000 --out 'my run'" in text_of(report_on(folder)).replace("  ", " ")
-    folder.config(origin={"arguments": ["digits", "--minutes=5"]})
-    assert json.loads((folder.path / "config.json").read_text())["steps"] == 1000
-    assert "wgan train digits --steps 1000 " in text_of(report_on(folder))
+def test_without_commands_a_report_has_settings_in_their_place(folder):
+    run = read_run(folder.whole().path)
+    finding = Finding("x", "error", 400, {}, "It is wrong.", "Mend it.", {"n_critic": 5})
+    images = choose_images(run.images)
+    told = text_of(render_page(run, [finding], images))
+    assert "Settings: n_critic = 5" in told
+    assert "wgan " not in told.replace("wgan report", "").replace("wgan 0.1.0", "")
+    commands = text_of(render_page(run, [finding], images, COMMANDS))
+    assert "wgan train digits {'n_critic': 5}" in commands
+    assert COMMANDS.rerun in commands
+    assert COMMANDS.evaluate in commands

@@ -139,7 +139,7 @@ class Demanding:
 
 
 def test_a_setting_that_is_missing_is_refused():
-    with pytest.raises(InputError, match="These settings do not fit Demanding: .*'value'"):
+    with pytest.raises(InputError, match=r"These settings do not fit Demanding: .*'value'"):
         from_plain({"is": "Demanding"}, {"Demanding": Demanding})
 
 

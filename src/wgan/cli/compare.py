@@ -15,7 +15,7 @@ from rich.text import Text
 
 from wgan.cli.evaluate import Evaluate
 from wgan.cli.options import command_line
-from wgan.cli.parse import names, parse
+from wgan.cli.parse import parse, split_names
 from wgan.errors import InputError
 from wgan.evaluation import Column, columns, last_numbers
 from wgan.metrics import Value
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError("Name the folders of the runs to compare, as in `wgan compare runs/a runs/b`.")
     runs = {path: last_numbers(RunFolder(path)) for path in dict.fromkeys(command.dir)}
     steps = {path: rows[0]["step"] for path, rows in runs.items()}
-    found = columns(runs, names(command.metrics))
+    found = columns(runs, split_names(command.metrics))
     if command.json:
         sys.stdout.write(json.dumps({"numbers": [_plain(column) for column in found]}) + "\n")
         return

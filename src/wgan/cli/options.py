@@ -32,6 +32,7 @@ class Member:
         default: Its default; ``dataclasses.MISSING`` where it has none.
         positional: Whether it is given without its name.
         repeated: Whether its option is given once for each of its values.
+        computed: Whether its default depends on the machine.
         kinds: The dataclasses that it may be, by the word that chooses each; none for a plain value.
     """
 
@@ -41,6 +42,7 @@ class Member:
     default: Any
     positional: bool
     repeated: bool
+    computed: bool
     kinds: dict[str, type]
 
     @property
@@ -69,6 +71,7 @@ def members(kind: type, prefix: str = "") -> Iterator[Member]:
             field.default if field.default_factory is MISSING else field.default_factory(),
             _POSITIONAL in marks,
             _REPEATED in marks,
+            field.default_factory is not MISSING,
             dict(_kinds(annotation, option)),
         )
 
@@ -82,6 +85,14 @@ def all_options(kind: type, prefix: str = "", group: str = "") -> Iterator[tuple
             yield from all_options(one, member.option, word)
         if not member.nested and not member.kinds:
             yield group, member
+
+
+def all_words(kind: type) -> Iterator[str]:
+    """The words that choose one of several dataclasses."""
+    for member in members(kind):
+        yield from member.kinds
+        if member.nested:
+            yield from all_words(member.annotation)
 
 
 def command_line(command: Any, default: Any = None) -> str:  # noqa: ANN401 - any command's dataclass

@@ -79,6 +79,21 @@ class Distil:
     """Where else to watch the run: tensorboard, wandb, mlflow; may be given several times."""
 
 
+EVERYDAY = (
+    "data",
+    "out",
+    "recipe",
+    "steps",
+    "minutes",
+    "seed",
+    "conditional",
+    "resolution",
+    "monitor",
+    "dry-run",
+)
+"""The options of ``wgan train`` that its help shows."""
+
+
 def defaults(recipe_name: str, shape: tuple[int, ...], data: str = tyro.MISSING) -> Train:
     """The command without an option, for data of a shape."""
     return Train(data, recipe(recipe_name, shape))

@@ -1,26 +1,25 @@
 """``wgan train``."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import floor, isfinite
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from wgan.cli.dry_run import dry_run
+from wgan.cli.help import everyday
 from wgan.cli.options import command_line, stored
-from wgan.cli.parse import parse, parse_known
+from wgan.cli.parse import UnknownOptionError, parse, parse_known
 from wgan.cli.report import reporting
-from wgan.cli.run_options import Train, defaults
+from wgan.cli.run_options import EVERYDAY, Train, defaults
 from wgan.cli.sample import Sample
 from wgan.cli.terminal import monitors_of, print_skipped, print_status
 from wgan.core.devices import processes
 from wgan.data import Dataset, load
 from wgan.diagnosis import format_settings
 from wgan.errors import InputError
-from wgan.recovery import Intervention, attempt, heal
+from wgan.recovery import Intervention, attempt_folder, heal
 from wgan.runs import RunFolder, saved_steps, setting, to_plain
 from wgan.training import ChangedSettingsError, Trainer, TrainingSettings
 from wgan.training.config import mark
@@ -30,7 +29,7 @@ EXAMPLE_SHAPES = (1, 28, 28), (2,)
 
 
 @dataclass(frozen=True)
-class _Basis:
+class _Train:
     """The argument that decides which options there are."""
 
     recipe: str = "default"
@@ -38,11 +37,23 @@ class _Basis:
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
+    if "--help-all" in arguments:
+        arguments = ["--help"]
+    elif {"-h", "--help"} & set(arguments):
+        _print_everyday_help(arguments)
     draft = _draft(arguments)
     _check_length(draft, arguments)
     dataset = load(draft.data, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels)
     print_skipped(dataset)
     train(parse(Train, arguments, default=defaults(draft.recipe, dataset.shape)), dataset)
+
+
+def _print_everyday_help(arguments: Sequence[str]) -> None:
+    command = everyday(defaults(parse_known(_Train, arguments).recipe, EXAMPLE_SHAPES[0]), EVERYDAY)
+    try:
+        parse(type(command), ["--help"], default=command)
+    finally:
+        sys.stdout.write("wgan train --help-all shows all options: networks, constraint, optimisers, ...\n")
 
 
 def train(command: Train, dataset: Dataset) -> None:
@@ -76,7 +87,9 @@ def train(command: Train, dataset: Dataset) -> None:
     try:
         with reporting(folder):
             if command.heal:
-                heal(command.settings, build, steps=steps, run_dir=folder, tell=_print_intervention)
+                heal(
+                    command.settings, build, steps=steps, run_dir=folder, on_intervention=_print_intervention
+                )
             else:
                 trainer.fit(folder, steps)
     except ChangedSettingsError as error:
@@ -98,26 +111,15 @@ def _print_intervention(intervention: Intervention) -> None:
 
 
 def _draft(arguments: Sequence[str]) -> Train:
-    """The command as far as it can be read without its source, whose shape decides the settings' defaults."""
-    name = parse_known(_Basis, arguments, name="train").recipe
+    """The command as far as it can be read without its data, whose shape decides the settings' defaults."""
+    name = parse_known(_Train, arguments).recipe
     refusals: list[InputError] = []
-    # While a source is missing, tyro has no eye for what else is wrong: hence the look without.
-    for shape, dataset in product(EXAMPLE_SHAPES, (tyro.MISSING, "")):
+    for shape in EXAMPLE_SHAPES:
         try:
-            draft = parse(Train, arguments, default=defaults(name, shape, dataset))
-        except InputError as refusal:
+            return parse(Train, arguments, default=defaults(name, shape))
+        except UnknownOptionError as refusal:  # it may be one of the other shape's networks
             refusals.append(refusal)
-            if _weight(refusal) == 0:
-                break
-        else:
-            if dataset is tyro.MISSING:
-                return draft
-    raise min(refusals, key=_weight)
-
-
-def _weight(refusal: InputError) -> int:
-    """How little a refusal of a draft says: options of the other shape's networks are always unknown."""
-    return 2 if "'source'" in str(refusal) else int("nrecognized" in str(refusal))
+    raise refusals[0]
 
 
 def _check_length(command: Train, arguments: Sequence[str]) -> None:
@@ -132,7 +134,7 @@ def _check_length(command: Train, arguments: Sequence[str]) -> None:
 def _steps(command: Train, trainer: Trainer, folder: Path) -> int:
     if command.minutes is None:
         return command.settings.steps
-    for known in (folder, attempt(folder, 1)) if command.heal else (folder,):
+    for known in (folder, attempt_folder(folder, 1)) if command.heal else (folder,):
         if fixed := _fixed_steps(command, RunFolder(known)):
             return fixed
     steps = max(1, floor(60 * command.minutes / trainer.seconds_per_step()))

@@ -1,6 +1,6 @@
-"""The page that shows what a generator makes: static files, with a server or a model in the browser behind.
+"""The demo page: static files, with the generator on a server or in the browser.
 
-``gallery.js`` asks ``backend.js`` for two things: ``describe()``, see :func:`describe`, and
+``demo.js`` calls two functions of ``backend.js``: ``describe()``, see :func:`describe_generator`, and
 ``generate(latents, labels)``. There are two backends, one for each place where the generator runs.
 """
 
@@ -11,29 +11,29 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from wgan.demo.sliders import Array, directions
+from wgan.demo.sliders import slider_directions
 
-__all__ = ["Backend", "Shown", "describe", "directions", "files"]
+__all__ = ["Backend", "GeneratorInfo", "describe_generator", "page_files", "slider_directions"]
 
 Backend = Literal["server", "wasm"]
 
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _HERE = Path(__file__).parent
-_SHARED = ("index.html", "style.css", "gallery.js", "latents.js")
+_SHARED = ("index.html", "style.css", "demo.js", "latents.js")
 
 
-def files(backend: Backend) -> dict[str, bytes]:
-    """The page's files by their names, ``index.html`` first."""
+def page_files(backend: Backend) -> dict[str, bytes]:
+    """The files of the page by name, ``index.html`` first."""
     page = {name: (_HERE / name).read_bytes() for name in _SHARED}
     return page | {"backend.js": (_HERE / f"{backend}.js").read_bytes()}
 
 
-class Shown(Protocol):
-    """What is shown: an artifact, as far as the page has to know it."""
+class GeneratorInfo(Protocol):
+    """What the page needs of an artifact."""
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The folder."""
 
     @property
     def latent_dim(self) -> int:
@@ -41,39 +41,43 @@ class Shown(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """Shape of one sample."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """The name of each label."""
+        """Name of each label; None for a generator without."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Where it comes from."""
+        """Origin and validation."""
 
 
-def describe(shown: Shown, run: Callable[[Array, npt.NDArray[np.int64] | None], Array]) -> dict[str, Any]:
-    """What the page has to know of a generator, as plain values.
+def describe_generator(
+    info: GeneratorInfo,
+    run: Callable[[npt.NDArray[np.float32], npt.NDArray[np.int64] | None], npt.NDArray[np.float32]],
+) -> dict[str, Any]:
+    """A generator's description for the page, as JSON values.
 
     Args:
-        shown: The artifact.
-        run: Its samples at latents (N, latent_dim) and, for a generator with classes, labels (N,).
+        info: The artifact.
+        run: The generator: from latents (N, latent_dim) and perhaps labels (N,) to samples.
 
     Returns:
-        Its name for people, ``latent_dim``, ``shape``, ``classes`` (None without), and the ``directions`` of
-        the page's sliders, (k, latent_dim): those of the first class, if there are classes.
+        ``name``, ``latent_dim``, ``shape``, ``classes`` (None without), and the ``directions`` of the page's
+        sliders, (k, latent_dim), which are those of the first class if there are classes.
     """
 
-    def generate(latents: Array) -> Array:
-        return run(latents, None if shown.classes is None else np.zeros(len(latents), np.int64))
+    def generate(latents: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return run(latents, None if info.classes is None else np.zeros(len(latents), np.int64))
 
-    data = shown.provenance.get("data", {})
+    data = info.provenance.get("data", {})
     return {
-        "name": data.get("name") or shown.path.resolve().name,
-        "latent_dim": shown.latent_dim,
-        "shape": list(shown.shape),
-        "classes": None if shown.classes is None else list(shown.classes),
+        "name": data.get("name") or info.path.resolve().name,
+        "latent_dim": info.latent_dim,
+        "shape": list(info.shape),
+        "classes": None if info.classes is None else list(info.classes),
         "directions": [
-            [round(float(number), 6) for number in way] for way in directions(generate, shown.latent_dim)
+            [round(float(component), 6) for component in direction]
+            for direction in slider_directions(generate, info.latent_dim)
         ],
     }

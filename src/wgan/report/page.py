@@ -192,14 +192,12 @@ def _finding(finding: Finding, commands: Commands | None) -> Markup:
 
 
 def _interventions(run: RunData) -> Iterator[Markup]:
-    """What a run with `--heal` changed by itself."""
+    """What a run that was healed changed by itself."""
     noted = run.setting("origin.interventions")
     interventions = [part for part in noted if isinstance(part, dict)] if isinstance(noted, list) else []
     if interventions:
         yield tag("h3", "Automatic remedies")
-        yield _lead(
-            "This run treated its own problems; each abandoned attempt is kept complete in its folder."
-        )
+        yield _lead("This run treated its own problems; each abandoned attempt stays in its folder.")
         yield tag("ol", *(tag("li", _intervention(part)) for part in interventions), class_="treated")
 
 
