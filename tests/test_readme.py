@@ -2,13 +2,16 @@
 
 import re
 import runpy
+import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from wgan.cli import COMMANDS, main
+from wgan.cli.parse import parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -92,6 +95,15 @@ def test_the_documentation_names_every_command_and_no_other():
     shown = set(re.findall(r"^wgan (\w+)", COMMANDS_PAGE, re.MULTILINE))
     assert shown == set(COMMANDS)
     assert set(re.findall(r"^wgan (\w+)", README, re.MULTILINE)) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_shows_parses(page):
+    for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        for shown in re.findall(r"^(?:torchrun .* -m )?wgan (.*)$", block, re.MULTILINE):
+            name, *arguments = shlex.split(shown.partition(" && ")[0], comments=True)
+            command = getattr(import_module(f"wgan.cli.{name}"), name.capitalize())
+            assert parse(command, arguments), shown
 
 
 def test_the_training_with_overrides_of_the_documentation_parses(tmp_path, monkeypatch, capsys):
