@@ -44,7 +44,7 @@ from wgan.data import Dataset, load
 from wgan.runs import load_latest
 from wgan.training import RECIPES, LoggingIntervals, Trainer, TrainingSettings, recipe
 from wgan.training.batchnorm import synchronised
-from wgan.training.engine import TOLERANCE, Replays, apart
+from wgan.training.engine import TOLERANCE, Replays, relative_difference
 from wgan.training.settings import changed
 from wgan.training.state import State
 
@@ -109,7 +109,7 @@ def engine_case(case: str, device: str, scale: Scale) -> str:
     settings = recipe(case, dataset.shape)
     eager, again = (trained(dataset, settings, device, scale.steps, engine="eager") for _ in range(2))
     other = trained(dataset, settings, device, scale.steps, engine=graph_on(device))
-    if device != "cpu" and not (isinstance(other.state.step_fn, Replays) and other.state.step_fn._known):
+    if device != "cpu" and not captures(other.state):
         raise Failed("no step was captured")
     distance, noise = eager.distance(other), eager.distance(again)
     found = (
@@ -310,8 +310,8 @@ class Trained:
     def distance(self, other: "Trained") -> float:
         """How far the other's networks are from these, as a share of how far these have come."""
         return max(
-            apart(self.start[0], self.critic, other.critic),
-            apart(self.start[1], self.generator, other.generator),
+            relative_difference(self.start[0], self.critic, other.critic),
+            relative_difference(self.start[1], self.generator, other.generator),
         )
 
 
@@ -343,6 +343,11 @@ def equipped(dataset: Dataset, settings: TrainingSettings) -> Trainer:
 
     trainer.state = state  # type: ignore[method-assign]
     return trainer
+
+
+def captures(state: State) -> int:
+    """How many kinds of steps were captured."""
+    return len(state.step_fn._known) if isinstance(state.step_fn, Replays) else 0
 
 
 def steps_of(trainer: Trainer, state: State, count: int) -> None:

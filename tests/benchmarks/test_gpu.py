@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from benchmarks import gpu
-from benchmarks.gpu import CHECKS, SCALES, Check, Failed, Scale, answer, covered, main, run
+from benchmarks.gpu import CHECKS, SCALES, Check, Failed, Scale, answer, captures, covered, main, run
+
+from wgan.training import Trainer
+from wgan.training.engine import Plan, Replays
 
 HERE = [name for name in CHECKS if not CHECKS[name].launcher]
 """The checks that need no launcher."""
@@ -39,6 +42,16 @@ def test_every_check_gives_a_row_on_a_cpu(capsys):
 def test_the_whole_takes_at_most_eight_minutes():
     limits = sum(check.seconds for check in CHECKS.values())
     assert limits + gpu.START_UP < 8 * 60
+
+
+def test_a_state_with_captured_steps_is_told_from_an_eager_one():
+    data = torch.zeros(8, 2)
+    state = Trainer(data.numpy(), device="cpu").state()
+    assert captures(state) == 0
+    state.step_fn = Replays(lambda *_: [], lambda work: work)
+    assert captures(state) == 0
+    state.step_fn._known[Plan((1,), False)] = list
+    assert captures(state) == 1
 
 
 def test_every_recipe_is_checked_on_a_gpu_and_once():
