@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wgan.errors import InputError, MissingExtraError, check_whole
-from wgan.labels import in_turn
+from wgan.labels import cycle_classes
 
 FORMAT = 1
 """The version of the folder's layout; a reader refuses others."""
@@ -80,7 +80,7 @@ class Runtime:
             if labels is None:
                 return {}
             raise InputError("This generator knows no labels; leave them out.")
-        given = in_turn(count, self.classes) if labels is None else np.asarray(labels)
+        given = cycle_classes(count, self.classes) if labels is None else np.asarray(labels)
         if given.shape != (count,) or given.dtype.kind not in "iu":
             raise InputError(
                 f"{count} latents need as many labels, whole numbers, not {given.dtype} of shape "

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wgan.core.randomness import isolated_global_rng
 from wgan.data import reload_dataset
 from wgan.errors import InputError, check_whole
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.losses import gap
 from wgan.networks import build
 from wgan.runs import RunFolder, load_latest
@@ -142,7 +142,7 @@ class _CriticComparison:
 
     def __init__(self, trainer: Trainer, generator: nn.Module, device: torch.device) -> None:
         self._generator, self._target = generator, _target(trainer)
-        points = torch.from_numpy(latents(JUDGED, trainer.latent_dim, LATENTS)).to(device)
+        points = torch.from_numpy(draw_latents(JUDGED, trainer.latent_dim, LATENTS)).to(device)
         self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
             trainer.dataset, points, labelled=trainer.settings.conditional
         )

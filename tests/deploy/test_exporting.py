@@ -19,7 +19,7 @@ from wgan.deploy.reference_statistics import Quality, ReferenceStatistics
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.deploy.validation import REFERENCE, Reference
 from wgan.errors import GateError, InputError, StorageError
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.metrics import PIXELS, frechet_distance, train_classifier
 from wgan.sampling import Sampler
 from wgan.training import Trainer
@@ -38,7 +38,7 @@ def out(tmp_path):
 def fake_samples(run, count=64):
     sampler = Sampler.load(run, device="cpu")
     points, labels = sampler.latents(count, seed=9), np.arange(count) * 7 % 10
-    return points, labels, sampler.at(points, labels).numpy()
+    return points, labels, sampler.from_latents(points, labels).numpy()
 
 
 # ------------------------------------------------------------------------------- it is the generator
@@ -70,12 +70,12 @@ def test_a_sample_does_not_depend_on_its_batch(kind, run, artifacts):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_label_is_obeyed_and_every_class_comes_in_turn_where_none_is_given(kind, run, artifacts):
-    points = np.repeat(latents(1, 6, 3), 12, axis=0)
+    points = np.repeat(draw_latents(1, 6, 3), 12, axis=0)
     runtime = artifacts[kind].runtime(threads=1)
-    in_turn = runtime(points)
-    np.testing.assert_array_equal(in_turn, runtime(points, np.arange(12) % 10))
-    np.testing.assert_array_equal(in_turn[10:], in_turn[:2])
-    assert np.abs(in_turn[0] - in_turn[1]).max() > 1e-3
+    cycle_classes = runtime(points)
+    np.testing.assert_array_equal(cycle_classes, runtime(points, np.arange(12) % 10))
+    np.testing.assert_array_equal(cycle_classes[10:], cycle_classes[:2])
+    assert np.abs(cycle_classes[0] - cycle_classes[1]).max() > 1e-3
 
 
 def test_int8_of_onnx_runtime_is_int8_all_through(artifacts, tmp_path):

@@ -164,8 +164,8 @@ def test_a_walk_begins_and_ends_at_the_samples_themselves():
         assert walk.samples.shape == (5, 6, 1, 8, 8)
         assert np.array_equal(walk.latents[:, 0], start)
         assert np.array_equal(walk.latents[:, -1], end)
-        np.testing.assert_allclose(walk.samples[:, 0], sampler.at(start), atol=1e-6)
-        np.testing.assert_allclose(walk.samples[:, -1], sampler.at(end), atol=1e-6)
+        np.testing.assert_allclose(walk.samples[:, 0], sampler.from_latents(start), atol=1e-6)
+        np.testing.assert_allclose(walk.samples[:, -1], sampler.from_latents(end), atol=1e-6)
         assert walk.labels is None
 
 
@@ -189,7 +189,7 @@ def test_labels_are_mixed_by_their_weights():
     walk = interpolate(sampler, point, point, frames=5, start_labels=[0], end_labels=[2], pace="latent")
     t = np.linspace(0, 1, 5)
     np.testing.assert_allclose(walk.labels[0], np.stack([1 - t, 0 * t, t], 1), atol=1e-6)
-    ends = sampler.at(np.repeat(point, 2, 0), np.array([0, 2]))
+    ends = sampler.from_latents(np.repeat(point, 2, 0), np.array([0, 2]))
     np.testing.assert_allclose(walk.samples[0, [0, -1]], ends, atol=1e-6)
 
 
@@ -358,9 +358,9 @@ def test_strips_have_the_sample_in_the_middle():
     found = directions(sampler, 2)
     shown = strips(sampler, found, latent[0], label="eel", strength=2.0, columns=5)
     assert shown.shape == (2, 5, 1, 8, 8)
-    middle = sampler.at(latent, np.array([2])).numpy()
+    middle = sampler.from_latents(latent, np.array([2])).numpy()
     np.testing.assert_allclose(shown[:, 2], np.repeat(middle, 2, 0), atol=1e-6)
-    far = sampler.at(found.move(latent, 1, -2.0), np.array([2]))
+    far = sampler.from_latents(found.move(latent, 1, -2.0), np.array([2]))
     np.testing.assert_allclose(shown[1, :1], far, atol=1e-6)
 
 
@@ -418,7 +418,7 @@ def test_inversion_beats_search(sampler, digits_run):
     np.testing.assert_allclose(
         found.distance, np.linalg.norm((found.samples - given).reshape(20, -1), axis=1), rtol=1e-5
     )
-    np.testing.assert_allclose(found.samples, sampler.at(found.latents), atol=1e-6)
+    np.testing.assert_allclose(found.samples, sampler.from_latents(found.latents), atol=1e-6)
 
 
 def test_a_sample_of_its_own_is_found_again(sampler):
@@ -461,7 +461,7 @@ def test_inversion_looks_for_the_class_unless_it_is_said():
     given = sampler(6, seed=4).numpy()
     found = invert(sampler, given, steps=100, candidates=1024)
     assert np.array_equal(found.labels, [0, 1, 2, 0, 1, 2])
-    np.testing.assert_allclose(found.samples, sampler.at(found.latents, found.labels), atol=1e-6)
+    np.testing.assert_allclose(found.samples, sampler.from_latents(found.latents, found.labels), atol=1e-6)
     said = invert(sampler, given, label="eel", steps=5, candidates=64)
     assert np.array_equal(said.labels, [2] * 6)
 
@@ -488,7 +488,7 @@ def test_an_inversion_of_attributes_is_told_which():
         ((2, 1, 8, 8), {"prior": -1.0}, "prior must be a finite number >= 0"),
         ((2, 1, 8, 8), {"prior": np.nan}, "prior must be"),
         ((2, 1, 8, 8), {"seed": -1}, "a seed in"),
-        ((2, 1, 8, 8), {"label": 3}, "knows no classes"),
+        ((2, 1, 8, 8), {"label": 3}, "has no classes"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(sampler, shape, changes, told):

@@ -21,27 +21,27 @@ def drawn(seed, *shape):
 
 
 @settings(max_examples=100, deadline=None)
-@example(seed=34402, dim=1, smallest=True, far=985.9921875)
-@given(seed=st.integers(0, 2**31), dim=st.integers(1, 200), smallest=st.booleans(), far=st.floats(0, 1e3))
-def test_no_two_scores_are_further_apart_than_their_samples(seed, dim, smallest, far):
-    critic = McShaneExtension(drawn(seed, 20, dim) + far, 5 * drawn(seed + 1, 20), smallest=smallest)
+@example(seed=34402, dim=1, minimum=True, far=985.9921875)
+@given(seed=st.integers(0, 2**31), dim=st.integers(1, 200), minimum=st.booleans(), far=st.floats(0, 1e3))
+def test_no_two_scores_are_further_apart_than_their_samples(seed, dim, minimum, far):
+    critic = McShaneExtension(drawn(seed, 20, dim) + far, 5 * drawn(seed + 1, 20), minimum=minimum)
     assert certify(critic).bound == pytest.approx(1, abs=1e-9)
     x = drawn(seed + 2, 30, dim).double() + far
     y = x + 1e-3 * drawn(seed + 3, 30, dim)
     assert ((critic(x) - critic(y)).abs() <= (x - y).norm(dim=1) * (1 + 1e-4)).all()
 
 
-@pytest.mark.parametrize("smallest", [False, True])
-def test_values_that_a_function_of_slope_one_has_are_kept_and_others_are_bounded_from_one_side(smallest):
+@pytest.mark.parametrize("minimum", [False, True])
+def test_values_that_a_function_of_slope_one_has_are_kept_and_others_are_bounded_from_one_side(minimum):
     points, x = drawn(0, 50, 3).double(), drawn(1, 200, 3).double()
     truth = points.norm(dim=1)
-    kept = McShaneExtension(points, truth, smallest=smallest)
+    kept = McShaneExtension(points, truth, minimum=minimum)
     assert torch.allclose(kept(points), truth, atol=1e-6)
     off = kept(x) - x.norm(dim=1)  # the smallest of such functions, or the largest
-    assert (off >= -1e-9).all() if smallest else (off <= 1e-9).all()
-    steep = McShaneExtension(points, 10 * truth, smallest=smallest)
+    assert (off >= -1e-9).all() if minimum else (off <= 1e-9).all()
+    steep = McShaneExtension(points, 10 * truth, minimum=minimum)
     off = steep(points) - 10 * truth
-    assert (off <= 1e-6).all() if smallest else (off >= -1e-6).all()
+    assert (off <= 1e-6).all() if minimum else (off >= -1e-6).all()
 
 
 @pytest.mark.parametrize("dim", [1, 2, 10])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from wgan.demo import directions, files
-from wgan.latents import latents
+from wgan.latents import draw_latents
 
 SCREENS = [(1280, "light"), (390, "dark")]
 
@@ -31,7 +31,7 @@ def check_page(seen, url):
 
 def check_augmentable(seen, artifact, seed):
     """What the page shows is what the artifact makes, and its controls do what they say."""
-    points = latents(5, artifact.latent_dim, seed)
+    points = draw_latents(5, artifact.latent_dim, seed)
     assert np.array_equal(np.array(seen["latents"], np.float32), points.reshape(-1))
     labels = np.arange(5) % len(artifact.classes)
     samples = artifact.runtime()(points, labels)
@@ -128,7 +128,7 @@ def test_vectors_are_plotted(points, start, look):
         seen = look(server.url + "/", 3)
         check_page(seen, server.url)
         assert np.allclose(
-            np.array(seen["samples"]), points.runtime()(latents(5, 3, 3)).reshape(-1), atol=1e-5
+            np.array(seen["samples"]), points.runtime()(draw_latents(5, 3, 3)).reshape(-1), atol=1e-5
         )
 
 

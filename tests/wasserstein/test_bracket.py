@@ -137,7 +137,7 @@ def test_members_are_as_wide_as_the_samples_ask_and_as_many_as_the_features_allo
         "shape": (dim,),
         "members": members,
         "hidden": (width,),
-        "smallest": False,
+        "minimum": False,
     }
 
 
@@ -186,8 +186,8 @@ def test_the_form_is_the_one_whose_cones_begin_on_the_side_that_takes_few():
     forms = Form(256).both_ways()
     outside = fit_critic(lambda rng, count: (sphere, point), 4, fit=Fit(forms=forms, steps=100))
     inside = fit_critic(lambda rng, count: (point, sphere), 4, fit=Fit(forms=forms, steps=100))
-    assert outside.arguments["smallest"]
-    assert not inside.arguments["smallest"]
+    assert outside.arguments["minimum"]
+    assert not inside.arguments["minimum"]
     assert 0.9 < gap(outside(sphere), outside(point)).item() <= 1 + 1e-5  # W1 is the radius
 
 

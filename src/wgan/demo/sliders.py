@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from wgan.latents import latents
+from wgan.latents import draw_latents
 
 Array = npt.NDArray[np.float32]
 
@@ -34,7 +34,7 @@ def directions(
         (min(count, latent_dim), latent_dim) float32, orthonormal; the largest component of each is positive.
     """
     metric = np.zeros((latent_dim, latent_dim))
-    for point in latents(points, latent_dim, seed):
+    for point in draw_latents(points, latent_dim, seed):
         moved = np.concatenate([point[None], point + STEP * np.eye(latent_dim, dtype=np.float32)])
         samples = generate(moved).reshape(latent_dim + 1, -1).astype(np.float64)
         jacobian = (samples[1:] - samples[0]) / STEP

@@ -126,8 +126,9 @@ def _readme(name: str, said: Mapping[str, Any]) -> str:
         "",
         "```python",
         "from wgan.artifact import Artifact",
-        "from wgan.latents import latents",
-        f'samples = Artifact.load("{name}").runtime()(latents(16, {said["latent_dim"]}, seed=7){labelled})',
+        "from wgan.latents import draw_latents",
+        f'generate = Artifact.load("{name}").runtime()',
+        f"samples = generate(draw_latents(16, {said['latent_dim']}, seed=7){labelled})",
         "```",
         "",
         f"gives 16 samples, float32 (16, {shape}){' in [-1, 1]' if said['range'] else ''}"

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from wgan.artifact import Feed, Samples
 from wgan.data import Dataset, reload_dataset
 from wgan.errors import InputError
-from wgan.labels import in_turn
-from wgan.latents import latents
+from wgan.labels import cycle_classes
+from wgan.latents import draw_latents
 from wgan.networks import generate
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -119,9 +119,9 @@ def feed(
     labels: Labels | None = None,
 ) -> Feed:
     """The inputs of so many samples of a seed; every class in turn where no labels are given."""
-    given: Feed = {"latents": latents(count, latent_dim, seed)}
+    given: Feed = {"latents": draw_latents(count, latent_dim, seed)}
     if classes is not None:
-        given["labels"] = in_turn(count, len(classes)) if labels is None else labels
+        given["labels"] = cycle_classes(count, len(classes)) if labels is None else labels
     return given
 
 

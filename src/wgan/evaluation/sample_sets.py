@@ -82,7 +82,7 @@ def find_sample_sets(
     dataset = _opened(against)
     if isinstance(fake, Sampler):
         number = count or default_count(dataset)
-        samples = fake.at(fake.latents(number, seed=seed), _asked(fake, dataset, number))
+        samples = fake.from_latents(fake.latents(number, seed=seed), _asked(fake, dataset, number))
         return _fitting(SampleSets(samples, dataset, step=fake.step), _named(fake))
     return _fitting(SampleSets(_some(_opened(fake), count, dataset), dataset), _named(fake))
 
@@ -107,7 +107,7 @@ def _of_run(
     fingerprint = learned.get("fingerprint") if isinstance(learned, dict) else None
     dataset = reload_dataset(learned, str(run.path)) if against is None else _opened(against)
     number = count or default_count(dataset)
-    samples = sampler.at(sampler.latents(number, seed=seed), _asked(sampler, dataset, number))
+    samples = sampler.from_latents(sampler.latents(number, seed=seed), _asked(sampler, dataset, number))
     same = dataset.fingerprint == fingerprint
     return _fitting(SampleSets(samples, dataset, same, sampler.step), str(run.path))
 

@@ -142,7 +142,7 @@ class _Way:
             mixed = (1 - t) * self.start_labels[:, None] + t * self.end_labels[:, None]
             labels = mixed.astype(np.float32)
         flat = None if labels is None else labels.reshape(-1, labels.shape[-1])
-        samples = self.sampler.at(latents.reshape(-1, latents.shape[-1]), flat).numpy()
+        samples = self.sampler.from_latents(latents.reshape(-1, latents.shape[-1]), flat).numpy()
         return Walk(samples.reshape(*latents.shape[:2], *samples.shape[1:]), latents, labels)
 
 

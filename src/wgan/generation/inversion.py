@@ -15,7 +15,7 @@ from torch import Tensor
 from wgan.core.files import write_atomically
 from wgan.errors import InputError, check_whole
 from wgan.networks import generate
-from wgan.sampling import BATCH, Label, Sampler
+from wgan.sampling import BATCH, LabelLike, Sampler
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int], object]
@@ -60,7 +60,7 @@ def invert(
     sampler: Sampler,
     samples: npt.ArrayLike,
     *,
-    label: Label | None = None,
+    label: LabelLike | None = None,
     steps: int = 200,
     starts: int = 4,
     candidates: int = 4096,
@@ -114,12 +114,12 @@ def invert(
     progress(len(targets), len(targets))
     latents = np.concatenate(found)
     kept = np.concatenate(asked) if asked else None
-    made = sampler.at(latents, kept)
+    made = sampler.from_latents(latents, kept)
     distance = (made - targets).flatten(1).norm(dim=1)
     return Inversion(latents, made.numpy(), distance.numpy(), started.numpy(), kept)
 
 
-def sample_shape(sampler: Sampler, label: Label | None = None) -> tuple[int, ...]:
+def sample_shape(sampler: Sampler, label: LabelLike | None = None) -> tuple[int, ...]:
     """The shape of one sample, (C, H, W) or (d,); attributes need some as a label."""
     return tuple(sampler(1, label=label).shape[1:])
 
@@ -142,7 +142,7 @@ def _nearest(
     indices = torch.empty(len(targets), 0, dtype=torch.int64)
     for start in range(0, len(points), BATCH):
         some = slice(start, start + BATCH)
-        made = sampler.at(points[some], None if labels is None else labels[some]).flatten(1)
+        made = sampler.from_latents(points[some], None if labels is None else labels[some]).flatten(1)
         apart = torch.cdist(targets.flatten(1), made, compute_mode="donot_use_mm_for_euclid_dist")
         numbers = torch.arange(start, start + len(made)).expand(len(targets), -1)
         distances, indices = torch.cat([distances, apart], 1), torch.cat([indices, numbers], 1)

@@ -19,7 +19,7 @@ from wgan.generation.latent_files import read_archive
 from wgan.networks import generate
 from wgan.networks.conditioning import ConditionalNorm
 from wgan.runs import RunFolder
-from wgan.sampling import Label, Sampler
+from wgan.sampling import LabelLike, Sampler
 
 FIRST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -106,7 +106,7 @@ class Directions:
         return found
 
 
-def directions(sampler: Sampler, count: int = 8, *, label: Label | None = None) -> Directions:
+def directions(sampler: Sampler, count: int = 8, *, label: LabelLike | None = None) -> Directions:
     """The unit vectors n that maximise |A n|, A being the generator's first layer: eigenvectors of A^T A.
 
     The columns of A that take labels are left out, and the scale of a batch normalisation right behind the
@@ -140,7 +140,7 @@ def strips(
     found: Directions,
     latent: npt.ArrayLike,
     *,
-    label: Label | None = None,
+    label: LabelLike | None = None,
     strength: float = 3.0,
     columns: int = 7,
 ) -> npt.NDArray[np.float32]:
@@ -171,7 +171,7 @@ def strips(
     ]
     asked = sampler.labels(1, label)
     labels = None if asked is None else np.repeat(asked, len(moved), axis=0)
-    samples = sampler.at(np.concatenate(moved), labels).numpy()
+    samples = sampler.from_latents(np.concatenate(moved), labels).numpy()
     return samples.reshape(len(found.vectors), columns, *samples.shape[1:])
 
 

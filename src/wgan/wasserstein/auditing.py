@@ -61,7 +61,7 @@ class Form:
 
     features: int
     """Of all members together, at most, >= 2; 0: no hidden layer, one linear function."""
-    smallest: bool = False
+    minimum: bool = False
     """The minimum of the members instead of the maximum."""
     lr: float = 0.03
     """The spectral norm of the first step, > 0."""
@@ -79,7 +79,7 @@ class Form:
 
     def both_ways(self) -> tuple["Form", "Form"]:
         """The maximum, of cones at the one side, and the minimum, at the other: either may take fewer."""
-        return self, replace(self, smallest=not self.smallest)
+        return self, replace(self, minimum=not self.minimum)
 
     def build(self, dim: int) -> MaxOfConesCritic:
         """A critic of samples of so many numbers, its weights drawn from torch's generator."""
@@ -89,7 +89,7 @@ class Form:
         members = self.features // width
         if self.weights is not None:
             members = max(1, min(members, self.weights // (width * dim)))
-        return MaxOfConesCritic(dim, members=members, hidden=(width,), smallest=self.smallest)
+        return MaxOfConesCritic(dim, members=members, hidden=(width,), minimum=self.minimum)
 
 
 @final
@@ -107,7 +107,7 @@ class Potentials:
         Which one serves, the samples tell; see :class:`~wgan.lipschitz.McShaneExtension`.
         """
         above, below = map(torch.from_numpy, wasserstein1(p, q).potentials)
-        return McShaneExtension(p, above), McShaneExtension(q, -below, smallest=True)
+        return McShaneExtension(p, above), McShaneExtension(q, -below, minimum=True)
 
 
 LINEAR = Form(0, lr=0.1)
@@ -196,7 +196,7 @@ def _fit(draw: Draw, dim: int, form: Form, *, fit: Fit, seed: int, check: Draw |
         critic = form.build(dim)
     if form.features:
         sides = draw(rng, BATCH)
-        critic.begin_at(_centroids(sides[form.smallest], critic.members, seed))
+        critic.initialise_cones(_centroids(sides[form.minimum], critic.members, seed))
     optimisers = _optimisers(critic, form, fit)
     decays = [LambdaLR(optimiser, lambda step: 1 - step / fit.steps) for optimiser in optimisers]
     first, last = fit.temperatures
