@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -233,7 +233,8 @@ def save_samples(
     """
     check_out(out)
     if out.suffix == ".npz":
-        arrays = {"samples": samples, "latents": latents} | ({} if labels is None else {"labels": labels})
+        arrays: dict[str, Any] = {"samples": samples, "latents": latents}
+        arrays |= {} if labels is None else {"labels": labels}
         write_atomically(out, lambda file: np.savez(file, **arrays))
     elif out.suffix == ".png":
         write_png(out, show(samples, columns=columns))

@@ -100,11 +100,10 @@ class KernelBlocks:
 
     def split(self, weight: Tensor) -> list[Tensor]:
         """Return each block of a kernel as a matrix (groups, outputs, block_size)."""
-        for dim, (size, p, count) in enumerate(
-            zip(self.kernel, self.block, self.count, strict=True), start=2
-        ):
+        dimensions = list(zip(self.kernel, self.block, self.count, strict=True))
+        for dim, (size, p, count) in enumerate(dimensions, start=2):
             weight = weight.narrow(dim, (size - p * count) // 2, p * count)
-        for dim, (p, count) in enumerate(zip(self.block, self.count, strict=True)):
+        for dim, (_, p, count) in enumerate(dimensions):
             weight = torch.unflatten(weight, 2 + 2 * dim, (count, p))
         grouped = torch.unflatten(weight, 0, (self.groups, self.outputs))
         dims = (*range(3, grouped.dim(), 2), 0, 1, 2, *range(4, grouped.dim(), 2))

@@ -1,6 +1,7 @@
 """Spectral normalisation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torch.nn.utils import parametrizations
@@ -58,7 +59,7 @@ def check_iterations(constraint: Constraint, iterations: int) -> None:
         )
 
 
-def linear_layers(critic: nn.Module, constraint: Constraint) -> dict[str, nn.Module]:
+def linear_layers(critic: nn.Module, constraint: Constraint) -> dict[str, Any]:
     """The dense and convolutional layers by path.
 
     Raises:
