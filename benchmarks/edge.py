@@ -137,7 +137,7 @@ def trained(dataset: str, runs: Path) -> tuple[TrainedGenerator, TrainedGenerato
     """A run and its student, trained or gone on with."""
     data, run, student = load(dataset), runs / dataset, runs / f"{dataset}-student"
     trainer = Trainer(data, settings=recipe("default", data.shape), device="cpu")
-    trainer.fit(run, SEEN // trainer.batch_size)
+    trainer.fit(run, SEEN // trainer.settings.batch_size)
     distil(run, student, against=data, device="cpu")
     return TrainedGenerator.load(run), TrainedGenerator.load(student)
 

@@ -38,6 +38,7 @@ from wgan.errors import DivergenceError
 from wgan.lipschitz import R1, GradientPenalty, WeightClipping
 from wgan.monitors import Monitor
 from wgan.training import LoggingIntervals, RMSprop, Trainer, recipe
+from wgan.training.settings import changed
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 SOURCES = ("ring8", "digits", "fashion-mnist")
@@ -133,9 +134,12 @@ class Strike(Monitor):
 
 def _rates(critic: float, generator: float) -> Callable[[Case], None]:
     def strike(case: Case) -> None:
-        trainer = case.trainer
-        trainer.critic_optimiser = _scaled(trainer.critic_optimiser, critic)
-        trainer.generator_optimiser = _scaled(trainer.generator_optimiser, generator)
+        settings = case.trainer.settings  # read anew in each step
+        case.trainer.settings = changed(
+            settings,
+            critic_optimiser=_scaled(settings.critic_optimiser, critic),
+            generator_optimiser=_scaled(settings.generator_optimiser, generator),
+        )
 
     return strike
 
@@ -146,11 +150,26 @@ def _scaled(optimiser: Any, factor: float) -> Any:  # noqa: ANN401
 
 def _set(**changes: Any) -> Callable[[Case], None]:  # noqa: ANN401
     def strike(case: Case) -> None:
-        for name, value in changes.items():
-            setattr(case.trainer, name, value)
-        case.trainer = replace(case.trainer)
+        case.trainer = _rebuilt(case.trainer, **changes)
 
     return strike
+
+
+def _rebuilt(
+    trainer: Trainer,
+    *,
+    data: Dataset | None = None,
+    generator: nn.Module | None = None,
+    critic: nn.Module | None = None,
+    **changes: Any,  # noqa: ANN401
+) -> Trainer:
+    return Trainer(
+        data or trainer.dataset,
+        settings=trainer.settings,
+        generator=generator or trainer.generator,
+        critic=critic or trainer.critic,
+        **changes,
+    )
 
 
 def _on_case(**changes: Any) -> Callable[[Case], None]:  # noqa: ANN401
@@ -162,8 +181,7 @@ def _on_case(**changes: Any) -> Callable[[Case], None]:  # noqa: ANN401
 
 
 def _steered(case: Case) -> None:
-    case.trainer.generator = Steered(case.trainer.generator, case)
-    case.trainer = replace(case.trainer)
+    case.trainer = _rebuilt(case.trainer, generator=Steered(case.trainer.generator, case))
 
 
 def _deep_critic(activation: type[nn.Module], layers: int, gain: float) -> Callable[[Case], None]:
@@ -172,12 +190,12 @@ def _deep_critic(activation: type[nn.Module], layers: int, gain: float) -> Calla
         widths = [size, *[64] * layers]
         parts: list[nn.Module] = [nn.Flatten()]
         with torch.random.fork_rng():
-            torch.manual_seed(case.trainer.seed)
+            torch.manual_seed(case.trainer.settings.seed)
             for width, following in pairwise(widths):
                 parts += [nn.Linear(width, following), activation()]
                 nn.init.normal_(parts[-2].weight, std=gain / width**0.5)  # type: ignore[arg-type]
-            case.trainer.critic = nn.Sequential(*parts, nn.Linear(64, 1))
-        case.trainer = replace(case.trainer)
+            critic = nn.Sequential(*parts, nn.Linear(64, 1))
+        case.trainer = _rebuilt(case.trainer, critic=critic)
 
     return strike
 
@@ -204,17 +222,16 @@ def _not_a_number(case: Case) -> None:
 def _relu_critic(case: Case) -> None:
     size = torch.Size(case.trainer.dataset.shape).numel()
     with torch.random.fork_rng():
-        torch.manual_seed(case.trainer.seed)
-        case.trainer.critic = nn.Sequential(
+        torch.manual_seed(case.trainer.settings.seed)
+        critic = nn.Sequential(
             nn.Flatten(), nn.Linear(size, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1)
         )
-    case.trainer = replace(case.trainer)
+    case.trainer = _rebuilt(case.trainer, critic=critic)
 
 
 def _data(change: Callable[[Dataset], Dataset]) -> Callable[[Case], None]:
     def strike(case: Case) -> None:
-        case.trainer.data = change(case.trainer.dataset)
-        case.trainer = replace(case.trainer)
+        case.trainer = _rebuilt(case.trainer, data=change(case.trainer.dataset))
 
     return strike
 
@@ -236,10 +253,8 @@ def _constant(dataset: Dataset) -> Dataset:
 
 def _clip(c: float) -> Callable[[Case], None]:
     def strike(case: Case) -> None:
-        case.trainer.generator_optimiser = RMSprop(5e-4)
-        case.trainer.critic_optimiser = RMSprop(5e-4)
-        case.trainer.n_critic = 5
-        _set(constraint=WeightClipping(c))(case)
+        slow = RMSprop(5e-4)
+        _set(generator_optimiser=slow, critic_optimiser=slow, n_critic=5, constraint=WeightClipping(c))(case)
 
     return strike
 

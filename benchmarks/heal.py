@@ -63,7 +63,7 @@ class Fault:
 
 
 def _rates(critic: float, generator: float) -> Callable[[Any], Any]:
-    """Both learning rates, of a recipe or of a trainer, so many times what they are."""
+    """Both learning rates, so many times what they are."""
 
     def change(settings: Any) -> dict[str, Any]:  # noqa: ANN401
         factors = {"critic_optimiser": critic, "generator_optimiser": generator}
@@ -79,8 +79,7 @@ def _slow(critic: float, generator: float) -> Callable[[TrainingSettings], Train
 
 def _suddenly(critic: float, generator: float) -> Callable[[Trainer], None]:
     def strike(trainer: Trainer) -> None:
-        for name, some in _rates(critic, generator)(trainer).items():
-            setattr(trainer, name, some)
+        trainer.settings = _slow(critic, generator)(trainer.settings)  # read anew in each step
 
     return strike
 
@@ -105,7 +104,6 @@ def _saturating(settings: TrainingSettings) -> TrainingSettings:
 
 def _few_latents(choices: int) -> Callable[[Trainer], None]:
     def strike(trainer: Trainer) -> None:
-        assert trainer.latent_dim is not None
         few = torch.randn(choices, trainer.latent_dim, generator=torch.Generator().manual_seed(5))
 
         def chosen(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401

@@ -70,8 +70,8 @@ class Stopwatch:
 def measure(trainer: Trainer, steps: int) -> tuple[float, float]:
     """The shares of ``fit``'s time inside the algorithm's steps, and inside networks and optimisers alone."""
     step, strict = Stopwatch(), Stopwatch()
-    kinds = {type(trainer.generator_optimiser.build(trainer.generator))}
-    kinds |= {type(trainer.critic_optimiser.build(trainer.critic))}
+    kinds = {type(trainer.settings.generator_optimiser.build(trainer.generator))}
+    kinds |= {type(trainer.settings.critic_optimiser.build(trainer.critic))}
     inside = [(nn.Module, "__call__"), (torch.Tensor, "backward"), (torch.autograd, "grad")]
     inside += [(kind, name) for kind in kinds for name in ("step", "zero_grad")]
     with ExitStack() as stack, TemporaryDirectory() as folder:

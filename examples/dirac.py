@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wgan.lipschitz import R1, R2, Chain, Constraint, GradientPenalty, WeightClipping
 from wgan.losses import LOSSES
-from wgan.training.step import critic_step, generator_step
+from wgan.training import Batch, Objective, State, critic_step, generator_step
 
 GAMES: dict[str, Constraint] = {
     "no constraint": Chain(),
@@ -46,11 +46,13 @@ def play(constraint: Constraint) -> np.ndarray:
     generator, critic = Point(), nn.Linear(1, 1, bias=False)
     nn.init.zeros_(critic.weight)
     optimisers = [torch.optim.SGD(player.parameters(), RATE) for player in (generator, critic)]
-    loss, data, rng = LOSSES["wasserstein"], torch.zeros(2, 1), torch.Generator()
+    state = State(generator, critic, *optimisers)
+    objective = Objective(LOSSES["wasserstein"], constraint)
+    data, rng = torch.zeros(2, 1), torch.Generator()
     path = [(1.0, 0.0)]
     for _ in range(TURNS):
-        critic_step(critic, generator, optimisers[1], loss, constraint, real=data, latents=data, rng=rng)
-        generator_step(critic, generator, optimisers[0], loss, latents=data)
+        critic_step(state, objective, Batch(data), data, rng)
+        generator_step(state, objective, data)
         path.append((generator.theta.item(), critic.weight.item()))
     return np.array(path)
 

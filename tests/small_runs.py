@@ -56,6 +56,7 @@ def trainer(**changes: Any) -> Trainer:
         "n_critic": 2,
         "penalty_every": 2,
         "batch_size": 16,
+        "decay": "constant",
         "ema": 0.9,
         "device": "cpu",
         "logging": LoggingIntervals(metrics=10, images=1000, checkpoint=1000),

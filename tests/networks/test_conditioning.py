@@ -17,7 +17,15 @@ from wgan.cli import main
 from wgan.data import load
 from wgan.errors import InputError
 from wgan.labels import class_number, cycle_classes
-from wgan.lipschitz import R1, GradientPenalty, SpectralNormalisation, WeightClipping, score, score_pair
+from wgan.lipschitz import (
+    R1,
+    Chain,
+    GradientPenalty,
+    SpectralNormalisation,
+    WeightClipping,
+    score,
+    score_pair,
+)
 from wgan.losses import LOSSES, ClassificationWeights
 from wgan.networks import DCGAN, MLP, R3GAN, Condition, ResNet, build, describe, generate
 from wgan.networks.conditioning import Encoder
@@ -25,6 +33,8 @@ from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 from wgan.training.batches import BatchSampler, condition_of
+from wgan.training.objective import Batch, Objective
+from wgan.training.state import State
 from wgan.training.step import critic_step, generator_step
 
 CLASSES, ATTRIBUTES = Condition(classes=3), Condition(attributes=((10.0, 2.0), (0.0, 1.0)))
@@ -237,13 +247,10 @@ def step(critic, generator, shape, *, loss="wasserstein", constraint=None, class
     real = torch.randn(len(labels), *shape).tanh()
     rng = torch.Generator().manual_seed(0)
     latents = torch.randn(len(labels), 4, generator=rng)
-    game = {"loss": LOSSES[loss], "labels": labels, "auxiliary": classification}
-    optimisers = (Adam(1e-2).build(network) for network in (critic, generator))
-    critics, generators = optimisers
-    first = critic_step(
-        critic, generator, critics, constraint=constraint, real=real, latents=latents, rng=rng, **game
-    )
-    return first | generator_step(critic, generator, generators, latents=latents, real=real, **game)
+    objective = Objective(LOSSES[loss], constraint or Chain(), classification)
+    state = State(generator, critic, *(Adam(1e-2).build(network) for network in (generator, critic)))
+    first = critic_step(state, objective, Batch(real, labels), latents, rng)
+    return first | generator_step(state, objective, latents, real=Batch(real, labels))
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "relativistic"])
@@ -293,16 +300,11 @@ def test_an_auxiliary_classifier_learns_and_counts_as_much_as_it_is_told():
     told = []
     for weight in (2.0, *[1.0] * 60):
         numbers = critic_step(
-            critic,
-            generator,
-            optimiser,
-            LOSSES["wasserstein"],
-            GradientPenalty(),
-            real=real,
-            latents=torch.randn(30, 4),
-            rng=torch.Generator().manual_seed(0),
-            labels=labels,
-            classification=ClassificationWeights(weight),
+            State(generator, critic, None, optimiser),
+            Objective(LOSSES["wasserstein"], GradientPenalty(), ClassificationWeights(weight)),
+            Batch(real, labels),
+            torch.randn(30, 4),
+            torch.Generator().manual_seed(0),
         )
         told.append(numbers["critic_classification"].item())
     assert told[0] == pytest.approx(2 * np.log(3), rel=0.5)

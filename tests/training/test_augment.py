@@ -17,6 +17,8 @@ from wgan.networks import MLP
 from wgan.runs import load_latest
 from wgan.training import Adam, Augment, LoggingIntervals, Trainer, recipe
 from wgan.training.augment import MOST, TRANSFORMS, Augmenter, cut_out, mirror, recolour, translate
+from wgan.training.objective import Batch, Objective
+from wgan.training.state import State
 from wgan.training.step import critic_step, generator_step
 
 
@@ -212,23 +214,12 @@ class Noting(Constraint):
 
 def test_both_steps_and_the_penalty_see_transformed_images_only():
     critic, generator, constraint = Watching(), Mark(), Noting()
-    optimisers = [Adam(1e-3).build(network) for network in (critic, generator)]
-    augmenter = Augmenter(Augment(("cutout",), strength=1.0))
-    real, latents = torch.ones(16, 1, 8, 8), torch.zeros(16, 1)
-    numbers = critic_step(
-        *(critic, generator, optimisers[0], LOSSES["relativistic"], constraint),
-        real=real,
-        latents=latents,
-        rng=seeded(),
-        augmenter=augmenter,
-    )
-    generator_step(
-        *(critic, generator, optimisers[1], LOSSES["relativistic"]),
-        latents=latents,
-        real=real,
-        augmenter=augmenter,
-        rng=seeded(1),
-    )
+    optimisers = [Adam(1e-3).build(network) for network in (generator, critic)]
+    state = State(generator, critic, *optimisers, augmenter=Augmenter(Augment(("cutout",), strength=1.0)))
+    objective = Objective(LOSSES["relativistic"], constraint)
+    real, latents = Batch(torch.ones(16, 1, 8, 8)), torch.zeros(16, 1)
+    numbers = critic_step(state, objective, real, latents, seeded())
+    generator_step(state, objective, latents, seeded(1), real=real)
     assert numbers["augmentation"] == 1
     for batch in (*critic.seen, *constraint.points):
         assert ((batch == 0).flatten(1).sum(1) > 0).all()

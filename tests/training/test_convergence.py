@@ -34,6 +34,8 @@ from wgan.lipschitz import (
     WeightClipping,
 )
 from wgan.losses import LOSSES
+from wgan.training.objective import Batch, Objective
+from wgan.training.state import State as TrainingState
 from wgan.training.step import critic_step, generator_step
 
 ROOT = Path(__file__).parent.parent
@@ -128,10 +130,12 @@ class Table:
     """A game being played."""
 
     def __init__(self, game: Game, generator: nn.Module, critic: nn.Module, state: State) -> None:
-        self.game, self.generator, self.critic = game, generator, critic
+        self.game = game
         self.parameters = [*generator.parameters(), *critic.parameters()]
         nn.utils.vector_to_parameters(torch.tensor(state), self.parameters)
-        self.optimisers = [torch.optim.SGD(player.parameters(), game.rate) for player in (critic, generator)]
+        optimisers = [torch.optim.SGD(player.parameters(), game.rate) for player in (generator, critic)]
+        self.networks = TrainingState(generator, critic, *optimisers)
+        self.objective = Objective(LOSSES[game.loss], game.constraint)
         self.rng = torch.Generator().manual_seed(0)
 
     @property
@@ -145,13 +149,10 @@ class Table:
         return self.state
 
     def critic_moves(self) -> None:
-        game, loss = self.game, LOSSES[self.game.loss]
-        batch = {"real": game.real, "latents": game.latents, "rng": self.rng}
-        critic_step(self.critic, self.generator, self.optimisers[0], loss, game.constraint, **batch)
+        critic_step(self.networks, self.objective, Batch(self.game.real), self.game.latents, self.rng)
 
     def generator_moves(self) -> None:
-        loss = LOSSES[self.game.loss]
-        generator_step(self.critic, self.generator, self.optimisers[1], loss, latents=self.game.latents)
+        generator_step(self.networks, self.objective, self.game.latents)
 
 
 def dirac(dim: int = 1, **settings) -> Game:

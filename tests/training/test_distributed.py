@@ -19,7 +19,7 @@ from wgan.core.randomness import RankGenerator, local_rows
 from wgan.runs import RunFolder, load_latest
 from wgan.training.distributed import fingerprint
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 LOGGING = ["--logging.metrics", "10", "--logging.checkpoint", "10"]
 ALONE = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
 

@@ -116,7 +116,7 @@ KILLING = """
         process = os.fork()
         if process == 0:
             logging = LoggingIntervals(metrics=4, images=7, checkpoint=1)
-            small_runs.trainer(logging=logging, decay="cosine").fit(steps, folder)
+            small_runs.trainer(logging=logging, decay="cosine").fit(folder, steps)
             os._exit(0)
         return process
 

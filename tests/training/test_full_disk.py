@@ -110,7 +110,7 @@ FULL_DISK = """
 
     def run():
         logging = LoggingIntervals(metrics=2, images=3, checkpoint=4)
-        small_runs.trainer(logging=logging, decay="linear").fit(20, disk / "run")
+        small_runs.trainer(logging=logging, decay="linear").fit(disk / "run", 20)
 
     for size in sys.argv[3:]:
         options = ["-t", "tmpfs", "-o", f"size={size}k", "tmpfs"]

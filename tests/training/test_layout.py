@@ -9,7 +9,7 @@ from torch import nn
 
 from wgan.networks import DCGANCritic, DCGANGenerator
 from wgan.training import Adam, RMSprop
-from wgan.training.state import laid_out
+from wgan.training.state import use_channels_last
 
 
 def convolutional(optimiser):
@@ -40,22 +40,22 @@ def test_weights_moments_and_averages_share_a_layout(tmp_path: Path):
     moments = state.critic_optimiser.state[weight]
     for tensor in (weight, moments["exp_avg"], moments["exp_avg_sq"]):
         assert tensor.is_contiguous(memory_format=torch.channels_last)
-    for one, other in zip(*state.averaging, strict=True):
+    for one, other in zip(state.average.parameters(), state.generator.parameters(), strict=True):
         assert one.stride() == other.stride()
 
 
 def test_gradients_lie_like_their_weights():
     critic = DCGANCritic((1, 12, 12), width=4)
-    laid_out(critic)
+    use_channels_last(critic)
     critic(torch.randn(3, 1, 12, 12)).sum().backward()
     for weight in critic.parameters():
         assert weight.grad.stride() == weight.stride()
 
 
-def test_only_kernels_of_convolutions_are_laid_out():
+def test_only_kernels_of_convolutions_are_use_channels_last():
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(3, 2, 3))
     network.register_parameter("own", nn.Parameter(torch.randn(1, 3, 4, 5)))
-    laid_out(network)
+    use_channels_last(network)
     network.own.view(-1)  # which a network may do with what it calls its own
     for weight in (network[0].weight, network[1].weight):
         assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -66,5 +66,5 @@ def test_a_layout_is_no_other_network():
     critic = DCGANCritic((2, 12, 12), width=4).double()
     samples = torch.randn(3, 2, 12, 12, dtype=torch.float64)
     before = critic(samples)
-    laid_out(critic)
+    use_channels_last(critic)
     torch.testing.assert_close(critic(samples), before, rtol=1e-12, atol=1e-12)

@@ -292,12 +292,11 @@ def test_what_is_not_finite_has_no_histogram(lost: float):
 
 def test_gradients_by_layer_add_up_to_the_whole():
     judge = SpectralNormalisation().wrap(critic(width=8))
-    optimiser = torch.optim.SGD(judge.parameters(), lr=0.1)
     judge(normal(5, 1, 8, 8)).sum().backward()
     layers = values(layer_gradients("critic_gradient", weight_layers(judge)))
     assert list(layers) == ["critic_gradient/1", "critic_gradient/4"]
     whole = sqrt(sum(value**2 for value in layers.values()))
-    assert whole == pytest.approx(gradient_norm(optimiser).item())
+    assert whole == pytest.approx(gradient_norm(judge).item())
 
 
 def test_what_a_layer_is():
@@ -482,7 +481,7 @@ def test_equal_data_have_no_diversity_and_no_copies():
 
 def observer_of(watched) -> Observer:
     state = watched.state()
-    observer = Observer(state, watched.dataset, watched._constraint, normal(300, watched.latent_dim))
+    observer = watched._observer(state, normal(300, watched.latent_dim))
     with observer.following():
         watched.advance(state, 100)
     return observer

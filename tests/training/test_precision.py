@@ -1,6 +1,5 @@
 """In bfloat16 networks compute less exactly; the penalty, and all that is kept, does not."""
 
-import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,9 @@ from wgan.lipschitz import GradientPenalty
 from wgan.losses import LOSSES, Loss
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
 from wgan.training import ChangedSettingsError, LoggingIntervals, Trainer, recipe
-from wgan.training.step import Numbers, critic_step, generator_step
+from wgan.training.objective import Batch, Numbers, Objective
+from wgan.training.state import State
+from wgan.training.step import critic_step, generator_step
 
 NOTHING = Loss("nothing", critic=lambda real, fake: 0 * (real + fake).mean(), generator=lambda real, fake: 0)
 """A critic with this loss has its penalty alone to learn from."""
@@ -26,15 +27,11 @@ def step_of_the_critic(loss: Loss, constraint: GradientPenalty, precision) -> tu
     critic, fakes = DCGANCritic(DIGITS.shape, width=8), Exact()
     rng = torch.Generator().manual_seed(1)
     terms = critic_step(
-        critic,
-        fakes,
-        torch.optim.SGD(critic.parameters(), lr=1.0),
-        loss,
-        constraint,
-        real=DIGITS.train.batch(torch.arange(32)),
-        latents=torch.randn(32, 4, generator=rng),
-        rng=rng,
-        precision=precision,
+        State(fakes, critic, None, torch.optim.SGD(critic.parameters(), lr=1.0)),
+        Objective(loss, constraint, precision=precision),
+        Batch(DIGITS.train.batch(torch.arange(32))),
+        torch.randn(32, 4, generator=rng),
+        rng,
     )
     return terms, torch.cat([weight.detach().flatten() for weight in critic.parameters()])
 
@@ -73,12 +70,9 @@ def test_a_generator_learns_in_bfloat16():
         maker, critic = DCGANGenerator(DIGITS.shape, latent_dim=4, width=8), MLPCritic(DIGITS.shape)
         before = torch.cat([weight.detach().flatten() for weight in maker.parameters()])
         generator_step(
-            critic,
-            maker,
-            torch.optim.SGD(maker.parameters(), lr=1.0),
-            LOSSES["wasserstein"],
-            latents=torch.randn(64, 4, generator=torch.Generator().manual_seed(1)),
-            precision=precision,
+            State(maker, critic, torch.optim.SGD(maker.parameters(), lr=1.0), None),
+            Objective(LOSSES["wasserstein"], precision=precision),
+            torch.randn(64, 4, generator=torch.Generator().manual_seed(1)),
         )
         found.append(torch.cat([weight.detach().flatten() for weight in maker.parameters()]) - before)
     off = torch.linalg.vector_norm(found[0] - found[1]) / torch.linalg.vector_norm(found[1])
@@ -106,17 +100,6 @@ def test_a_run_in_bfloat16_goes_on_bit_for_bit_and_is_another_run(tmp_path: Path
         trainer(**{**shared, "precision": "float32"}).fit(tmp_path / "resumed", 22)
     trainer(**shared).fit(tmp_path / "resumed", 22)
     assert_same_run(tmp_path / "resumed", tmp_path / "straight")
-
-
-def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path: Path):
-    trainer().fit(tmp_path, 4)
-    config = json.loads((tmp_path / "config.json").read_text())
-    del config["precision"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ChangedSettingsError, match="precision 'float32' -> 'bfloat16'"):
-        trainer(precision="bfloat16").fit(tmp_path, 8)
-    trainer().fit(tmp_path, 8)
-    assert last(tmp_path).step == 8
 
 
 @pytest.mark.parametrize("name", ["default", "dcgan-orthogonal", "sngan", "conditional-gp", "sagan"])

@@ -249,7 +249,7 @@ def elsewhere(tmp_path: Path) -> Iterator[tuple[object, Path]]:
     script = """
         import sys
         import small_runs
-        small_runs.trainer().fit(1_000_000, sys.argv[1])
+        small_runs.trainer().fit(sys.argv[1], 1_000_000)
     """
     with run_python(script, tmp_path / "busy") as process:
         while not (tmp_path / "busy" / "metrics.jsonl").exists():

@@ -109,7 +109,7 @@ def test_another_process_may_send_it(tmp_path: Path, number: signal.Signals, cod
     script = """
         import sys
         import small_runs
-        small_runs.trainer().fit(1_000_000, sys.argv[1])
+        small_runs.trainer().fit(sys.argv[1], 1_000_000)
     """
     process = run_python(script, tmp_path / "run")
     while not (tmp_path / "run" / "metrics.jsonl").exists():

@@ -29,11 +29,14 @@ from wgan.losses import LOSSES, Loss
 from wgan.networks import MLPCritic
 from wgan.runs import RunFolder
 from wgan.training import Adam, LoggingIntervals, RMSprop
+from wgan.training.ema import EMA
+from wgan.training.objective import Batch, Objective
 from wgan.training.observe import gradient_norm, spread
 from wgan.training.optimisers import DECAYS, set_rate, size_of
-from wgan.training.state import averageable, averaged
-from wgan.training.step import average_step, critic_step, generator_step
-from wgan.training.trainer import critic_steps
+from wgan.training.settings import changed
+from wgan.training.state import State
+from wgan.training.step import critic_step, generator_step
+from wgan.training.training_step import critic_steps
 
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 every_optimiser = pytest.mark.parametrize("settings", [Adam(1e-2), RMSprop(1e-2)], ids=["adam", "rmsprop"])
@@ -89,16 +92,8 @@ def test_the_critics_step_moves_the_critic_alone(loss: Loss, settings):
     made, judge = both_with_gradients()
     moving, still = snapshot(judge), snapshot(made)
     real, latents = batches()
-    numbers = critic_step(
-        judge,
-        made,
-        settings.build(judge),
-        loss,
-        GradientPenalty(),
-        real=real,
-        latents=latents,
-        rng=rng(),
-    )
+    state = State(made, judge, None, settings.build(judge))
+    numbers = critic_step(state, Objective(loss, GradientPenalty()), Batch(real), latents, rng())
     assert_untouched(made, still)
     # Most losses are the same for all scores raised by a number, so that the last bias has no gradient.
     assert_moved(judge, moving, but="4.bias")
@@ -113,7 +108,8 @@ def test_the_generators_step_moves_the_generator_alone(loss: Loss, settings):
     made, judge = both_with_gradients()
     moving, still = snapshot(made), snapshot(judge)
     real, latents = batches()
-    numbers = generator_step(judge, made, settings.build(made), loss, latents=latents, real=real)
+    state = State(made, judge, settings.build(made), None)
+    numbers = generator_step(state, Objective(loss), latents, real=Batch(real))
     assert_untouched(judge, still)
     # Before a batch normalisation a bias moves nothing: its gradient is rounding alone, and may be none.
     assert_moved(made, moving, but="layers.2.bias")
@@ -136,15 +132,14 @@ def test_a_step_goes_downhill(loss: Loss):
             return loss.generator(judge(real).flatten(), judge(made(latents)).flatten()).item()
 
     before = critic_loss()
-    arguments = {"real": real, "latents": latents}
-    optimiser = torch.optim.SGD(judge.parameters(), lr=1e-3)
-    said = critic_step(judge, made, optimiser, loss, Chain(), **arguments, rng=rng())
-    assert said["critic_loss"].item() == pytest.approx(before, rel=1e-5)
+    optimisers = (torch.optim.SGD(network.parameters(), lr=1e-3) for network in (made, judge))
+    state = State(made, judge, *optimisers)
+    numbers = critic_step(state, Objective(loss), Batch(real), latents, rng())
+    assert numbers["critic_loss"].item() == pytest.approx(before, rel=1e-5)
     assert critic_loss() < before
     before = generator_loss()
-    optimiser = torch.optim.SGD(made.parameters(), lr=1e-3)
-    said = generator_step(judge, made, optimiser, loss, **arguments)
-    assert said["generator_loss"].item() == pytest.approx(before, rel=1e-5)
+    numbers = generator_step(state, Objective(loss), latents, real=Batch(real))
+    assert numbers["generator_loss"].item() == pytest.approx(before, rel=1e-5)
     assert generator_loss() < before
 
 
@@ -156,22 +151,14 @@ def test_the_critics_step_by_hand():
         made.weight.fill_(0.0)
         made.bias.fill_(3.0)
     optimiser = torch.optim.SGD(judge.parameters(), lr=0.1)
-    real = torch.full((4, 1), 5.0)
-    numbers = critic_step(
-        judge,
-        made,
-        optimiser,
-        LOSSES["wasserstein"],
-        GradientPenalty(10.0),
-        real=real,
-        latents=torch.zeros(4, 1),
-        rng=rng(),
-        penalty_scale=3.0,
-    )
+    state = State(made, judge, None, optimiser)
+    objective = Objective(LOSSES["wasserstein"], GradientPenalty(10.0))
+    real = Batch(torch.full((4, 1), 5.0))
+    numbers = critic_step(state, objective, real, torch.zeros(4, 1), rng(), penalty_scale=3.0)
     # -(5 w - 3 w) + 3 * 10 (|w| - 1)^2 at w = 1/4: its derivative is -2 + 60 (w - 1) = -47.
     assert numbers["critic_loss"].item() == pytest.approx(-0.5)
     assert numbers["penalty"].item() == pytest.approx(3 * 10 * 0.75**2)
-    assert gradient_norm(optimiser).item() == pytest.approx(47)
+    assert gradient_norm(judge).item() == pytest.approx(47)
     assert judge.weight.item() == pytest.approx(0.25 + 0.1 * 47)
 
 
@@ -184,19 +171,19 @@ def test_the_generators_step_by_hand():
         made.bias.fill_(0.5)
     optimiser = torch.optim.SGD(made.parameters(), lr=0.1)
     latents = torch.tensor([[1.0], [2.0]])
-    numbers = generator_step(judge, made, optimiser, LOSSES["wasserstein"], latents=latents)
+    numbers = generator_step(State(made, judge, optimiser, None), Objective(LOSSES["wasserstein"]), latents)
     assert numbers["generator_loss"].item() == pytest.approx(-4.0)
     assert made.weight.item() == pytest.approx(1 + 0.1 * 3)
     assert made.bias.item() == pytest.approx(0.5 + 0.1 * 2)
-    assert gradient_norm(optimiser).item() == pytest.approx((9 + 4) ** 0.5)
+    assert gradient_norm(made).item() == pytest.approx((9 + 4) ** 0.5)
 
 
 def test_the_critic_is_projected_after_its_step():
     made, judge = generator(), critic()
     real, latents = batches()
     optimiser = torch.optim.SGD(judge.parameters(), lr=100.0)
-    arguments = {"real": real, "latents": latents, "rng": rng()}
-    critic_step(judge, made, optimiser, LOSSES["wasserstein"], WeightClipping(0.01), **arguments)
+    objective = Objective(LOSSES["wasserstein"], WeightClipping(0.01))
+    critic_step(State(made, judge, None, optimiser), objective, Batch(real), latents, rng())
     assert max(weight.abs().max() for weight in judge.parameters()) <= 0.01
 
 
@@ -205,7 +192,7 @@ def test_a_generator_that_is_frozen_in_part_learns_with_the_rest():
     made.layers[0].requires_grad_(False)
     before = snapshot(made)
     optimiser = Adam(1e-2).build(made)
-    generator_step(judge, made, optimiser, LOSSES["wasserstein"], latents=batches()[1])
+    generator_step(State(made, judge, optimiser, None), Objective(LOSSES["wasserstein"]), batches()[1])
     assert torch.equal(made.layers[0].weight, before[0]["layers.0.weight"])
     assert not torch.equal(made.layers[-2].weight, before[0]["layers.5.weight"])
 
@@ -213,12 +200,11 @@ def test_a_generator_that_is_frozen_in_part_learns_with_the_rest():
 def test_the_norm_of_all_gradients():
     layer = nn.Linear(2, 1)
     layer.weight.grad, layer.bias.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([12.0])
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.1)
-    assert gradient_norm(optimiser).item() == pytest.approx(13)
+    assert gradient_norm(layer).item() == pytest.approx(13)
     layer.bias.grad = None
-    assert gradient_norm(optimiser).item() == pytest.approx(5)
+    assert gradient_norm(layer).item() == pytest.approx(5)
     layer.weight.grad = None
-    assert gradient_norm(optimiser).item() == 0
+    assert gradient_norm(layer).item() == 0
 
 
 # -------------------- the average
@@ -228,29 +214,30 @@ def test_the_norm_of_all_gradients():
 def test_the_average_is_the_closed_form(decay: float, path: list[float]):
     """After g_1 ... g_n the average is d^n g_0 + (1 - d) sum d^(n - i) g_i, for weights and statistics."""
     made = nn.BatchNorm1d(3)
-    average = averaged(made)
-    start = average.weight[0].item()
+    ema = EMA(made, decay)
+    average, start = ema.module, ema.module.weight[0].item()
     for value in path:
         with torch.no_grad():
             made.weight.fill_(value)
             made.running_mean.fill_(value)
-        average_step(averageable(average), averageable(made), decay=decay)
+        ema.update(10**9)  # so late that the decay is the full one
     n = len(path)
-    told = sum((1 - decay) * decay ** (n - i) * value for i, value in enumerate(path, 1))
-    assert average.weight.tolist() == pytest.approx([decay**n * start + told] * 3, rel=1e-4, abs=1e-4)
-    assert average.running_mean.tolist() == pytest.approx([told] * 3, rel=1e-4, abs=1e-4)
+    expected = sum((1 - decay) * decay ** (n - i) * value for i, value in enumerate(path, 1))
+    assert average.weight.tolist() == pytest.approx([decay**n * start + expected] * 3, rel=1e-4, abs=1e-4)
+    assert average.running_mean.tolist() == pytest.approx([expected] * 3, rel=1e-4, abs=1e-4)
     assert made.weight.tolist() == pytest.approx([path[-1]] * 3)
 
 
 def test_no_decay_is_no_memory():
     made = generator()
-    average = averaged(generator(7))
-    average_step(averageable(average), averageable(made), decay=0.0)
-    assert_same_tensors(dict(average.state_dict()), dict(made.state_dict()))
+    ema = EMA(made, decay=0.0)
+    made.load_state_dict(generator(7).state_dict())
+    ema.update()
+    assert_same_tensors(dict(ema.module.state_dict()), dict(made.state_dict()))
 
 
 def test_the_average_rests():
-    average = averaged(generator())
+    average = EMA(generator()).module
     assert not any(weight.requires_grad for weight in average.parameters())
     assert not any(module.training for module in average.modules())
 
@@ -475,7 +462,7 @@ def test_a_rate_that_is_changed_between_steps_is_taken_up():
     trained = trainer()
     state = trained.state()
     trained.advance(state, 100)
-    trained.critic_optimiser = Adam(7e-3)
+    trained.settings = changed(trained.settings, critic_optimiser=Adam(7e-3))
     trained.advance(state, 100)
     assert [group["lr"] for group in state.critic_optimiser.param_groups] == [7e-3]
 

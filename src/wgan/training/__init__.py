@@ -4,6 +4,7 @@ from wgan.training.augment import Augment
 from wgan.training.ema import EMA
 from wgan.training.engine import Engine
 from wgan.training.objective import Batch, Objective
+from wgan.training.observe import Observer
 from wgan.training.optimisers import Adam, RMSprop
 from wgan.training.recipes import RECIPES, Recipe, recipe
 from wgan.training.resume import ChangedSettingsError
@@ -22,6 +23,7 @@ __all__ = [
     "Engine",
     "LoggingIntervals",
     "Objective",
+    "Observer",
     "RMSprop",
     "Recipe",
     "State",

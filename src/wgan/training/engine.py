@@ -179,8 +179,8 @@ def equip(
 ) -> None:
     """Give a state the engine of that name, or say in a line why it stays eager.
 
-    ``auto`` replays captured steps on a GPU where they can be, and is eager else: on a CPU compiling takes a
-    minute and gains nothing (docs/speed.md).
+    ``auto`` is eager: on a CPU compiling takes a minute and gains nothing, and captured steps have not been
+    measured on a GPU yet (``python -m benchmarks.gpu``).
 
     Args:
         state: Before the next step of a run.
@@ -190,17 +190,14 @@ def equip(
         n_critic: Of the run.
         resident: Whether the data are on the state's device.
     """
-    chosen = "graph" if name == "auto" else name
-    if chosen == "eager":
+    if name in ("auto", "eager"):
         return
-    reason = _hindrance(state, chosen, n_critic, resident)
-    if reason and name == "auto":
-        return
-    reason = reason or _disagreement(state, ENGINES[chosen], step, verify_against_eager)
+    reason = _hindrance(state, name, n_critic, resident)
+    reason = reason or _disagreement(state, ENGINES[name], step, verify_against_eager)
     if reason is None:
-        ENGINES[chosen](state, step)
+        ENGINES[name](state, step)
     else:
-        warnings.warn(f"Training eagerly: the engine {chosen!r} {reason}.", stacklevel=3)
+        warnings.warn(f"Training eagerly: the engine {name!r} {reason}.", stacklevel=3)
 
 
 def _hindrance(state: State, name: str, n_critic: int, resident: bool) -> str | None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import isfinite
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from wgan.monitors import Audience, Monitor
 from wgan.runs import RunFolder, generator_files, save
 from wgan.training.observe import histograms
 from wgan.training.observe.histograms import Histograms
+from wgan.training.observe.weights import plain_numbers
 from wgan.training.settings import LoggingIntervals
 from wgan.training.snapshot import Snapshot
 from wgan.training.state import State
@@ -82,7 +82,7 @@ class Recorder:
         Raises:
             DivergenceError: A vital number is not finite; what was saved before stays.
         """
-        row = plain({**vital, **(others or {})})
+        row = plain_numbers({**vital, **(others or {})})
         now = time.perf_counter()
         passed = max(now - self._since, 1e-9)
         timing = {
@@ -163,15 +163,6 @@ class Recorder:
     def _artifact(self) -> dict[str, Path]:
         files = [self.folder.config_file, *generator_files(self.folder.checkpoints)]
         return {path.relative_to(self.folder.path).as_posix(): path for path in files}
-
-
-def plain(numbers: Mapping[str, Tensor]) -> dict[str, float | None]:
-    """Scalars as numbers, None where they are not finite; the device is waited for once."""
-    if not numbers:
-        return {}
-    device = next(iter(numbers.values())).device
-    values = torch.stack([number.detach().to(device, torch.float64) for number in numbers.values()]).tolist()
-    return {name: value if isfinite(value) else None for name, value in zip(numbers, values, strict=True)}
 
 
 def memory() -> dict[str, float]:

@@ -191,7 +191,7 @@ class Trainer:
     ) -> None:
         logging = self.settings.logging
         fixed = torch.from_numpy(draw_latents(FIXED, self.latent_dim)).to(self._device)
-        observer = Observer(state, self.dataset, fixed, self.settings)
+        observer = self._observer(state, fixed)
         snapshot = Snapshot(self.dataset, fixed, self._condition)
         if not saved_steps(recorder.folder.checkpoints):
             recorder.images(state, snapshot)
@@ -281,6 +281,19 @@ class Trainer:
     def _new_step(self) -> TrainingStep:
         return TrainingStep(
             self.settings, self.objective, self.dataset, self._world, self.latent_dim, self._device
+        )
+
+    def _observer(self, state: State, latents: Tensor) -> Observer:
+        return Observer(
+            state.generator,
+            state.critic,
+            self.dataset,
+            constraint=self.settings.constraint,
+            latents=latents,
+            conditional=self.settings.conditional,
+            optimisers=(state.generator_optimiser, state.critic_optimiser),
+            # With an augmentation that adapts, what is held out has had its say.
+            bracket=not self.settings.augment.target,
         )
 
     def _recorder(self, folder: RunFolder, progress: bool) -> Recorder:

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import final
+from pathlib import Path
+from typing import Any, final
 
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from wgan.core.randomness import isolated_global_rng
-from wgan.data import Dataset
+from wgan.data import Dataset, load
+from wgan.errors import InputError
+from wgan.latents import latents as draw_latents
+from wgan.lipschitz import Chain, Constraint
 from wgan.training.objective import Numbers
 from wgan.training.observe.histograms import Histograms, around_zero, together
 from wgan.training.observe.probe_batch import draw_probe_batch, observing, quantiles, spread
@@ -21,65 +27,104 @@ from wgan.training.observe.weights import (
     following,
     gradient_norm,
     layer_gradients,
+    plain_numbers,
     weight_layers,
 )
-from wgan.training.settings import TrainingSettings
-from wgan.training.state import State
 
+Data = Dataset | npt.NDArray[Any] | Tensor | str | Path
 OBSERVED = 256
 """Samples of each kind behind the numbers of a log point."""
 
 
 @final
 class Observer:
-    """Looks at a run, always at the same samples.
+    """Measures two networks while they train, always on the same samples; it changes neither of them.
+
+    Example:
+        >>> from wgan.networks import MLPCritic, MLPGenerator
+        >>> generator, critic = MLPGenerator((2,), latent_dim=2), MLPCritic((2,))
+        >>> row = Observer(generator, critic, "ring8").observe()  # in a loop of your own, now and then
+        >>> {"gap", "recall", "critic_gradient"} <= row.keys()
+        True
+
+    A list of such rows, each with its ``step``, is what :func:`wgan.diagnose` reads.
 
     Args:
-        state: The run, whose networks and optimisers it keeps.
-        dataset: Its data, on its device.
-        latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used.
-        settings: The run's: its constraint says what it did to the weights and whether the critic can be
-        certified.
+        generator: Maps latents (N, latent_dim) to samples (N, *shape).
+        critic: Maps samples (N, *shape) to scores (N,) or (N, 1).
+        data: A :class:`wgan.data.Dataset` on the networks' device, or anything that :func:`wgan.data.load`
+        takes.
+        constraint: What keeps the critic Lipschitz: asked what it did to the weights, and whether the critic
+        can be
+            certified.
+        latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used; None:
+        standard
+            normal ones of the generator's ``latent_dim``.
+        conditional: Whether the networks take labels.
+        optimisers: Of the generator and of the critic, for the sizes of their updates.
+        bracket: Whether W1 is bracketed where the critic can be certified; the held-out samples must not have
+        had a
+            say in the training.
+
+    Raises:
+        InputError: The data cannot be loaded, or the length of a latent is unknown.
     """
 
     def __init__(
         self,
-        state: State,
-        dataset: Dataset,
-        latents: Tensor,
-        settings: TrainingSettings,
+        generator: nn.Module,
+        critic: nn.Module,
+        data: Data,
+        *,
+        constraint: Constraint | None = None,
+        latents: Tensor | None = None,
+        conditional: bool = False,
+        optimisers: tuple[Optimizer, Optimizer] | None = None,
+        bracket: bool = True,
     ) -> None:
-        self._state, self._constraint = state, settings.constraint
+        dataset = data if isinstance(data, Dataset) else load(data)
+        self._generator, self._critic, self._optimisers = generator, critic, optimisers
+        self._constraint = constraint or Chain()
+        latents = standard_latents(generator) if latents is None else latents
         self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
-            dataset, latents[:OBSERVED], labelled=settings.conditional
+            dataset, latents[:OBSERVED], labelled=conditional
         )
-        self._layers = weight_layers(state.critic)
-        self._weights = Weights(state.critic)
+        # A critic that is told labels bounds the mean distance within classes, not that of the whole.
+        self._bracket = bracket and self._constraint.certified and not conditional
+        self._layers = weight_layers(critic)
+        self._weights = Weights(critic)
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
-        self._variety = SampleDiversity(
+        self._diversity = SampleDiversity(
             self._held_out, spread(dataset.train, compared(dataset.shape), latents.device)
         )
         self._updates: dict[str, Update] = {}
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Follow the step in the block, the last one before a log point."""
-        state = self._state
-        with following(state.critic_optimiser) as critic, following(state.generator_optimiser) as generator:
+        """Follow the step in the block, the last one before :meth:`look`, to measure its size."""
+        if self._optimisers is None:
+            yield
+            return
+        generators, critics = self._optimisers
+        with following(critics) as critic, following(generators) as generator:
             self._updates = {"critic_update": critic, "generator_update": generator}
             yield
 
+    def observe(self) -> dict[str, float | None]:
+        """All numbers of this moment by name, None for one that is not finite."""
+        vital, others, _ = self.look()
+        return plain_numbers({**vital, **others})
+
     def look(self) -> tuple[Numbers, Numbers, Histograms]:
-        """Look at the state after the step that was followed.
+        """Measure the networks as they are, and the step that was followed.
 
         Returns:
             Numbers without which the run is lost where they are not finite, all others, and distributions.
         """
-        state = self._state
-        with observing(state.critic, state.generator), isolated_global_rng(self._latents.device):
+        with observing(self._critic, self._generator), isolated_global_rng(self._latents.device):
             seen = scored(
-                state.critic,
-                state.generator,
+                self._critic,
+                self._generator,
                 latents=self._latents,
                 train=self._train,
                 held_out=self._held_out,
@@ -93,25 +138,19 @@ class Observer:
 
     def _bounds(self, seen: Scored) -> Numbers:
         finite = all(bool(torch.isfinite(part).all()) for part in (seen.fakes, seen.real, seen.held_out))
-        # A critic that is told labels bounds the mean distance within classes, not that of the whole; and
-        # with an augmentation that adapts, what is held out has had its say.
-        augmenter = self._state.augmenter
-        adapts = augmenter is not None and augmenter.settings.target > 0
-        if not self._constraint.certified or not finite or adapts or self._labels[0] is not None:
-            return {}
-        return certified_bounds(self._state.critic, seen, self._held_out)
+        return certified_bounds(self._critic, seen, self._held_out) if self._bracket and finite else {}
 
     def _norms(self) -> Numbers:
         return {
-            "critic_gradient": gradient_norm(self._state.critic_optimiser),
-            "generator_gradient": gradient_norm(self._state.generator_optimiser),
+            "critic_gradient": gradient_norm(self._critic),
+            "generator_gradient": gradient_norm(self._generator),
         }
 
     def _networks(self, seen: Scored) -> Numbers:
-        clipped = self._constraint.clipped(self._state.critic)
+        clipped = self._constraint.clipped(self._critic)
         return {
             **spreads(seen),
-            **self._slopes.look(self._state.critic, seen.fakes, seen.held_out),
+            **self._slopes.look(self._critic, seen.fakes, seen.held_out),
             **layer_gradients("critic_gradient", self._layers),
             **({} if clipped is None else {"clipped": clipped}),
             **{name: update.ratio() for name, update in self._updates.items()},
@@ -120,4 +159,13 @@ class Observer:
         }
 
     def _samples(self, seen: Scored) -> Numbers:
-        return self._variety.look(seen.fakes)
+        return self._diversity.look(seen.fakes)
+
+
+def standard_latents(generator: nn.Module) -> Tensor:
+    """Standard normal latents (OBSERVED, latent_dim) for a generator that says how long they are."""
+    dim = getattr(generator, "latent_dim", None)
+    if not isinstance(dim, int):
+        raise InputError(f"{type(generator).__name__} has no attribute latent_dim; pass latents=.")
+    device = next(generator.parameters()).device
+    return torch.from_numpy(draw_latents(OBSERVED, dim)).to(device)

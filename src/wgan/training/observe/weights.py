@@ -1,8 +1,9 @@
 """What became of the weights: gradients by layer, the last update's size, where the weights lie."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any, final
 
 import torch
@@ -18,9 +19,18 @@ SAMPLED = 8192
 TINY = 1e-30
 
 
-def gradient_norm(optimiser: Optimizer) -> Tensor:
-    """The Euclidean norm of all gradients that the optimiser's last step took, a scalar; 0 without any."""
-    return _norm([parameter.grad for parameter in trainable(optimiser) if parameter.grad is not None])
+def gradient_norm(network: nn.Module) -> Tensor:
+    """The Euclidean norm of all gradients that the network's last step took, a scalar; 0 without any."""
+    return _norm([p.grad for p in network.parameters() if p.requires_grad and p.grad is not None])
+
+
+def plain_numbers(numbers: Mapping[str, Tensor]) -> dict[str, float | None]:
+    """Scalars as numbers, None where they are not finite; the device is waited for once."""
+    if not numbers:
+        return {}
+    device = next(iter(numbers.values())).device
+    values = torch.stack([number.detach().to(device, torch.float64) for number in numbers.values()]).tolist()
+    return {name: value if isfinite(value) else None for name, value in zip(numbers, values, strict=True)}
 
 
 def layer_gradients(name: str, layers: dict[str, list[Tensor]]) -> Numbers:

@@ -14,7 +14,8 @@ from wgan.lipschitz import R1, Chain, GradientPenalty, SpectralNormalisation
 from wgan.losses import LOSSES
 from wgan.networks import DCGAN, Condition
 from wgan.training.distributed import World
-from wgan.training.state import State, averaged
+from wgan.training.objective import Batch, Objective
+from wgan.training.state import State
 from wgan.training.step import critic_step, generator_step
 
 BATCH = 8
@@ -38,7 +39,8 @@ def main(file: str, case: str) -> None:
     generator = world.synchronise(generator)
     # Adam would divide rounding errors by their own size where a gradient is zero.
     optimisers = (torch.optim.SGD(network.parameters(), lr=0.05) for network in (generator, critic))
-    state = State(generator, critic, averaged(generator), *optimisers)
+    state = State(generator, critic, *optimisers)
+    objective = Objective(LOSSES[loss], constraint)
     world.wrap(state)
     share = world.share(BATCH)
     for step in range(5):
@@ -52,29 +54,11 @@ def main(file: str, case: str) -> None:
             )
 
         labels = local_rows(lambda n: torch.randint(3, (n,), generator=rng), share, rng)  # noqa: B023
-        critic_step(
-            critic,
-            generator,
-            state.critic_optimiser,
-            LOSSES[loss],
-            constraint,
-            real=drawn(1, 8, 8).tanh(),
-            latents=drawn(3),
-            rng=rng,
-            labels=labels,
-            penalty_scale=lazy if step % lazy == 0 else 0,
-            through=state.through[0],
-        )
-        generator_step(
-            critic,
-            generator,
-            state.generator_optimiser,
-            LOSSES[loss],
-            latents=drawn(3),
-            real=drawn(1, 8, 8).tanh(),
-            labels=labels,
-            through=state.through[1],
-        )
+        real, latents = Batch(drawn(1, 8, 8).tanh(), labels), drawn(3)
+        scale = lazy if step % lazy == 0 else 0
+        critic_step(state, objective, real, latents, rng, penalty_scale=scale)
+        latents, real = drawn(3), Batch(drawn(1, 8, 8).tanh(), labels)
+        generator_step(state, objective, latents, real=real)
         world.check_agreement(step, critic, generator)
     if world.is_main:
         torch.save([tensor for network in (critic, generator) for tensor in tensors(network)], file)

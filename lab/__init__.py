@@ -1,0 +1,1 @@
+"""What was tried, and the scripts that prove that a refactoring changed nothing."""
