@@ -33,7 +33,7 @@ from wgan.evaluation.sample_sets import spread
 from wgan.metrics import METRICS, Classifier, from_callable, load_extractor, train_classifier
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.wasserstein.auditing import LINEAR, Fit, audit
+from wgan.wasserstein.auditing import LINEAR, FitSettings, audit
 
 QUALITY = ("fd", "kid", "pr", "dc")
 NUMBERS = {"fd", "kid", "precision", "recall", "density", "coverage"}
@@ -103,7 +103,7 @@ def test_the_bracket_holds_the_length_of_a_shift():
 
 def test_w1_is_of_the_features_and_says_so(monkeypatch):
     """A feature that is the sample thrice as long has thrice the distance."""
-    monkeypatch.setattr(evaluator, "audit", partial(audit, fit=Fit(forms=(LINEAR,), steps=50)))
+    monkeypatch.setattr(evaluator, "audit", partial(audit, fit=FitSettings(candidates=(LINEAR,), steps=50)))
     longer = from_callable(lambda x: 3 * x.flatten(1), name="thrice")
     dataset, fakes = data.load(vectors(1000, 0)), vectors(100, 1, shift=2.0)
     own, longer_ = (

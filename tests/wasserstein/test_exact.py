@@ -28,7 +28,7 @@ from wgan.wasserstein.exact import (
     wasserstein2_gaussian,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 coordinates = st.floats(-1e3, 1e3).map(lambda value: round(value, 6))
 

@@ -39,7 +39,7 @@ from wgan.metrics import (
 )
 from wgan.runs import to_plain
 from wgan.sampling import Sampler
-from wgan.wasserstein.auditing import FEWEST, audit
+from wgan.wasserstein.auditing import MIN_SAMPLES, audit
 from wgan.wasserstein.bracket import LARGEST_COUPLING, Bracket
 
 NAMES = ("w1", *METRICS)
@@ -191,7 +191,7 @@ def _usual(sets: SampleSets) -> str:
 def _applying(sets: SampleSets, judge: Judge) -> list[str]:
     real, fakes = len(sets.dataset.train), len(sets.fake)
     applies = {
-        "w1": min(fakes, len(sets.dataset.held_out)) >= FEWEST,
+        "w1": min(fakes, len(sets.dataset.held_out)) >= MIN_SAMPLES,
         "pr": min(real, fakes) > NEIGHBOURS["pr"],
         "dc": min(real, fakes) > NEIGHBOURS["dc"],
         "memorisation": sets.trained_on is True,
@@ -212,9 +212,9 @@ def _modes(sets: SampleSets) -> Modes | None:
 def _check_fit(names: Sequence[str], sets: SampleSets) -> None:
     """Raise InputError for a metric that these sets cannot give, before any is measured."""
     fakes, held_out = len(sets.fake), len(sets.dataset.held_out)
-    if "w1" in names and min(fakes, held_out) < FEWEST:
+    if "w1" in names and min(fakes, held_out) < MIN_SAMPLES:
         raise InputError(
-            f"W1 needs at least {FEWEST} fakes and {FEWEST} held-out samples, and there are {fakes} and "
+            f"W1 needs at least {MIN_SAMPLES} fakes and as many held-out samples, and there are {fakes} and "
             f"{held_out}; `wgan audit` brackets two sets without holding any out."
         )
     if "memorisation" in names and sets.trained_on is False:

@@ -15,7 +15,7 @@ from wgan.data import Dataset, Split, load, reload_dataset, spread
 from wgan.errors import InputError
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.wasserstein.auditing import FEWEST
+from wgan.wasserstein.auditing import MIN_SAMPLES
 
 Given = str | Path | npt.NDArray[Any] | Tensor | Dataset
 """What :func:`wgan.data.load` takes, or what it gives."""
@@ -89,7 +89,7 @@ def find_sample_sets(
 
 def default_count(dataset: Dataset) -> int:
     """How many fakes to hold against a source where nobody says."""
-    if len(dataset.held_out) >= FEWEST:
+    if len(dataset.held_out) >= MIN_SAMPLES:
         return len(dataset.held_out)
     return min(len(dataset.train), MOST_ALONE)
 

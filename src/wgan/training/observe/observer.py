@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from wgan.core.randomness import isolated_global_rng
 from wgan.data import Dataset, load
 from wgan.errors import InputError
-from wgan.latents import latents as draw_latents
+from wgan.latents import draw_latents as draw_latents
 from wgan.lipschitz import Chain, Constraint
 from wgan.training.objective import Numbers
 from wgan.training.observe.histograms import Histograms, around_zero, together
