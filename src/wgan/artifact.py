@@ -4,6 +4,7 @@
 
     artifact.json    what it is, where it comes from, how good it was measured to be, checksums
     model.onnx       or model.xml and model.bin: the generator
+    directions.npz   latent directions of the page's sliders, the strongest first
     reference.npz    what ``wgan verify`` holds it against
     README.md        how it is used
 
@@ -32,6 +33,8 @@ FORMAT = 1
 """The version of the folder's layout; a reader refuses others."""
 SPECIFICATION = "artifact.json"
 """The file that makes a folder an artifact."""
+DIRECTIONS = "directions.npz"
+"""The file of latent directions, with an array ``directions``."""
 
 Samples = npt.NDArray[np.float32]
 Latents = npt.NDArray[np.float32]
@@ -151,6 +154,15 @@ class Artifact:
             ) from error
         artifact._check()
         return artifact
+
+    @property
+    def directions(self) -> Latents:
+        """Directions (k, latent_dim) that change samples most, those of the run; none in older artifacts."""
+        if DIRECTIONS not in self.files:
+            return np.zeros((0, self.latent_dim), np.float32)
+        with np.load(self.path / DIRECTIONS) as arrays:
+            directions: Latents = arrays["directions"]
+        return directions
 
     def runtime(self, threads: int | None = None) -> Runtime:
         """The generator, ready to be called.

@@ -14,11 +14,13 @@ from torch import nn
 
 from wgan.artifact import Artifact, import_openvino
 from wgan.data import digits, ring8
+from wgan.demo import describe
 from wgan.deploy import export, verify
 from wgan.deploy.reference_statistics import Quality, ReferenceStatistics
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.deploy.validation import REFERENCE, Reference
 from wgan.errors import GateError, InputError, StorageError
+from wgan.generation import find_directions
 from wgan.latents import draw_latents
 from wgan.metrics import PIXELS, frechet_distance, train_classifier
 from wgan.sampling import Sampler
@@ -72,10 +74,19 @@ def test_a_sample_does_not_depend_on_its_batch(kind, run, artifacts):
 def test_a_label_is_obeyed_and_every_class_comes_in_turn_where_none_is_given(kind, run, artifacts):
     points = np.repeat(draw_latents(1, 6, 3), 12, axis=0)
     runtime = artifacts[kind].runtime(threads=1)
-    cycle_classes = runtime(points)
-    np.testing.assert_array_equal(cycle_classes, runtime(points, np.arange(12) % 10))
-    np.testing.assert_array_equal(cycle_classes[10:], cycle_classes[:2])
-    assert np.abs(cycle_classes[0] - cycle_classes[1]).max() > 1e-3
+    cycled = runtime(points)
+    np.testing.assert_array_equal(cycled, runtime(points, np.arange(12) % 10))
+    np.testing.assert_array_equal(cycled[10:], cycled[:2])
+    assert np.abs(cycled[0] - cycled[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sliders_of_the_page_are_the_directions_of_the_run_in_order_and_sign(kind, run, artifacts):
+    """Slider 2 moves a sample as ``--direction 2`` does."""
+    expected = find_directions(Sampler.load(run, device="cpu"))
+    sliders = np.array(describe(artifacts[kind])["directions"], np.float32)
+    np.testing.assert_array_equal(sliders, expected.vectors)
+    np.testing.assert_array_equal(artifacts[kind].directions, expected.vectors)
 
 
 def test_int8_of_onnx_runtime_is_int8_all_through(artifacts, tmp_path):

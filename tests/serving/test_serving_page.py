@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wgan.demo import directions, files
+from wgan.demo import files
 from wgan.latents import draw_latents
 
 SCREENS = [(1280, "light"), (390, "dark")]
@@ -130,14 +130,3 @@ def test_vectors_are_plotted(points, start, look):
         assert np.allclose(
             np.array(seen["samples"]), points.runtime()(draw_latents(5, 3, 3)).reshape(-1), atol=1e-5
         )
-
-
-def test_directions_are_those_of_a_known_map():
-    """Of x -> A x, the directions are A's right singular vectors: scaled axes, and a rotation of them."""
-    gains = np.array([1.0, 5.0, 0.1, 3.0], np.float32)
-    found = directions(lambda latent: latent * gains, 4, count=3)
-    np.testing.assert_allclose(found, np.eye(4)[[1, 3, 0]], atol=1e-4)
-    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0].astype(np.float32)
-    turned = directions(lambda latent: latent @ turn * gains, 4)
-    np.testing.assert_allclose(np.abs((turned @ turn)[:, [1, 3, 0, 2]]), np.eye(4), atol=1e-2)
-    np.testing.assert_allclose(turned @ turned.T, np.eye(4), atol=1e-5)

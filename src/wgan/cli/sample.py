@@ -11,7 +11,7 @@ import tyro
 
 from wgan.cli.parse import parse
 from wgan.errors import InputError
-from wgan.generation import Directions, read_latents
+from wgan.generation import LatentDirections, read_latents
 from wgan.runs import RunFolder
 from wgan.sampling import LabelLike, Sampler, check_out, check_truncation, save_samples
 
@@ -70,7 +70,7 @@ def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32],
         latents, labels = read_latents(command.latents)
         latents *= np.float32(check_truncation(command.truncation))
     if command.direction is not None:
-        found = Directions.of(RunFolder(command.dir), sampler)
+        found = LatentDirections.of_run(RunFolder(command.dir), sampler)
         latents = found.move(latents, command.direction, command.strength)
     return latents, labels
 

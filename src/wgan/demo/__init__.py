@@ -4,16 +4,13 @@
 ``generate(latents, labels)``. There are two backends, one for each place where the generator runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
+from wgan.core.arrays import FloatArray
 
-from wgan.demo.sliders import Array, directions
-
-__all__ = ["Backend", "Shown", "describe", "directions", "files"]
+__all__ = ["Backend", "Shown", "describe", "files"]
 
 Backend = Literal["server", "wasm"]
 
@@ -48,32 +45,27 @@ class Shown(Protocol):
         """The name of each label."""
 
     @property
+    def directions(self) -> FloatArray:
+        """Latent directions of the sliders, (k, latent_dim)."""
+
+    @property
     def provenance(self) -> Mapping[str, Any]:
         """Where it comes from."""
 
 
-def describe(shown: Shown, run: Callable[[Array, npt.NDArray[np.int64] | None], Array]) -> dict[str, Any]:
-    """What the page has to know of a generator, as plain values.
-
-    Args:
-        shown: The artifact.
-        run: Its samples at latents (N, latent_dim) and, for a generator with classes, labels (N,).
+def describe(shown: Shown) -> dict[str, Any]:
+    """Describe a generator to the page, as plain values.
 
     Returns:
-        Its name for people, ``latent_dim``, ``shape``, ``classes`` (None without), and the ``directions`` of
-        the page's sliders, (k, latent_dim): those of the first class, if there are classes.
+        Its display name, ``latent_dim``, ``shape``, ``classes`` (None without), and the ``directions`` of the
+        page's sliders, (k, latent_dim).
     """
-
-    def generate(latents: Array) -> Array:
-        return run(latents, None if shown.classes is None else np.zeros(len(latents), np.int64))
-
     data = shown.provenance.get("data", {})
     return {
         "name": data.get("name") or shown.path.resolve().name,
         "latent_dim": shown.latent_dim,
         "shape": list(shown.shape),
         "classes": None if shown.classes is None else list(shown.classes),
-        "directions": [
-            [round(float(number), 6) for number in way] for way in directions(generate, shown.latent_dim)
-        ],
+        # The shortest digits that give the same float32 again.
+        "directions": [[float(str(number)) for number in direction] for direction in shown.directions],
     }

@@ -244,7 +244,7 @@ function addSliders() {
     const slider = Object.assign(document.createElement("input"), { type: "range", min: -4, max: 4, step: 0.1 });
     slider.value = 0;
     const output = Object.assign(document.createElement("output"), { textContent: "0.0" });
-    row.append(String(way + 1), slider, output);
+    row.append(String(way), slider, output); // the number that `wgan sample` knows it by
     slider.addEventListener("input", () => {
       view.moves[way] = Number(slider.value);
       output.textContent = view.moves[way].toFixed(1);

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from wgan.artifact import RUNTIMES, Artifact
+from wgan.artifact import DIRECTIONS, RUNTIMES, Artifact
 from wgan.core.files import storing
 from wgan.data import Dataset
 from wgan.deploy import conversion
@@ -19,6 +19,7 @@ from wgan.deploy.rewrite import is_thin, plain
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.deploy.validation import GATE, JUDGE, REFERENCE, Reference, check_gate, timed, told
 from wgan.errors import check_whole, unknown
+from wgan.generation import stored_or_found
 
 TARGETS: dict[str, tuple[str, str | None]] = {
     "onnx": ("onnx", None),
@@ -88,6 +89,7 @@ def export(
             latency = timed({out.absolute().name: forward, EAGER: trained.forward}, reference, seconds)
         with storing(out):
             np.savez_compressed(folder / REFERENCE, **reference.arrays())
+        stored_or_found(trained.folder, trained.sampler).save(folder / DIRECTIONS)
         if classifier is not None:
             classifier.save(folder / JUDGE)
         said = {

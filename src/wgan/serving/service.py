@@ -6,6 +6,7 @@ from typing import final
 from wgan.artifact import Artifact
 from wgan.demo import describe
 from wgan.image_requests import ImageRequest, encode
+from wgan.latents import draw_latents
 from wgan.serving.batching import Batcher
 from wgan.serving.metrics import ServerMetrics
 from wgan.serving.protocol import Form
@@ -43,7 +44,9 @@ class Service:
         )
         self.meters = ServerMetrics(lambda: self.batcher.waiting)
         self.draining = False
-        self.description = describe(artifact, self._run) | {"most": settings.count}  # warms the model up, too
+        self.description = describe(artifact) | {"most": settings.count}
+        for count in (1, 2):  # the first inference of a single sample, and of several, is slow
+            self._run(draw_latents(count, artifact.latent_dim))
 
     @property
     def ready(self) -> bool:

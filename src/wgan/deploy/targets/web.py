@@ -41,9 +41,7 @@ def layout(artifact: Path, out: Path) -> None:
         for name, content in (files("wasm") | _runtime()).items():
             (out / name).write_bytes(content)
         shutil.copyfile(loaded.model, out / "model.onnx")
-        (out / "model.json").write_text(
-            json.dumps(describe(loaded, loaded.runtime())) + "\n", encoding="utf-8"
-        )
+        (out / "model.json").write_text(json.dumps(describe(loaded)) + "\n", encoding="utf-8")
 
 
 def _runtime() -> dict[str, bytes]:
