@@ -37,7 +37,7 @@ RUNS = {
     "default on fashion-mnist, conditional": "fashion-mnist --conditional --steps 60",
     "default on digits, conditional and balanced": "digits --conditional --balanced --steps 60",
     "default on digits, augmented": "digits --augment.strength 0.4 --steps 60",
-    "dcgan-gp on digits, adaptive": "digits --recipe dcgan-gp --augment.target 0.5 --batch-size 16 --steps 24",
+    "dcgan-gp, adaptive": "digits --recipe dcgan-gp --augment.target 0.5 --batch-size 16 --steps 24",
     "default on digits, bfloat16": "digits --precision bfloat16 --steps 60",
     "default on digits, hinge": "digits --loss hinge --n-critic 2 --steps 60",
     **{
@@ -79,11 +79,10 @@ def record(out: Path) -> None:
                     found |= {f"{name}: {key}": value for key, value in of_products(Path("run")).items()}
             shutil.rmtree("run")
         for name, arguments in FAULTS.items():
-            options = arguments.split() cut = next((i for i, word in enumerate(options) if not
-            word.startswith("--") and ":" in word), None) before, after = (options, []) if cut is None else
-            (options[:cut], options[cut:]) wgan(
+            words = arguments.split()
+            wgan(
                 *("train", "ring8", "--steps", "400", "--seed", "3", "--device", "cpu", "--out", "run"),
-                *("--logging.metrics", "10", *before, *after),
+                *("--logging.metrics", "10", *words),
             )
             rows = json.loads(wgan("diagnose", "run", "--json"))
             rows = rows if isinstance(rows, list) else rows["findings"]
@@ -93,7 +92,7 @@ def record(out: Path) -> None:
     out.write_text(json.dumps(found, indent=1))
 
 
-def of_run(run: Path) -> Iterator[tuple[str, str]] | dict[str, str]:
+def of_run(run: Path) -> dict[str, str]:
     """Hashes of the last checkpoint by group, and of everything that was logged."""
     last = max((run / "checkpoints").iterdir(), key=lambda path: path.name)
     found = {
@@ -157,7 +156,7 @@ def labels(kind: str, specification: dict[str, Any]) -> Any:  # noqa: ANN401
 
 
 def numbers(page: Path) -> list[str]:
-    """The coordinates of a report's curves, sorted: the only numbers in it that no clock and no version changes."""
+    """The coordinates of a report's curves, sorted: numbers that depend on no clock and no version."""
     text = page.read_text()
     figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
     kept = [figure for figure in figures if not any(word in figure.lower() for word in TIMED)]

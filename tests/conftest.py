@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 import torch
@@ -15,6 +16,12 @@ settings.load_profile("wgan")
 def one_thread():
     """These networks are too small to share out, and on a busy machine threads wait for one another."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """A shell's background jobs begin with SIGINT ignored, and tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

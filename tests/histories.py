@@ -6,7 +6,7 @@ POINTS = 20
 GP = {"is": "GradientPenalty", "weight": 10.0, "target": 1.0}
 CLIPPING = {"is": "WeightClipping", "c": 0.01}
 CONFIG = {
-    "source": {"name": "digits", "shape": [1, 8, 8]},
+    "dataset": {"name": "digits", "shape": [1, 8, 8]},
     "constraint": GP,
     "loss": "wasserstein",
     "n_critic": 1,

@@ -1,7 +1,9 @@
 """The ladder of the design: imports go down only. Read from the sources, so a lazy import counts too."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,9 @@ MACHINE = ("wgan.core.files", "wgan.core.devices")
 """The machine's side of the ground, for which mathematics has no use."""
 
 FORBIDDEN = {"torchvision", "pickle"}
+
+OTHER_PROGRAMS = {"wgan.deploy.artifact_folder", "wgan.deploy.targets.*"}
+"""Modules that name the options of other programs, such as pip and tritonserver."""
 
 Sources = Mapping[str, str]
 Graph = dict[str, set[str]]
@@ -98,6 +103,20 @@ def violations(graph: Graph) -> list[str]:
     return broken
 
 
+def options_named(files: Sources) -> list[str]:
+    """Every string below the command line that names an option, docstrings included."""
+    parts = {module.split(".")[1] for module in files} - {"__init__"}
+    return [
+        f"{module}: {node.value}"
+        for module, text in files.items()
+        if level(part(module, parts)) < LEVELS["cli"]
+        and not any(fnmatch(module, pattern) for pattern in OTHER_PROGRAMS)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"(?<![\w-])--[a-z]", node.value)
+    ]
+
+
 # ---------------------------------------------------------------------------------- the package
 
 
@@ -105,11 +124,15 @@ def test_imports_go_down_only():
     assert violations(import_graph(sources(PACKAGE))) == []
 
 
+def test_only_the_command_line_names_its_options():
+    assert options_named(sources(PACKAGE)) == []
+
+
 def test_the_walk_sees_the_whole_package():
     graph = import_graph(sources(PACKAGE))
     assert len(graph) == sum(1 for _ in PACKAGE.rglob("*.py"))
     assert "wgan.lipschitz.constraint.Constraint" in graph["wgan.lipschitz.penalties"]
-    assert "wgan.losses.Loss" in graph["wgan.training.objective"]
+    assert "wgan.losses.Loss" in graph["wgan.training.settings"]
 
 
 def test_every_import_of_our_own_leads_to_a_module():
@@ -184,3 +207,17 @@ def test_a_planted_violation_is_found(module: str, line: str):
     planted = {**SOUND, module: f"{SOUND[module]}{line}\n"}
     (found,) = violations(import_graph(planted))
     assert found.startswith(f"{module} -> ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'raise ValueError("leave out --conditional")',
+        'def fit():\n    """Train as long as --steps says."""',
+        'raise ValueError(f"give {name}, or --no-heal")',
+    ],
+)
+def test_an_option_named_below_the_command_line_is_found(line: str):
+    assert len(options_named({**SOUND, "wgan.data": line})) == 1
+    assert options_named({**SOUND, "wgan.cli.train": line, "wgan.deploy.targets.web": line}) == []
+    assert options_named({**SOUND, "wgan.data": "x = 'a -- b, a--b and ---'"}) == []

@@ -18,7 +18,7 @@ from wgan.probing import _compared, _Judged, probe, trainer_of
 from wgan.runs import RunFolder
 from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 from wgan.training.observe import Scored
-from wgan.training.observe.dead_units import Units
+from wgan.training.observe.dead_units import RectifiedUnits
 
 SOUND = replace(
     recipe("default", DIGITS.shape),
@@ -46,7 +46,9 @@ def sound(tmp_path_factory):
 
 
 def judged(held_out, fake, excess=1.0):
-    return _Judged(Scored(torch.empty(0), fake, held_out, held_out, Units(), Units()), excess)
+    return _Judged(
+        Scored(torch.empty(0), fake, held_out, held_out, RectifiedUnits(), RectifiedUnits()), excess
+    )
 
 
 def compared(now, then):
@@ -127,7 +129,7 @@ def test_only_what_can_be_probed_is(tmp_path, sound):
     with pytest.raises(InputError, match="is not a run folder"):
         trainer_of(tmp_path)
     small_trainer().fit(tmp_path / "python", 1)
-    with pytest.raises(InputError, match="was started from Python"):
+    with pytest.raises(InputError, match="is not one of wgan's own networks"):
         trainer_of(tmp_path / "python")
     assert probe(small_trainer(), tmp_path / "python", steps=4).step == 1
     with pytest.raises(InputError, match="other settings"):

@@ -236,5 +236,5 @@ def test_a_critic_that_mixes_samples_gets_another_norm_with_the_penalty():
         )
     )[0]
     trainer = build(treated(mixing, [Intervention(10, finding, 0, None)]))
-    assert trainer.constraint == GradientPenalty(10.0)
+    assert trainer.settings.constraint == GradientPenalty(10.0)
     assert trainer.critic.arguments["norm"] == "layer"

@@ -24,7 +24,7 @@ from wgan.runs import RunFolder, load_latest
 from wgan.training import Trainer, TrainingSettings
 from wgan.training.observe import Scored, draw_probe_batch, observing, scored
 from wgan.training.observe.slopes import Slopes
-from wgan.training.resume import check
+from wgan.training.resume import check_same_run
 
 STEPS = 200
 """Critic steps, at least."""
@@ -86,7 +86,7 @@ def probe(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS)
     """
     check_whole(steps=(steps, 1))
     folder = RunFolder(Path(run_dir))
-    check(folder, trainer.config(folder.read_config().get("steps", 1)))
+    check_same_run(folder, trainer.config(folder.read_config().get("steps", 1)))
     checkpoint = load_latest(folder.checkpoints)
     if checkpoint is None:
         raise InputError(f"{folder.path} has no checkpoint yet; train it first.")

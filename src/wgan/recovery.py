@@ -16,6 +16,7 @@ from PIL.Image import Image
 
 from wgan.core.files import storing, write_atomically
 from wgan.diagnosis import Finding, History, diagnose
+from wgan.diagnosis.finding import Settings
 from wgan.diagnosis.history import Row
 from wgan.errors import DivergenceError, InputError
 from wgan.lipschitz import R1, GradientPenalty
@@ -23,7 +24,7 @@ from wgan.monitors import Monitor
 from wgan.monitors.monitor import Values
 from wgan.runs import RunFolder, from_plain, saved_steps
 from wgan.training import Trainer, TrainingSettings
-from wgan.training.resume import check
+from wgan.training.resume import check_same_run
 
 AT_MOST = 3
 """Interventions in a run; what still goes wrong then is left to a person."""
@@ -106,9 +107,19 @@ def heal(
 def treated(recipe: TrainingSettings, interventions: Sequence[Intervention]) -> TrainingSettings:
     """The recipe with the settings of all remedies."""
     for intervention in interventions:
-        for path, value in intervention.finding.remedy.items():
-            recipe = _with(recipe, path.split("."), value)
+        recipe = apply_remedy(recipe, intervention.finding.remedy)
     return recipe
+
+
+def apply_remedy(settings: TrainingSettings, remedy: Settings) -> TrainingSettings:
+    """The settings with those of a remedy.
+
+    Raises:
+        InputError: They do not suit the settings, as a norm of networks that have none.
+    """
+    for path, value in remedy.items():
+        settings = _with(settings, path.split("."), value)
+    return settings
 
 
 def attempt(run_dir: Path, number: int) -> Path:
@@ -198,7 +209,7 @@ def _done(recipe: TrainingSettings, build: Build, steps: int, run_dir: Path) -> 
         before = attempt(run_dir, number)
         if not before.exists():
             break
-        check(RunFolder(before), build(treated(recipe, done), done).config(steps))  # is it of this run?
+        check_same_run(RunFolder(before), build(treated(recipe, done), done).config(steps))
         done.append(_read(before))
     return done
 
@@ -218,5 +229,7 @@ def _read(before: Path) -> Intervention:
 
 def _with(settings: Any, path: Sequence[str], value: Any) -> Any:  # noqa: ANN401 - a recipe or a part of it
     name, *rest = path
+    if not hasattr(settings, name):
+        raise InputError(f"{type(settings).__name__} has no setting {name}.")
     new = _with(getattr(settings, name), rest, value) if rest else from_plain(value, TYPES)
     return replace(settings, **{name: new})

@@ -202,7 +202,7 @@ def test_a_run_leaves_its_folder(wgan):
     assert [path.stem for path in RunFolder(folder).images()] == [f"{step:08}" for step in (0, 2, 4, 6)]
     assert saved_steps(folder / "checkpoints") == [4, 6]
     config = config_of(folder)
-    assert (config["steps"], config["seed"], config["source"]["name"]) == (6, 0, "digits")
+    assert (config["steps"], config["seed"], config["dataset"]["name"]) == (6, 0, "digits")
     assert config["origin"]["name"] == "default"
 
 
@@ -231,7 +231,7 @@ def test_options_may_come_before_the_source(wgan):
 def test_a_run_with_constant_rates_can_be_made_longer(wgan):
     wgan(f"train digits --out run --steps 4 --decay constant {TINY}")
     _, err = wgan(f"train digits --out run --steps 8 --decay constant {TINY}")
-    assert "Going on after step 4 of 8." in err
+    assert "Resuming after step 4 of 8." in err
     wgan(f"train digits --out straight --steps 8 --decay constant {TINY}")
     assert Path("run/metrics.jsonl").read_bytes() == Path("straight/metrics.jsonl").read_bytes()
 
@@ -243,7 +243,7 @@ def test_a_fork_starts_beside_its_parent_and_is_found_again(wgan):
     _, err = wgan(command)
     (fork,) = Path().glob("run-fork-*")
     assert f"Forking run into {fork}." in err
-    assert "Going on after step 4 of 8." in err
+    assert "Resuming after step 4 of 8." in err
     assert steps_of(fork) == [6, 8]
     assert config_of(fork)["critic_optimiser"]["lr"] == 0.5
     forked = contents(fork)
@@ -264,7 +264,7 @@ def test_a_fork_in_the_middle_goes_on(wgan):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         _, err = wgan(command)
-    assert "Going on after step 6 of 8." in err
+    assert "Resuming after step 6 of 8." in err
     assert (fork / "metrics.jsonl").read_bytes() == metrics
 
 
@@ -323,7 +323,7 @@ def test_every_kind_of_source_trains(wgan, somewhere, dataset):
     images = rng.uniform(-1, 1, (50, 1, 8, 8)).astype(np.float32)
     np.savez("labelled.npz", samples=images, labels=np.arange(50) % 7)
     wgan(f"train {dataset} --out run --steps 2 {TINY}")
-    assert config_of("run")["source"]["shape"] == SOURCES[dataset]
+    assert config_of("run")["dataset"]["shape"] == SOURCES[dataset]
     assert saved_steps(Path("run/checkpoints")) == [0, 2]
 
 
@@ -338,8 +338,8 @@ def test_clothes_train_from_the_command_line(wgan, fashion_mnist):
     folder = data.find(data.FASHION_MNIST)
     wgan(f"train fashion-mnist --data-dir {shlex.quote(str(folder))} --out run --steps 2 {TINY}")
     config = config_of("run")
-    assert config["source"]["shape"] == [1, 28, 28]
-    assert config["source"]["fingerprint"] == fashion_mnist.fingerprint
+    assert config["dataset"]["shape"] == [1, 28, 28]
+    assert config["dataset"]["fingerprint"] == fashion_mnist.fingerprint
 
 
 def test_another_monitor_watches_too(wgan):
@@ -354,7 +354,7 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     assert all(line.isprintable() for line in err.split("\n"))
     lines = err.splitlines()
     assert len([line for line in lines if line.startswith("step ")]) == 25
-    assert lines[-4].startswith("step 50/50  gap, training ")
+    assert lines[-4].startswith("step 50/50  critic loss ")
     assert lines[-3:] == [
         "Report: run/report.html",
         "Done: run, images in run/samples.",
@@ -381,7 +381,7 @@ def test_a_signal_saves_the_run_and_the_same_command_finishes_it(wgan, somewhere
     assert 2 <= saved < steps
     assert steps_of("run")[-1] <= saved
     _, err = wgan(command)
-    assert f"Going on after step {saved:,} of {steps:,}." in err
+    assert f"Resuming after step {saved:,} of {steps:,}." in err
     assert steps_of("run") == list(range(2, steps + 1, 2))
 
 
@@ -513,7 +513,7 @@ def test_a_dry_run_prints_everything_and_does_nothing(wgan, somewhere, name):
     config = trainer.config(12345)
     for setting in ("loss", "n_critic", "batch_size", "ema", "decay", "steps", "seed", "latent_dim"):
         assert rows[setting] == str(config[setting])
-    assert rows["source.fingerprint"] == config["source"]["fingerprint"]
+    assert rows["dataset.fingerprint"] == config["dataset"]["fingerprint"]
     for setting, value in config["constraint"].items():
         assert rows[f"constraint.{setting}"] == str(value)
     for setting, value in config["critic_optimiser"].items():
@@ -547,9 +547,9 @@ def test_a_dry_run_shows_conditional_networks_too(wgan, way):
     small = "networks:dcgan --networks.generator-width 3 --networks.critic-width 5 --networks.latent-dim 7"
     out, _ = wgan(
         f"train digits --conditional --dry-run --device cpu --batch-size 2 --n-critic 1 {small} "
-        f"--networks.critic-labels {way}"
+        f"--networks.critic-conditioning {way}"
     )
-    family = DCGAN(latent_dim=7, generator_width=3, critic_width=5, critic_labels=way)
+    family = DCGAN(latent_dim=7, generator_width=3, critic_width=5, critic_conditioning=way)
     networks = family.build((1, 8, 8), Condition(classes=10))
     tables = re.split(r"\n(?:Generator|Critic) *\n", out)[1:]
     for network, text in zip(networks, tables, strict=True):

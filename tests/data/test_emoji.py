@@ -111,7 +111,7 @@ def test_an_archive_cut_short_is_refused(archive):
 
 
 def test_without_a_package_and_a_network_the_way_to_it_is_told(tmp_path):
-    with pytest.raises(InputError, match=rf"npm install {PACKAGE}.*--data-dir"):
+    with pytest.raises(InputError, match=rf"npm install {PACKAGE}.*data_dir"):
         data.load("emoji")
     with pytest.raises(InputError, match="not a folder that exists"):
         data.load("emoji", data_dir=tmp_path / "nowhere")

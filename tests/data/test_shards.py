@@ -304,7 +304,7 @@ class Deadly(DatasetReader):
 
 
 def test_a_process_that_is_lost_is_told(tmp_path):
-    with pytest.raises(ProcessError, match=r"whole shards stay.*fewer --processes"):
+    with pytest.raises(ProcessError, match=r"whole shards stay.*fewer processes"):
         data.pack(Deadly(), tmp_path / "a.pack", processes=2)
 
 

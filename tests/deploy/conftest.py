@@ -20,7 +20,7 @@ def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "digits"
     settings = replace(
         recipe("default", (1, 8, 8)),
-        networks=DCGAN(latent_dim=6, generator_width=8, critic_width=8, generator_labels="norm"),
+        networks=DCGAN(latent_dim=6, generator_width=8, critic_width=8, generator_conditioning="norm"),
         conditional=True,
         batch_size=16,
         logging=LoggingIntervals(metrics=20, images=1000),

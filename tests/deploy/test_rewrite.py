@@ -91,7 +91,7 @@ GENERATORS = {
     "kernel 5": (DCGANGenerator((3, 12, 8), latent_dim=5, width=3, kernel=5, activation="leaky-relu"), ()),
     "group norm": (DCGANGenerator((1, 8, 8), latent_dim=5, width=8, norm="group"), ()),
     "labels in norms": (
-        DCGANGenerator((1, 8, 8), latent_dim=5, width=4, condition=CONDITION, labels_by="norm"),
+        DCGANGenerator((1, 8, 8), latent_dim=5, width=4, condition=CONDITION, conditioning="norm"),
         (LABELS,),
     ),
     "labels embedded": (

@@ -125,7 +125,7 @@ def test_a_distance_needs_something_that_keeps_the_critic_lipschitz(constraint, 
 
 @pytest.mark.parametrize("constraint", [GP, {"is": "R1", "gamma": 1.0}])
 def test_a_lazy_penalty_is_not_idle_at_the_log_points_between(constraint):
-    lazy = {"penalty_every": 8, "logging": {"log": 2}, "constraint": constraint}
+    lazy = {"penalty_every": 8, "logging": {"metrics": 2}, "constraint": constraint}
 
     def paid(i):
         return {"slope/50": 1.5, "penalty": 0.0 if i % 4 else 1.5}

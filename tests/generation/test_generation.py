@@ -139,7 +139,7 @@ def mlp(**changes):
 
 
 def conditional(by="embedding"):
-    return Sampler(mlp(condition=Condition(3), labels_by=by), 4, classes=CLASSES)
+    return Sampler(mlp(condition=Condition(3), conditioning=by), 4, classes=CLASSES)
 
 
 def jumps(samples):
@@ -300,7 +300,7 @@ def test_labels_beside_the_latent_are_left_out():
 
 
 def test_labels_in_the_norm_have_directions_each_and_together():
-    how = {"condition": Condition(3), "labels_by": "norm"}
+    how = {"condition": Condition(3), "conditioning": "norm"}
     network = trained_norms(DCGANGenerator((1, 8, 8), latent_dim=6, width=4, **how))
     sampler = Sampler(network, 6, classes=CLASSES)
     first, conditioned = network.base[:2]

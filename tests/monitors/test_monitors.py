@@ -22,7 +22,18 @@ from small_runs import no_file_larger_than
 import wgan
 from wgan.cli import main
 from wgan.images import grid
-from wgan.monitors import MONITORS, Audience, Console, Histogram, MLflow, Monitor, TensorBoard, Wandb, guard
+from wgan.monitors import (
+    MONITORS,
+    Console,
+    GuardedMonitors,
+    Histogram,
+    MLflow,
+    Monitor,
+    TensorBoard,
+    Wandb,
+    display_name,
+    guard,
+)
 from wgan.networks import MLP
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -52,6 +63,7 @@ VALUES = {
     "gap": 1.2345678,
     "gap_held_out": 0.5,
     "critic_loss": -77.0,
+    "generator_loss": 0.25,
     "penalty": 0.125,
     "critic_gradient": 3.0,
     "generator_gradient": 4.0,
@@ -59,9 +71,11 @@ VALUES = {
     "images_per_second": 12345.6,
 }
 SHOWN = (
-    "gap, training 1.235",
+    "critic loss -77",
+    "generator loss 0.25",
+    "gap (W estimate) 1.235",
     "gap, held out 0.5",
-    "penalty 0.125",
+    "gradient penalty 0.125",
     "gradient, critic 3",
     "gradient, generator 4",
     "images/s 12,346",
@@ -74,13 +88,14 @@ def trainer(monitors, dataset="digits", **logging):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         generator, critic = family.build(data.shape)
-    often = {"log": 1, "images": 4, "checkpoint": 4} | logging
+    often = {"metrics": 1, "images": 4, "checkpoint": 4} | logging
     return Trainer(
         generator=generator,
         critic=critic,
         data=data,
         n_critic=1,
         batch_size=8,
+        decay="constant",
         device="cpu",
         logging=LoggingIntervals(**often),
         monitors=monitors,
@@ -108,7 +123,7 @@ def test_a_number_that_is_not_finite_is_a_dash_and_what_is_not_known_is_left_out
     monitor, written = console()
     monitor.start({"steps": 1}, 0)
     monitor.log(1, {"gap": None, "penalty": 1e-7})
-    assert written.getvalue() == "step 1/1  gap, training -  penalty 1e-07\n"
+    assert written.getvalue() == "step 1/1  gap (W estimate) -  gradient penalty 1e-07\n"
 
 
 @pytest.mark.parametrize(("value", "text"), [(9999.4, "9999"), (-123456.0, "-123,456"), (1e30, "1e+30")])
@@ -116,7 +131,33 @@ def test_large_numbers_are_readable(value, text):
     monitor, written = console()
     monitor.start({"steps": 1}, 0)
     monitor.log(1, {"gap": value})
-    assert written.getvalue() == f"step 1/1  gap, training {text}\n"
+    assert written.getvalue() == f"step 1/1  gap (W estimate) {text}\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("critic_loss", "critic loss"),
+        ("generator_loss", "generator loss"),
+        ("gap", "gap (W estimate)"),
+        ("penalty", "gradient penalty"),
+        ("score_real/50", "score real, median"),
+        ("slope/95", "slope, 95 % below"),
+        ("slope/max", "slope, greatest"),
+        ("critic_gradient/layers.0", "critic gradient, layers.0"),
+        ("mode-collapse", "mode collapse"),
+    ],
+)
+def test_metrics_have_the_names_of_the_field(key, name):
+    assert display_name(key) == name
+
+
+def test_the_gap_is_called_an_estimate_of_w_under_the_wasserstein_loss_only():
+    assert display_name("gap", loss="non-saturating") == "gap"
+    monitor, written = console()
+    monitor.start({"steps": 1, "loss": "hinge"}, 0)
+    monitor.log(1, {"gap": 1.0})
+    assert written.getvalue() == "step 1/1  gap 1\n"
 
 
 def test_a_long_run_prints_few_lines_and_its_last():
@@ -132,7 +173,7 @@ def test_a_long_run_prints_few_lines_and_its_last():
 def test_a_resumed_run_says_where_it_goes_on():
     monitor, written = console()
     monitor.start({"steps": 2000}, 1500)
-    assert written.getvalue() == "Going on after step 1,500 of 2,000.\n"
+    assert written.getvalue() == "Resuming after step 1,500 of 2,000.\n"
 
 
 def test_a_finished_run_has_nothing_to_say():
@@ -151,7 +192,7 @@ def test_the_live_display_shows_all_there_is_to_see(width):
     monitor.finish("finished")
     text = written.getvalue()
     assert "\x1b[" in text
-    for shown in ("Going on after step 10 of 100.", "50/100", "━", *SHOWN):
+    for shown in ("Resuming after step 10 of 100.", "50/100", "━", *SHOWN):
         assert shown in text
     assert "…" not in text
 
@@ -171,7 +212,8 @@ def test_a_run_is_shown_with_what_it_logs(tmp_path):
     lines = written.getvalue().splitlines()
     assert len(lines) == len(rows) == 5
     for line, row in zip(lines, rows, strict=True):
-        assert line.startswith(f"step {row['step']}/5  gap, training {row['gap']:.4g}  gap, held out ")
+        assert line.startswith(f"step {row['step']}/5  critic loss {row['critic_loss']:.4g}  generator loss ")
+        assert f"  gap (W estimate) {row['gap']:.4g}  gap, held out " in line
         assert f"gradient, critic {row['critic_gradient']:.4g}  " in line
         assert "images/s" in line
 
@@ -275,7 +317,7 @@ def test_a_hanging_monitor_keeps_nobody_waiting(tmp_path, straight, where, monke
         trainer([hanging, prompt]).fit(tmp_path / "run", 8)  # would never return if anything waited for it
     (warning,) = caught
     assert str(warning.message) == (
-        "The monitor Hanging is still busy with what came before the run's end, and is left behind."
+        "The monitor Hanging was still busy after the run ended and is left behind."
     )
     assert prompt.calls == ALL
     assert_same_files(tmp_path / "run", straight)
@@ -312,7 +354,7 @@ def test_what_there_is_no_room_for_is_left_out_with_one_warning(tmp_path, straig
         trainer([late, Releasing(late)], images=100).fit(tmp_path / "run", 8)
     (warning,) = caught
     assert str(warning.message) == (
-        "The monitor Hanging does not keep up with the run; some of it will be missing there."
+        "The monitor Hanging does not keep up with the run and will miss some of it."
     )
     assert late.calls[0] == "start"
     assert late.calls[-2:] == ["artifact", "finish"]
@@ -324,12 +366,12 @@ def test_what_there_is_no_room_for_is_left_out_with_one_warning(tmp_path, straig
 def test_images_take_room_by_their_size(monkeypatch):
     monkeypatch.setattr(guard, "ROOM", 3 * 100 * 100 + guard.SMALL)
     late = Hanging("start")
-    audience = Audience([late, Releasing(late)])
-    audience.start({}, 0)
-    audience.images(1, Image.new("RGB", (100, 100)))
+    monitors = GuardedMonitors([late, Releasing(late)])
+    monitors.start({}, 0)
+    monitors.images(1, Image.new("RGB", (100, 100)))
     with pytest.warns(UserWarning, match="does not keep up"):
-        audience.images(2, Image.new("L", (1, 1)))
-    audience.finish("finished")
+        monitors.images(2, Image.new("L", (1, 1)))
+    monitors.finish("finished")
     assert late.calls == ["start", "images", "finish"]
 
 
@@ -383,9 +425,9 @@ def test_whatever_a_monitor_raises_on_its_thread_is_caught(tmp_path):
     ],
 )
 def test_the_warning_is_one_sentence_without_passwords(error, shown):
-    audience = Audience([Prompt("start", error)])
+    monitors = GuardedMonitors([Prompt("start", error)])
     with pytest.warns(UserWarning, match="The monitor ") as caught:
-        audience.start({}, 0)
+        monitors.start({}, 0)
     assert str(caught[0].message) == f"The monitor Prompt failed and is off for the rest of the run: {shown}"
 
 
@@ -434,7 +476,7 @@ def assert_same_generator(folder, run_dir):
 
 
 def test_a_monitor_of_ones_own_is_what_the_docstring_shows(tmp_path, capsys):
-    text = cleandoc(wgan.Monitor.__doc__).split(".. code-block:: python\n")[1].split("and hand it")[0]
+    text = cleandoc(wgan.Monitor.__doc__).split(".. code-block:: python\n")[1].split("and pass it")[0]
     names = {}
     exec(dedent(text), names)  # noqa: S102
     trainer([names["Smallest"]()]).fit(tmp_path / "run", 4)
@@ -733,8 +775,8 @@ def test_mlflow_reads_what_the_run_wrote(tmp_path, straight):
     assert found.info.run_name == "run"
     assert found.data.tags["outcome"] == "finished"
     assert found.data.params["n_critic"] == "1"
-    assert found.data.params["source.name"] == "digits"
-    assert json.loads(found.data.params["source.shape"]) == [1, 8, 8]
+    assert found.data.params["dataset.name"] == "digits"
+    assert json.loads(found.data.params["dataset.shape"]) == [1, 8, 8]
     assert_same_files(folder, straight)
 
 
@@ -810,7 +852,7 @@ def test_mlflow_on_a_full_disk_stops_nothing(tmp_path, straight):
 def test_an_mlflow_server_that_never_answers_stops_nothing(tmp_path, monkeypatch, silent_server, straight):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", silent_server.replace("//", "//me:hunter2@"))
     monkeypatch.setattr(guard, "PATIENCE", 0.1)
-    with pytest.warns(UserWarning, match="MLflow is still busy") as caught:
+    with pytest.warns(UserWarning, match="MLflow was still busy") as caught:
         trainer([MLflow(tmp_path / "run")]).fit(tmp_path / "run", 8)
     assert len([one for one in caught if one.category is UserWarning]) == 1
     assert_same_files(tmp_path / "run", straight)
@@ -900,5 +942,5 @@ for name, package in [item.split("=") for item in sys.argv[1:]]:
 
 
 def test_the_monitors_there_are_have_an_extra_each():
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert MONITORS.keys() <= project["optional-dependencies"].keys()

@@ -1,4 +1,4 @@
-"""Labels, all the way: into both networks, through a step and a constraint, and out of a sampler."""
+"""Labels in both networks, in steps and constraints, in a run and in its sampler."""
 
 import json
 from dataclasses import asdict, replace
@@ -28,7 +28,7 @@ from wgan.lipschitz import (
 )
 from wgan.losses import LOSSES, ClassificationWeights
 from wgan.networks import DCGAN, MLP, R3GAN, Condition, ResNet, build, describe, generate
-from wgan.networks.conditioning import Encoder
+from wgan.networks.conditioning import LabelEncoder
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 from wgan.training import Adam, LoggingIntervals, Trainer, recipe
@@ -42,7 +42,9 @@ IMAGE, VECTOR = (1, 8, 8), (5,)
 FAMILIES = {
     "MLP, embedding, projection": (MLP(latent_dim=4, generator_hidden=(16,), critic_hidden=(16,)), VECTOR),
     "MLP on images, concatenation": (
-        MLP(latent_dim=4, generator_hidden=(16, 16), critic_hidden=(16,), critic_labels="concatenation"),
+        MLP(
+            latent_dim=4, generator_hidden=(16, 16), critic_hidden=(16,), critic_conditioning="concatenation"
+        ),
         IMAGE,
     ),
     "MLP, norm": (
@@ -51,7 +53,7 @@ FAMILIES = {
             generator_hidden=(16, 16),
             critic_hidden=(16,),
             generator_norm="batch",
-            generator_labels="norm",
+            generator_conditioning="norm",
         ),
         VECTOR,
     ),
@@ -61,8 +63,8 @@ FAMILIES = {
             latent_dim=4,
             generator_width=4,
             critic_width=4,
-            generator_labels="norm",
-            critic_labels="concatenation",
+            generator_conditioning="norm",
+            critic_conditioning="concatenation",
         ),
         IMAGE,
     ),
@@ -76,13 +78,13 @@ FAMILIES = {
             latent_dim=4,
             generator_width=4,
             critic_width=4,
-            generator_labels="embedding",
-            critic_labels="concatenation",
+            generator_conditioning="embedding",
+            critic_conditioning="concatenation",
         ),
         IMAGE,
     ),
     "R3GAN, embedding, projection": (
-        R3GAN(latent_dim=4, generator_width=4, critic_width=4, group=4),
+        R3GAN(latent_dim=4, generator_width=4, critic_width=4, group_size=4),
         IMAGE,
     ),
 }
@@ -109,19 +111,19 @@ def built(name, condition):
 @settings(deadline=None)
 def test_an_encoded_class_has_a_mean_square_of_one(classes, count, seed):
     labels = torch.randint(classes, (count,), generator=torch.Generator().manual_seed(seed))
-    encoded = Encoder(Condition(classes=classes)).encode(labels)
+    encoded = LabelEncoder(Condition(classes=classes)).encode(labels)
     assert encoded.shape == (count, classes)
     assert torch.allclose(encoded.square().mean(1), torch.ones(count))
     assert torch.equal(encoded.argmax(1), labels)
 
 
-def test_attributes_are_counted_in_standard_deviations_from_their_mean():
-    encoded = Encoder(ATTRIBUTES).encode(torch.tensor([[12.0, -1.0]]))
+def test_attributes_are_encoded_as_standard_deviations_from_their_mean():
+    encoded = LabelEncoder(ATTRIBUTES).encode(torch.tensor([[12.0, -1.0]]))
     assert torch.allclose(encoded, torch.tensor([[1.0, -1.0]]))
 
 
-def test_weights_of_classes_lie_between_them():
-    encode = Encoder(CLASSES).encode
+def test_a_mixture_of_classes_is_encoded_as_their_weighted_mean():
+    encode = LabelEncoder(CLASSES).encode
     one, other = (encode(torch.tensor([label])) for label in (0, 2))
     assert torch.allclose(encode(torch.tensor([[0.5, 0.0, 0.5]])), (one + other) / 2)
 
@@ -136,15 +138,15 @@ def test_weights_of_classes_lie_between_them():
         {"attributes": ((0, float("nan")),)},
     ],
 )
-def test_what_is_no_condition_is_refused(arguments):
+def test_an_invalid_condition_is_an_error(arguments):
     with pytest.raises(InputError):
         Condition(**arguments)
 
 
 @pytest.mark.parametrize("labels", [None, torch.zeros(2, 4), torch.zeros(2), torch.zeros(2, 3, 1)])
-def test_labels_that_do_not_fit_are_refused(labels):
+def test_labels_that_do_not_fit_are_an_error(labels):
     with pytest.raises(InputError, match=r"labels|Labels"):
-        Encoder(CLASSES).encode(labels)
+        LabelEncoder(CLASSES).encode(labels)
 
 
 # ------------------------------------------------------------------------------------- the networks
@@ -152,7 +154,7 @@ def test_labels_that_do_not_fit_are_refused(labels):
 
 @pytest.mark.parametrize("condition", [CLASSES, ATTRIBUTES], ids=["classes", "attributes"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_both_networks_listen_to_labels_and_to_those_of_their_own_sample_alone(name, condition):
+def test_a_label_changes_the_sample_and_the_score_of_its_own_row_alone(name, condition):
     generator, critic, shape = built(name, condition)
     generator.eval()
     for weight in generator.parameters():  # scales by the label start at zero
@@ -179,7 +181,7 @@ class NothingFromNumbers(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_moments_of_attributes_wait_where_the_network_is_and_are_not_saved(name):
+def test_the_moments_of_attributes_are_on_the_networks_device_and_are_not_saved(name):
     generator, critic, shape = built(name, ATTRIBUTES)
     assert not [key for network in (generator, critic) for key in network.state_dict() if "moments" in key]
     for device in ("cpu", "meta"):
@@ -219,7 +221,7 @@ def test_a_projection_adds_the_product_of_label_and_features():
     assert torch.allclose(score(critic, samples, labels), expected, atol=1e-6)
 
 
-def test_a_norm_by_the_label_starts_as_the_norm_alone():
+def test_a_conditional_norm_starts_as_the_norm_alone():
     generator, _, _ = built("DCGAN, norm, concatenation", CLASSES)
     latents = torch.randn(8, 4)
     one, other = (generate(generator, latents, torch.full((8,), label)) for label in (0, 1))
@@ -227,16 +229,16 @@ def test_a_norm_by_the_label_starts_as_the_norm_alone():
 
 
 @pytest.mark.parametrize(
-    ("family", "condition", "told"),
+    ("family", "condition", "message"),
     [
-        (MLP(generator_labels="norm"), CLASSES, "norm='batch'"),
-        (MLP(critic_labels="auxiliary"), ATTRIBUTES, "guesses classes"),
-        (MLP(critic_labels="other"), CLASSES, "known are projection"),
-        (DCGAN(generator_labels="other"), CLASSES, "known are embedding"),
+        (MLP(generator_conditioning="norm"), CLASSES, "norm='batch'"),
+        (MLP(critic_conditioning="auxiliary"), ATTRIBUTES, "predicts classes"),
+        (MLP(critic_conditioning="other"), CLASSES, "one of projection"),
+        (DCGAN(generator_conditioning="other"), CLASSES, "one of embedding"),
     ],
 )
-def test_ways_that_cannot_work_are_refused(family, condition, told):
-    with pytest.raises(InputError, match=told):
+def test_conditioning_that_cannot_work_is_an_error(family, condition, message):
+    with pytest.raises(InputError, match=message):
         family.build(IMAGE, condition)
 
 
@@ -258,7 +260,7 @@ def step(critic, generator, shape, *, loss="wasserstein", constraint=None, class
     "constraint", [GradientPenalty(), R1(), WeightClipping(0.1), SpectralNormalisation()], ids=repr
 )
 @pytest.mark.parametrize("name", FAMILIES)
-def test_constraints_take_labels_along(name, constraint, loss):
+def test_constraints_work_with_labels(name, constraint, loss):
     generator, critic, shape = built(name, CLASSES)
     for weight in critic.parameters():  # branches that end in zeros have no norm to divide by
         weight.data += 0.1 * torch.randn_like(weight)
@@ -289,15 +291,15 @@ def test_the_penalty_is_that_of_the_critic_of_each_label():
     assert torch.allclose(other, torch.tensor([0.0, 1.0, 3.0, 3.0]) * fake[:, 0])
 
 
-def test_an_auxiliary_classifier_learns_and_counts_as_much_as_it_is_told():
-    family = MLP(latent_dim=4, generator_hidden=(16,), critic_hidden=(16,), critic_labels="auxiliary")
+def test_an_auxiliary_classifier_learns_and_its_loss_has_its_weight():
+    family = MLP(latent_dim=4, generator_hidden=(16,), critic_hidden=(16,), critic_conditioning="auxiliary")
     torch.manual_seed(0)
     generator, critic = family.build(VECTOR, CLASSES)
     labels = labels_of(CLASSES, 30)
     real = torch.randn(30, 5) + 3 * torch.nn.functional.one_hot(labels, 5)
     assert torch.equal(score(critic, real, labels), score(critic, real, labels.flip(0)))
     optimiser = Adam(1e-2, (0.0, 0.9)).build(critic)
-    told = []
+    losses = []
     for weight in (2.0, *[1.0] * 60):
         numbers = critic_step(
             State(generator, critic, None, optimiser),
@@ -306,9 +308,9 @@ def test_an_auxiliary_classifier_learns_and_counts_as_much_as_it_is_told():
             torch.randn(30, 4),
             torch.Generator().manual_seed(0),
         )
-        told.append(numbers["critic_classification"].item())
-    assert told[0] == pytest.approx(2 * np.log(3), rel=0.5)
-    assert told[-1] < 0.2
+        losses.append(numbers["critic_classification"].item())
+    assert losses[0] == pytest.approx(2 * np.log(3), rel=0.5)
+    assert losses[-1] < 0.2
     assert (critic.logits(real).argmax(1) == labels).float().mean() > 0.95
     with pytest.raises(InputError, match="no auxiliary classifier"):
         built("MLP, embedding, projection", CLASSES)[1].logits(real)
@@ -354,15 +356,15 @@ def test_attributes_come_with_the_moments_of_what_training_sees():
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "message"),
     [
         (None, "has no labels"),
         (np.zeros(200, int), "one class only"),
         (np.stack([np.arange(200.0), np.ones(200)], 1), "Attribute 1 .* never changes"),
     ],
 )
-def test_data_that_say_nothing_are_refused(labels, told):
-    with pytest.raises(InputError, match=told):
+def test_labels_that_distinguish_nothing_are_an_error(labels, message):
+    with pytest.raises(InputError, match=message):
         condition_of(labelled(labels))
 
 
@@ -380,7 +382,7 @@ def trained(tmp_path_factory):
     )
 
 
-def test_a_conditional_generator_makes_what_it_is_asked_for(trained):
+def test_a_conditional_generator_generates_the_requested_class(trained):
     """Samples of a class are nearest to the mean of that class's real images."""
     dataset = load("digits")
     real, kinds = dataset.held_out.batch(torch.arange(len(dataset.held_out))), dataset.held_out.labels
@@ -392,7 +394,7 @@ def test_a_conditional_generator_makes_what_it_is_asked_for(trained):
     samples = sampler.from_latents(sampler.latents(500), labels)
     right = torch.cdist(samples.flatten(1), means).argmin(1) == torch.from_numpy(labels)
     assert right.float().mean() > 0.7
-    assert torch.equal(sampler(500), samples)  # nobody says: every class in turn
+    assert torch.equal(sampler(500), samples)  # by default every class in turn
     assert torch.equal(sampler(3, label="7"), sampler.from_latents(sampler.latents(3), [7, 7, 7]))
 
 
@@ -418,23 +420,23 @@ def test_a_resumed_conditional_run_is_the_run_that_was_not_interrupted(tmp_path)
     assert torch.equal(weights("whole", None), weights("interrupted", at_once, None))
 
 
-def test_config_says_what_can_be_asked(trained):
+def test_the_configuration_names_the_classes(trained):
     config = trained.read_config()
     assert config["labels"] == {"classes": list("0123456789")}
     assert config["generator"]["condition"] == asdict(Condition(classes=10)) | {"attributes": []}
 
 
-def test_images_of_a_conditional_run_have_a_row_a_class(trained):
+def test_images_of_a_conditional_run_have_a_row_for_each_class(trained):
     with Image.open(sorted((trained.path / "samples").glob("*.png"))[-1]) as sheet:
         assert sheet.height / sheet.width == pytest.approx(10 / 8, rel=0.02)
 
 
-def test_the_command_line_asks_for_a_class_and_refuses_one_that_is_not_there(trained, tmp_path, capsys):
+def test_the_command_line_samples_a_class_and_refuses_an_unknown_one(trained, tmp_path, capsys):
     out = tmp_path / "x.npz"
     arguments = ["sample", str(trained.path), "--count", "3", "--out", str(out), "--device", "cpu"]
     assert main([*arguments, "--label", "4"]) == 0
-    kept = np.load(out)
-    assert kept["labels"].tolist() == [4, 4, 4]
+    first = np.load(out)
+    assert first["labels"].tolist() == [4, 4, 4]
     before = out.read_bytes()
     assert main([*arguments, "--label", "boot"]) == 2
     assert "no class 'boot'" in capsys.readouterr().err
@@ -443,16 +445,16 @@ def test_the_command_line_asks_for_a_class_and_refuses_one_that_is_not_there(tra
     assert main([*arguments, "--label", "all"]) == 0
     assert np.load(out)["labels"].tolist() == np.repeat(np.arange(10), 3).tolist()
     assert main([*arguments, "--truncation", "0.5"]) == 0
-    assert np.allclose(np.load(out)["latents"], kept["latents"] / 2)
+    assert np.allclose(np.load(out)["latents"], first["latents"] / 2)
 
 
-def test_evaluation_asks_for_classes_as_often_as_the_data_have_them(trained):
+def test_a_conditional_run_can_be_evaluated(trained):
     numbers = wgan.evaluate(trained.path, metrics=["fd"], device="cpu")
     assert numbers
 
 
 def test_attributes_reach_the_samples(tmp_path):
-    """A generator of (angle -> point on a circle) puts points where it is told."""
+    """A generator of points on a circle by their angle puts them at the requested angle."""
     rng = np.random.default_rng(0)
     angle = rng.uniform(-1, 1, 2000)
     points = np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.05, (2000, 2))
@@ -467,7 +469,7 @@ def test_attributes_reach_the_samples(tmp_path):
         sampler(5)
 
 
-def test_an_unlabelled_source_is_refused_before_anything_is_written(tmp_path, capsys):
+def test_an_unlabelled_dataset_is_refused_before_anything_is_written(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", "swiss-roll", "--conditional", "--steps", "1", "--out", str(out)]) == 2
     assert "--conditional" in capsys.readouterr().err
@@ -477,18 +479,18 @@ def test_an_unlabelled_source_is_refused_before_anything_is_written(tmp_path, ca
 # --------------------------------------------------------------------------------------------- names
 
 
-def test_a_name_comes_before_a_number():
+def test_a_label_is_a_class_name_before_it_is_a_number():
     assert class_number("1", ("1", "0")) == 0
     assert class_number(1, ("zero", "one")) == 1
     assert class_number("one", ("zero", "one")) == 1
 
 
 @pytest.mark.parametrize("label", [2, -1, "two", "", "9" * 500])
-def test_classes_that_are_not_there_are_refused(label):
+def test_unknown_classes_are_an_error(label):
     with pytest.raises(InputError, match="There is no class"):
         class_number(label, ("zero", "one"))
 
 
-def test_a_generator_without_classes_takes_none():
+def test_a_class_is_an_error_where_there_are_no_classes():
     with pytest.raises(InputError, match="no classes"):
         class_number(0, None)

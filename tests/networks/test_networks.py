@@ -1,10 +1,10 @@
-"""Every family over every shape: exact sizes, plain descriptions, refusals in place of traces."""
+"""Every family with every shape: sizes, descriptions, errors, initialisation, summaries."""
 
 import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from wgan.networks import (
     MLP,
     NETWORKS,
     R3GAN,
+    Condition,
     DCGANCritic,
     DCGANGenerator,
     MLPCritic,
@@ -33,16 +34,24 @@ from wgan.networks import (
     ResNetGenerator,
     build,
     describe,
-    layers,
+    summarise,
 )
-from wgan.networks.dcgan import halvings
-from wgan.networks.initialisation import BEND, fan_in, initialise, moments, narrowed, stages
+from wgan.networks.dcgan import convolution_sizes
+from wgan.networks.initialisation import (
+    NONLINEARITY,
+    activation_moments,
+    fan_in,
+    initialise,
+    input_range,
+    layer_blocks,
+)
 
 VECTORS = [(1,), (2,), (7,)]
 IMAGES = [(1, 4, 4), (1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (4, 12, 20), (2, 36, 36), (1, 4, 40)]
 RESIDUAL_IMAGES = [shape for shape in IMAGES if min(shape[1:]) >= 8]
 NORMS = ["none", "batch", "layer", "group"]
 ACTIVATIONS = ["relu", "leaky-relu", "softplus", "tanh"]
+CONDITION = Condition(classes=2)
 INITS = ["default", "normal", "he", "orthogonal", "shaped"]
 
 Shape = tuple[int, ...]
@@ -85,7 +94,7 @@ resnets = st.tuples(
         latent_dim=st.integers(1, 9),
         generator_width=st.sampled_from([1, 2, 8]),
         critic_width=st.sampled_from([1, 3, 8]),
-        widest=st.sampled_from([1, 2, 16]),
+        max_multiplier=st.sampled_from([1, 2, 16]),
         generator_norm=st.sampled_from(NORMS),
         critic_norm=st.sampled_from(NORMS),
         pooling=st.sampled_from(["mean", "sum"]),
@@ -97,28 +106,28 @@ resnets = st.tuples(
     ),
     st.sampled_from(RESIDUAL_IMAGES),
 )
-normfrees = st.tuples(
+r3gans = st.tuples(
     st.builds(
         R3GAN,
         latent_dim=st.integers(1, 9),
         generator_width=st.sampled_from([2, 8]),
         critic_width=st.sampled_from([2, 6]),
-        widest=st.sampled_from([1, 2, 16]),
+        max_multiplier=st.sampled_from([1, 2, 16]),
         blocks=st.integers(1, 2),
-        group=st.sampled_from([1, 4]),
+        group_size=st.sampled_from([1, 4]),
         minibatch_std=st.booleans(),
         packing=st.integers(1, 3),
     ),
     st.sampled_from(RESIDUAL_IMAGES),
 )
-families = mlps | dcgans | resnets | normfrees
+families = mlps | dcgans | resnets | r3gans
 
 
 SMALL = [
     MLP(generator_hidden=(8,)),
     DCGAN(generator_width=2, critic_width=2),
     ResNet(latent_dim=8, generator_width=2, critic_width=2, attention=True),
-    R3GAN(latent_dim=8, generator_width=2, critic_width=2, group=4),
+    R3GAN(latent_dim=8, generator_width=2, critic_width=2, group_size=4),
 ]
 
 
@@ -135,7 +144,7 @@ def plan(network: nn.Module) -> dict[str, Shape]:
 
 @given(case=families)
 @settings(max_examples=60)
-def test_a_family_makes_a_pair_that_fits_its_shape(case: tuple[Family, Shape]):
+def test_a_family_builds_a_generator_and_a_critic_for_its_shape(case: tuple[Family, Shape]):
     family, shape = case
     generator, critic = family.build(shape)
     for mode in (True, False):
@@ -162,14 +171,14 @@ def test_images_stay_in_range_however_large_the_weights(family: Family, shape: S
     assert images.abs().max() > 0.99
 
 
-def test_vectors_are_not_squashed():
+def test_vectors_are_not_bounded():
     generator = MLPGenerator((3,), hidden=(8,))
     nn.init.constant_(generator.layers[-1].bias, 50)
     assert generator(samples((64,))).min() > 10
 
 
 @pytest.mark.parametrize("family", SMALL, ids=lambda family: type(family).__name__)
-def test_one_latent_in_evaluation_and_none_at_all(family: Family):
+def test_batches_of_one_and_of_none_work_in_evaluation_mode(family: Family):
     generator, critic = (network.eval() for network in family.build((1, 8, 8)))
     latents = samples((generator.latent_dim,), 3)
     batch = generator(latents)
@@ -187,7 +196,7 @@ def test_families_are_frozen_values():
 
 
 @pytest.mark.parametrize("norm", NORMS[1:])
-def test_norms_stand_where_the_docstrings_say(norm: str):
+def test_norms_follow_the_layers_that_the_docstrings_say(norm: str):
     """In generators after each layer but the last, in critics also not after the first."""
     kinds = {
         "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
@@ -229,19 +238,19 @@ def test_norms_stand_where_the_docstrings_say(norm: str):
         ((3, 64, 64), 4, 2, [64, 32, 16]),
     ],
 )
-def test_sizes_a_dcgan_goes_through(shape: Shape, kernel: int, stages: int | None, sizes: list[int]):
-    assert halvings(shape, kernel, stages) == [(side, side) for side in sizes]
+def test_a_dcgan_goes_through_these_sizes(shape: Shape, kernel: int, stages: int | None, sizes: list[int]):
+    assert convolution_sizes(shape, kernel, stages) == [(side, side) for side in sizes]
     critic = DCGANCritic(shape, width=1, kernel=kernel, stages=stages)
-    down = [layer.shape[1] for layer in layers(critic, samples(shape)) if layer.kind == "Conv2d"]
+    down = [layer.shape[1] for layer in summarise(critic, samples(shape)) if layer.kind == "Conv2d"]
     assert down == sizes[1:]
     generator = DCGANGenerator(shape, width=1, kernel=kernel, stages=stages)
-    up = [layer.shape[1] for layer in layers(generator, samples((64,))) if layer.kind == "ConvTranspose2d"]
+    up = [layer.shape[1] for layer in summarise(generator, samples((64,))) if layer.kind == "ConvTranspose2d"]
     assert generator.base_shape[1] == sizes[-1]
     assert up == sizes[-2::-1]
 
 
-def test_channels_double_with_each_halving_up_to_eight_times():
-    found = layers(DCGANCritic((1, 128, 128), width=2, stages=6), samples((1, 128, 128)))
+def test_channels_of_a_dcgan_double_up_to_eight_times():
+    found = summarise(DCGANCritic((1, 128, 128), width=2, stages=6), samples((1, 128, 128)))
     assert [layer.shape[0] for layer in found if layer.kind == "Conv2d"] == [2, 4, 8, 16, 16, 16]
 
 
@@ -268,6 +277,43 @@ def test_a_description_survives_json_and_builds_the_same_architecture(case: tupl
         assert plan(twin) == plan(network)
         twin.load_state_dict(network.state_dict())
         assert torch.equal(twin.eval()(example), network.eval()(example))
+
+
+@given(case=families)
+@settings(max_examples=60)
+def test_every_field_of_a_family_reaches_the_networks_it_names(case: tuple[Family, Shape]):
+    family, shape = case
+    settings, reached = {field.name: getattr(family, field.name) for field in fields(family)}, set()
+    for network, prefix in zip(family.build(shape, CONDITION), ("generator_", "critic_"), strict=True):
+        arguments = {**network.arguments}
+        assert (arguments.pop("shape"), arguments.pop("condition")) == (shape, CONDITION)
+        if isinstance(network, DCGANCritic):
+            assert arguments.pop("activation") == "leaky-relu"  # the one argument that no field sets
+        for name, value in arguments.items():
+            field = prefix + name if prefix + name in settings else name
+            assert value == settings[field]
+            reached.add(field)
+    assert reached == settings.keys()
+
+
+def test_the_defaults_of_a_family_are_those_of_its_networks():
+    for family in (MLP(), DCGAN(), ResNet(), R3GAN()):
+        alone = [network((1, 8, 8), condition=CONDITION) for network in family.networks]
+        built = family.build((1, 8, 8), CONDITION)
+        assert [network.arguments for network in alone] == [network.arguments for network in built]
+
+
+@pytest.mark.parametrize(
+    ("condition", "conditioning"),
+    [(CONDITION, "auxiliary"), (Condition(attributes=((0, 1),)), "projection")],
+)
+def test_a_conditioning_of_none_classifies_classes_and_projects_attributes(
+    condition: Condition, conditioning: str
+):
+    for family in SMALL:
+        family = replace(family, critic_conditioning=None)
+        assert family.build((1, 8, 8), condition)[1].arguments["conditioning"] == conditioning
+        assert "conditioning" not in family.build((1, 8, 8))[1].arguments
 
 
 def test_a_description_names_all_arguments():
@@ -318,7 +364,7 @@ def test_a_users_class_with_the_name_of_ours_is_not_mistaken_for_it(impostor: nn
 
 
 @pytest.mark.parametrize(
-    ("description", "told"),
+    ("description", "message"),
     [
         ({}, "None is not one of"),
         ({"network": "os.system"}, r"os\.system is not one of"),
@@ -327,12 +373,12 @@ def test_a_users_class_with_the_name_of_ours_is_not_mistaken_for_it(impostor: nn
         ({"network": "MLPCritic", "shape": [0]}, r"\(0,\)"),
     ],
 )
-def test_a_broken_description_is_refused(description: dict[str, Any], told: str):
-    with pytest.raises(InputError, match=told):
+def test_a_broken_description_is_an_error(description: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
         build(description)
 
 
-# ---------------------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------------------- errors
 
 IMAGE = (1, 8, 8)
 GENERATORS = [MLPGenerator, DCGANGenerator, ResNetGenerator, R3GANGenerator]
@@ -345,7 +391,7 @@ ACTIVE = [*GENERATORS[:2], *CRITICS]
 NO_SHAPES = [(), (0,), (-2,), (2.5,), (1, 2), (0, 8, 8), (1, 0, 8), (1, 8, -8), (1, 8, 8.0), (1, 8, 8, 8)]
 NO_SIZES = [0, -1, 2.0, "8", None]
 
-REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
+INVALID: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
     *[(network, shape, {}, "shape|images") for network in NETWORKS.values() for shape in NO_SHAPES],
     *[(network, (5,), {}, "use an MLP") for network in (*CONVOLUTIONAL, *RESIDUAL)],
     *[
@@ -356,27 +402,30 @@ REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
     *[
         (network, IMAGE, {name: size}, name)
         for network in RESIDUAL
-        for name in ("width", "widest")
+        for name in ("width", "max_multiplier")
         for size in NO_SIZES
     ],
     *[
         (network, IMAGE, {name: size}, name)
         for network in RESIDUAL[2:]
-        for name in ("blocks", "group")
+        for name in ("blocks", "group_size")
         for size in NO_SIZES
     ],
     *[(network, IMAGE, {"packing": size}, "packing") for network in RESIDUAL[1::2] for size in NO_SIZES],
-    *[(network, IMAGE, {"width": 6, "group": 8}, "Groups of 8.*12") for network in RESIDUAL[2:]],
+    *[
+        (network, IMAGE, {"width": 6, "group_size": 8}, "divide twice the width, 12; 8 does not")
+        for network in RESIDUAL[2:]
+    ],
     (ResNetCritic, IMAGE, {"pooling": "max"}, "mean, sum"),
     *[
-        (network, (1, 30, 30), {}, "multiples of 4, not 30x30; resize with resolution=32")
+        (network, (1, 30, 30), {}, "multiples of 4 and at least 4, not 30x30; resize with resolution=32")
         for network in CONVOLUTIONAL
     ],
     *[
-        (network, (1, 2, 2), {}, "multiples of 4, not 2x2; resize with resolution=4")
+        (network, (1, 2, 2), {}, "multiples of 4 and at least 4, not 2x2; resize with resolution=4")
         for network in CONVOLUTIONAL
     ],
-    *[(network, (1, 8, 6), {}, "multiples of 4, not 8x6") for network in CONVOLUTIONAL],
+    *[(network, (1, 8, 6), {}, "multiples of 4 and at least 4, not 8x6") for network in CONVOLUTIONAL],
     *[(network, IMAGE, {"latent_dim": size}, "latent_dim") for network in GENERATORS for size in NO_SIZES],
     *[(network, IMAGE, {"width": size}, "width") for network in CONVOLUTIONAL for size in NO_SIZES],
     *[(network, IMAGE, {"stages": size}, "stages") for network in CONVOLUTIONAL for size in NO_SIZES[:-1]],
@@ -391,7 +440,7 @@ REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
         for s in NO_SIZES
     ],
     *[
-        (network, IMAGE, {"kernel": kernel}, "4 or 5")
+        (network, IMAGE, {"kernel": kernel}, "must be one of 4, 5")
         for network in CONVOLUTIONAL
         for kernel in (3, 0, 4.0, "4")
     ],
@@ -414,11 +463,11 @@ REFUSALS: list[tuple[type[nn.Module], Shape, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("network", "shape", "arguments", "told"), REFUSALS)
-def test_arguments_that_cannot_work_are_refused(
-    network: type[nn.Module], shape: Shape, arguments: dict[str, Any], told: str
+@pytest.mark.parametrize(("network", "shape", "arguments", "message"), INVALID)
+def test_arguments_that_cannot_work_are_errors(
+    network: type[nn.Module], shape: Shape, arguments: dict[str, Any], message: str
 ):
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         network(shape, **arguments)
 
 
@@ -460,7 +509,7 @@ def test_normal_initialisation_is_dcgans(make: Callable[[], nn.Module]):
         (lambda: DCGANGenerator((16, 32, 32), width=64, norm="none", init="he").layers[:-2], (64, 256, 4, 4)),
     ],
 )
-def test_he_initialisation_keeps_the_scale_of_what_goes_through(make: Callable[[], nn.Module], shape):
+def test_he_initialisation_keeps_the_scale_of_features(make: Callable[[], nn.Module], shape):
     torch.manual_seed(0)
     with torch.no_grad():
         entering = torch.randn(shape)
@@ -492,7 +541,7 @@ def test_orthogonal_initialisation_keeps_gradients_and_differences_however_deep(
     ids=lambda make: str(make()),
 )
 @pytest.mark.parametrize("before", [nn.ReLU(), nn.LeakyReLU(0.2), nn.Softplus(), nn.Tanh()], ids=str)
-def test_orthogonal_initialisation_is_orthogonal_and_makes_up_for_the_activation(
+def test_orthogonal_layers_are_orthogonal_and_compensate_for_the_activation(
     make: Callable[[], nn.Module], before: nn.Module
 ):
     """The slopes are those of standard normal inputs, by quadrature; of small ones for tanh."""
@@ -519,7 +568,7 @@ EACH_ACTIVATION = [nn.ReLU(), nn.LeakyReLU(0.2), nn.Softplus(), nn.Tanh()]
 
 @pytest.mark.parametrize(("negative", "activation"), [(0.0, nn.ReLU()), (0.2, nn.LeakyReLU(0.2))], ids=str)
 @given(units=st.floats(-2, 2), reach=st.floats(0.1, 4))
-def test_moments_of_rectifiers_are_those_of_a_cut_normal_law(
+def test_moments_of_rectifiers_are_those_of_a_cut_normal_distribution(
     negative: float, activation: nn.Module, units: float, reach: float
 ):
     """Above zero N(m, s^2) has mass Phi(m / s), mean m Phi + s phi and square (m^2 + s^2) Phi + m s phi."""
@@ -529,7 +578,7 @@ def test_moments_of_rectifiers_are_those_of_a_cut_normal_law(
     mean = (1 - negative) * (point * above + edge) + negative * point
     upper = (point**2 + reach**2) * above + point * edge
     square = (1 - negative**2) * upper + negative**2 * (point**2 + reach**2)
-    slope, spread = moments(activation, point, reach)
+    slope, spread = activation_moments(activation, point, reach)
     assert slope == pytest.approx((negative**2 + (1 - negative**2) * above) ** 0.5, rel=1e-2)
     assert spread == pytest.approx((square - mean**2) ** 0.5, rel=1e-2)
 
@@ -537,15 +586,15 @@ def test_moments_of_rectifiers_are_those_of_a_cut_normal_law(
 @pytest.mark.parametrize("activation", EACH_ACTIVATION, ids=str)
 @settings(max_examples=20)
 @given(bend=st.floats(1.001, 1.15))
-def test_an_activation_bends_as_much_as_it_is_asked_to(activation: nn.Module, bend: float):
-    """C'(1) from its definition: how far outputs of inputs that correlate with 1 - d part, by d."""
-    found, part = narrowed(activation, bend), 1e-6
+def test_an_input_range_has_the_requested_slope_of_correlations(activation: nn.Module, bend: float):
+    """C'(1) from its definition: outputs of inputs that correlate with 1 - d correlate with 1 - C'(1) d."""
+    found, part = input_range(activation, bend), 1e-6
     one = torch.linspace(-8, 8, 20_001, dtype=torch.float64)
     density = torch.softmax(-one.square() / 2, 0)
     near = (1 - part) * one + (2 * part) ** 0.5 * torch.tensor([[-1.0], [1.0]])  # of the same variance
-    left, right = (activation(found.point + found.reach * each) for each in (one.clone(), near))
+    left, right = (activation(found.mean + found.std * each) for each in (one.clone(), near))
     spread = (density @ left.square() - (density @ left) ** 2).sqrt()
-    assert spread.item() == pytest.approx(found.spread, rel=1e-2)
+    assert spread.item() == pytest.approx(found.output_std, rel=1e-2)
     parted = (density * (left - right).square()).sum() / 2 / (2 * spread**2)
     assert parted.item() / part == pytest.approx(bend, rel=1e-2)
 
@@ -553,15 +602,19 @@ def test_an_activation_bends_as_much_as_it_is_asked_to(activation: nn.Module, be
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("norm", ["none", "layer"])
 @pytest.mark.parametrize(("depth", "width"), [(4, 64), (20, 32), (20, 128)])
-def test_shaped_networks_bend_alike_whatever_their_depth(activation: str, norm: str, depth: int, width: int):
-    """The mean square of slopes is that bend, the scores' variance one, as far as 32 units can tell."""
+def test_shaped_networks_are_equally_nonlinear_at_any_depth(
+    activation: str, norm: str, depth: int, width: int
+):
+    """The mean square of slopes is that nonlinearity, the scores' variance one, as far as 32 units show."""
     torch.manual_seed(0)
     critic = MLPCritic((64,), hidden=(width,) * depth, activation=activation, norm=norm, init="shaped")
     entering = torch.randn(512, 64, requires_grad=True)
     scores = critic(entering)
     (gradients,) = torch.autograd.grad(scores.sum(), entering)
-    bent = gradients.norm(dim=1).square().mean().item()
-    assert BEND / 3 < bent < BEND * 3  # by PyTorch's default it is below 1e-12 at 20 layers
+    square_slope = gradients.norm(dim=1).square().mean().item()
+    assert (
+        NONLINEARITY / 3 < square_slope < NONLINEARITY * 3
+    )  # by PyTorch's default it is below 1e-12 at 20 layers
     assert scores.std().item() == pytest.approx(1, rel=0.5)
     assert abs(scores.mean().item()) < 0.3
 
@@ -572,8 +625,8 @@ def test_shaped_networks_bend_alike_whatever_their_depth(activation: str, norm: 
 def test_in_shaped_networks_every_activation_works_in_its_range(make, norm: str, activation: str):
     torch.manual_seed(0)
     network = make(norm=norm, activation=activation, init="shaped")
-    *hidden, _ = stages(network)
-    within = narrowed(hidden[0].activation, BEND ** (1 / len(hidden)))
+    *hidden, _ = layer_blocks(network)
+    within = input_range(hidden[0].activation, NONLINEARITY ** (1 / len(hidden)))
     entered: list[Tensor] = []
     for stage in hidden:
         stage.activation.register_forward_pre_hook(lambda _, taken: entered.append(taken[0].clone()))
@@ -581,8 +634,8 @@ def test_in_shaped_networks_every_activation_works_in_its_range(make, norm: str,
         network(torch.randn(2048, network.latent_dim))
     assert len(entered) == len(hidden)
     for features in entered:
-        assert features.std(0).mean().item() == pytest.approx(within.reach, rel=0.25)
-        assert features.mean(0).sub(within.point).square().mean() < (0.35 * within.reach) ** 2
+        assert features.std(0).mean().item() == pytest.approx(within.std, rel=0.25)
+        assert features.mean(0).sub(within.mean).square().mean() < (0.35 * within.std) ** 2
 
 
 @pytest.mark.parametrize("activation", ["softplus", "tanh"])
@@ -611,28 +664,28 @@ def test_initialising_again_draws_anew():
     assert not torch.equal(network.layers[0].weight, first)
 
 
-# ---------------------------------------------------------------------------------- layers
+# ---------------------------------------------------------------------------------- summaries
 
 
 @given(case=families)
 @settings(max_examples=30)
-def test_the_layers_account_for_every_parameter(case: tuple[Family, Shape]):
+def test_a_summary_accounts_for_every_parameter(case: tuple[Family, Shape]):
     family, shape = case
     for network, example in zip(
         family.build(shape), (samples((family.latent_dim,)), samples(shape)), strict=True
     ):
-        found = layers(network, example)
+        found = summarise(network, example)
         assert sum(layer.parameters for layer in found) == sum(p.numel() for p in network.parameters())
-        # The way of labels is none, here where there are no labels.
+        # Without labels, the module by which they would enter does not run.
         paths = [path for path, module in network.named_modules() if not [*module.children()]]
         paths = [path for path in paths if path != "_labels"]
-        # A module with a re-parametrised weight is a layer, what is within it is none.
+        # A module with a re-parametrised weight is one layer, whatever is within it.
         whole = dict.fromkeys(path.partition(".parametrizations")[0] for path in paths)
         assert [layer.path for layer in found] == list(whole)
 
 
-def test_the_layers_of_a_small_critic():
-    found = layers(DCGANCritic((1, 8, 8), width=2, stages=1), samples((1, 8, 8)))
+def test_the_summary_of_a_small_critic():
+    found = summarise(DCGANCritic((1, 8, 8), width=2, stages=1), samples((1, 8, 8)))
     assert [(layer.path, layer.kind, layer.shape, layer.parameters) for layer in found] == [
         ("layers.0", "Conv2d", (2, 4, 4), 34),
         ("layers.1", "LeakyReLU", (2, 4, 4), 0),
@@ -641,29 +694,29 @@ def test_the_layers_of_a_small_critic():
     ]
 
 
-def test_a_spectrally_normalised_critic_has_the_same_layers():
+def test_a_spectrally_normalised_critic_has_the_same_summary():
     critic = MLPCritic((5,), hidden=(8, 4), norm="layer")
-    before = layers(critic, samples((5,)))
-    assert layers(SpectralNormalisation().wrap(critic), samples((5,))) == before
+    before = summarise(critic, samples((5,)))
+    assert summarise(SpectralNormalisation().wrap(critic), samples((5,))) == before
 
 
 def mixed_modes() -> nn.Module:
-    """A network in training mode with one part frozen in evaluation mode."""
+    """Build a network in training mode, with one part in evaluation mode."""
     network = DCGANGenerator((1, 16, 16), width=2).train()
     network.base.eval()
     return network
 
 
 @pytest.mark.parametrize("example", [samples((64,)), samples((63,))], ids=["fitting", "failing"])
-def test_looking_at_the_layers_leaves_no_trace(example: Tensor):
+def test_a_summary_does_not_change_the_network(example: Tensor):
     network = mixed_modes()
     modes = [module.training for module in network.modules()]
     state = copy.deepcopy(network.state_dict())
     if example.shape[1] == 64:
-        assert layers(network, example)
+        assert summarise(network, example)
     else:
         with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-            layers(network, example)
+            summarise(network, example)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
     assert not any(module._forward_hooks for module in network.modules())

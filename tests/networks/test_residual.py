@@ -1,4 +1,4 @@
-"""Residual networks, attention, and layers that look at several samples: what they are, who allows them."""
+"""Residual networks, attention, layers that mix samples: what they compute, what allows them."""
 
 from dataclasses import replace
 from itertools import product
@@ -32,19 +32,19 @@ from wgan.networks import (
     ResNetGenerator,
 )
 from wgan.networks.attention import SelfAttention
-from wgan.networks.minibatch_layers import MinibatchStd, Pack
-from wgan.networks.r3gan import InvertedBlock
-from wgan.networks.resnet import ResidualBlock, growing, shrinking
-from wgan.networks.resolutions import attended, scales, widths
+from wgan.networks.minibatch_layers import MinibatchStd, PackSamples
+from wgan.networks.r3gan import InvertedBottleneck
+from wgan.networks.resnet import ResidualBlock, downsampling_block, upsampling_block
+from wgan.networks.resolutions import attention_size, channels_per_size, halved_sizes
 from wgan.training import Trainer
 from wgan.training.ema import EMA
-from wgan.training.observe.dead_units import Units
+from wgan.training.observe.dead_units import RectifiedUnits
 
 IMAGE = (1, 8, 8)
 FAMILIES = [
     ResNet(latent_dim=4, generator_width=8, critic_width=8),
     ResNet(latent_dim=4, generator_width=8, critic_width=8, attention=True, critic_norm="layer"),
-    R3GAN(latent_dim=4, generator_width=8, critic_width=8, group=4),
+    R3GAN(latent_dim=4, generator_width=8, critic_width=8, group_size=4),
 ]
 
 
@@ -82,59 +82,63 @@ def built(family, shape=IMAGE):
     ],
     ids=str,
 )
-def test_sizes_halve_and_attention_stands_at_thirty_two(sides, expected, where):
-    assert scales((3, *sides)) == expected
-    assert attended(expected) == where
+def test_sizes_halve_and_attention_is_at_thirty_two(sides, expected, where):
+    assert halved_sizes((3, *sides)) == expected
+    assert attention_size(expected) == where
     for family in FAMILIES[1:]:
         generator, critic = built(family, (1, *sides))
-        made = generator(torch.zeros(2, 4))
-        assert made.shape == (2, 1, *sides)
-        assert critic(made).shape == (2,)
+        samples = generator(torch.zeros(2, 4))
+        assert samples.shape == (2, 1, *sides)
+        assert critic(samples).shape == (2,)
 
 
-def test_channels_double_up_to_the_widest():
-    assert widths(64, 5, 8) == [64, 128, 256, 512, 512]
-    assert widths(128, 4, 1) == [128] * 4
-    assert ResNetGenerator((3, 64, 64), width=2, widest=8).base_shape == (16, 4, 4)
-    blocks = ResNetCritic((3, 64, 64), width=2, widest=8).layers
+def test_channels_double_up_to_the_max_multiplier():
+    assert channels_per_size(64, 5, 8) == [64, 128, 256, 512, 512]
+    assert channels_per_size(128, 4, 1) == [128] * 4
+    assert ResNetGenerator((3, 64, 64), width=2, max_multiplier=8).base_shape == (16, 4, 4)
+    blocks = ResNetCritic((3, 64, 64), width=2, max_multiplier=8).layers
     assert [block.branch[-2].out_channels for block in blocks[:3]] == [2, 4, 8]
 
 
 # ---------------------------------------------------------------------------------- blocks
 
 
-def test_a_shortcut_before_repeating_pixels_is_one_after_it():
+def test_a_shortcut_before_repeating_pixels_equals_one_after_it():
     """The generator's 1x1 convolution stands before the repetition, as it costs a quarter there."""
-    block = growing(3, 5, "none", None)
+    block = upsampling_block(3, 5, "none", None)
     features = torch.randn(2, 3, 4, 4, generator=seeded())
     upsampled = torch.repeat_interleave(torch.repeat_interleave(features, 2, 2), 2, 3)
     assert torch.allclose(block.shortcut(features), block.shortcut[0](upsampled), atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer"])
-def test_a_block_leaves_what_comes_in_as_it_is(norm):
+def test_a_block_does_not_change_its_input_in_place(norm):
     """A rectifier in place, at the start of a branch, would change the shortcut's input."""
-    for block in (growing(8, 8, norm, None), shrinking(8, 8, norm, first=False), InvertedBlock(8, 4)):
+    for block in (
+        upsampling_block(8, 8, norm, None),
+        downsampling_block(8, 8, norm, first=False),
+        InvertedBottleneck(8, 4),
+    ):
         features = torch.randn(2, 8, 4, 4, generator=seeded())
         before = features.clone()
         block(features)
         assert torch.equal(features, before)
 
 
-def test_norm_free_networks_start_as_their_shortcuts():
+def test_blocks_of_r3gan_are_the_identity_at_first():
     """Branches end in zeros, so that a critic is linear at first; their other layers have a scale."""
     _, critic = built(replace(FAMILIES[2], blocks=2))
     one, other, zero = images(2, seed=1), images(2, seed=2), torch.zeros(2, *IMAGE)
     total = critic(one + other)
     assert torch.allclose(total - critic(zero), critic(one) + critic(other) - 2 * critic(zero), atol=1e-5)
-    blocks = [module for module in critic.modules() if isinstance(module, InvertedBlock)]
+    blocks = [module for module in critic.modules() if isinstance(module, InvertedBottleneck)]
     first = torch.cat([block.branch[0].weight.flatten() for block in blocks[:2]])
     assert first.std().item() == pytest.approx((2 / 1.04 / 8) ** 0.5 / len(blocks) ** 0.25, rel=0.15)
     assert not any(block.branch[-1].weight.any() for block in blocks)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=name)
-def test_everything_has_a_gradient_and_can_be_differentiated_twice(family):
+def test_all_weights_have_gradients_and_a_critic_can_be_differentiated_twice(family):
     generator, critic = built(family)
     for module in [*generator.modules(), *critic.modules()]:
         for weight in module.parameters(recurse=False):
@@ -157,7 +161,7 @@ def test_the_gradient_penalty_of_attention_is_that_of_finite_differences():
     assert torch.autograd.gradgradcheck(critic, (points,), fast_mode=True)
 
 
-def test_attention_is_what_the_paper_writes():
+def test_attention_is_the_formula_of_the_paper():
     attention = SelfAttention(8)
     nn.init.constant_(attention.gain.factor, 2.0)
     features = torch.randn(1, 8, 4, 6, generator=seeded())
@@ -174,11 +178,11 @@ def test_attention_is_what_the_paper_writes():
     assert torch.equal(SelfAttention(8)(features), features)  # it starts as nothing
 
 
-# ---------------------------------------------------------------------------------- what is known of them
+# ---------------------------------------------------------------------------------- certificates
 
 
 @pytest.mark.parametrize("family", [FAMILIES[0], FAMILIES[2]], ids=name)
-def test_a_certificate_understands_residual_sums(family):
+def test_a_certificate_bounds_residual_networks(family):
     _, critic = built(family)
     critic = Orthogonal(sort="none").wrap(critic).eval() if isinstance(family, R3GAN) else critic.eval()
     bound = certify(critic).bound
@@ -190,22 +194,22 @@ def test_a_certificate_understands_residual_sums(family):
     assert float(input_gradients(critic, one).detach().norm(dim=1).max()) <= bound
 
 
-def test_a_certificate_refuses_attention_and_what_mixes_samples():
+def test_there_is_no_certificate_of_attention_or_of_layers_that_mix_samples():
     attentive = ResNetCritic(IMAGE, width=8, attention=True)
     assert "Lipschitz constant" in (certify(attentive.eval()).reason or "")
-    for options, reason in (({"packing": 2}, "Pack at"), ({"minibatch_std": True}, "MinibatchStd at")):
+    for options, reason in (({"packing": 2}, "PackSamples at"), ({"minibatch_std": True}, "MinibatchStd at")):
         for kind in (ResNetCritic, R3GANCritic):
             assert reason in (certify(kind(IMAGE, width=8, **options).eval()).reason or "")
 
 
 @pytest.mark.parametrize(("side", "rectifiers"), [(8, 6), (28, 8)])
-def test_dead_units_are_seen_within_blocks(side, rectifiers):
+def test_dead_units_within_blocks_are_counted(side, rectifiers):
     _, critic = built(FAMILIES[0], (1, side, side))
     block = next(module for module in critic.modules() if isinstance(module, ResidualBlock))
     dead = []
     for bias in (0.0, -1e3):  # of the units within the first block, as many as each rectifier has
         nn.init.constant_(block.branch[0].bias, bias)
-        with Units() as units:
+        with RectifiedUnits() as units:
             critic(images(16, (1, side, side)))
         dead.append(units.dead().item())
     assert dead[0] < 1 / rectifiers <= dead[1] + 1e-6
@@ -225,9 +229,9 @@ def test_a_spectral_generator_has_weights_of_norm_one():
 # ---------------------------------------------------------------------------------- several samples
 
 
-def test_a_pack_is_a_sample_and_those_after_it():
+def test_a_pack_is_a_sample_and_the_next_ones():
     samples = torch.arange(4.0).reshape(4, 1)
-    assert Pack(3)(samples).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1]]
+    assert PackSamples(3)(samples).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 0], [3, 0, 1]]
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 2, 5)])
@@ -241,17 +245,17 @@ def test_minibatch_std_is_the_mean_deviation_of_all_features(shape):
     assert MinibatchStd()(alike)[:, -1].abs().max() < 1e-3
 
 
-TOGETHER = [
+MIXING = [
     replace(family, **option)
     for family in (FAMILIES[0], FAMILIES[2])
     for option in ({"packing": 2}, {"minibatch_std": True})
 ]
 
 
-@pytest.mark.parametrize("family", TOGETHER, ids=str)
-def test_a_critic_of_several_samples_is_refused_by_penalties_and_allowed_by_the_others(family):
+@pytest.mark.parametrize("family", MIXING, ids=str)
+def test_penalties_refuse_critics_that_mix_samples_and_other_constraints_allow_them(family):
     for penalty in (GradientPenalty(), R1R2()):
-        with pytest.raises(InputError, match=r"(Pack|MinibatchStd) at `layers.* mixes samples"):
+        with pytest.raises(InputError, match=r"(PackSamples|MinibatchStd) at `layers.* mixes samples"):
             penalty.wrap(built(family)[1])
     real, fake = images(seed=1), images(seed=2)
     for constraint in (WeightClipping(), SpectralNormalisation()):
@@ -263,9 +267,9 @@ def test_a_critic_of_several_samples_is_refused_by_penalties_and_allowed_by_the_
         constraint.project(critic)
 
 
-@pytest.mark.parametrize("family", TOGETHER[:2], ids=str)
-def test_such_critics_train_and_see_what_others_cannot(family):
-    """A generator of one image: batches of it differ from data by their lack of variety alone."""
+@pytest.mark.parametrize("family", MIXING[:2], ids=str)
+def test_critics_that_mix_samples_train_and_see_a_lack_of_diversity(family):
+    """A generator of one image: batches of it differ from data by their lack of diversity alone."""
     generator, critic = built(replace(family, init="default"))
     data = digits()
     trainer = Trainer(
@@ -289,14 +293,14 @@ def test_such_critics_train_and_see_what_others_cannot(family):
     assert float(lone) > 0.5
 
 
-def test_zero_branches_are_refused_by_spectral_normalisation_in_words():
+def test_spectral_normalisation_refuses_branches_of_zeros():
     with pytest.raises(InputError, match=r"weights of Conv2d at `layers.* are all zero"):
         SpectralNormalisation().wrap(R3GANCritic(IMAGE, width=8))
 
 
-def test_norm_free_generators_have_no_norms_for_labels():
-    with pytest.raises(InputError, match="only if there are some"):
-        R3GANGenerator(IMAGE, condition=Condition(classes=3), labels_by="norm")
+def test_an_r3gan_generator_has_no_norms_for_labels():
+    with pytest.raises(InputError, match="this generator has none"):
+        R3GANGenerator(IMAGE, condition=Condition(classes=3), conditioning="norm")
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 12, 12), (3, 32, 32), (1, 16, 256)])
@@ -306,7 +310,7 @@ def test_attention_is_in_both_networks_once_at_any_size(shape):
 
 
 def test_the_average_of_a_spectrally_normalised_generator_is_normalised():
-    """Its singular vectors are those of the averaged weights, not a mean of others, which is too short."""
+    """Its singular vectors are those of the averaged weights; a mean of singular vectors is too short."""
     torch.manual_seed(0)
     family = ResNet(latent_dim=4, generator_width=8, critic_width=8, generator_spectral=True)
     generator, _ = family.build((1, 8, 8))

@@ -18,8 +18,8 @@ TINY = (
 )
 
 CONFIG = {
-    "format": 1,
-    "source": {"name": "digits", "shape": [1, 8, 8], "fingerprint": "fdbe0aae6c6f"},
+    "format": 2,
+    "dataset": {"name": "digits", "shape": [1, 8, 8], "fingerprint": "fdbe0aae6c6f"},
     "generator": {"network": "MLPGenerator", "hidden": [256, 256]},
     "critic": {"network": "MLPCritic", "hidden": [256, 256]},
     "latent_dim": 32,
@@ -31,7 +31,7 @@ CONFIG = {
     "critic_optimiser": {"is": "Adam", "lr": 0.001, "betas": [0.0, 0.9], "eps": 1e-08},
     "seed": 0,
     "steps": 1000,
-    "origin": {"name": "default", "source": "digits", "arguments": ["digits", "--steps", "1000"]},
+    "origin": {"name": "default"},
     "versions": {"wgan": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"},
 }
 PROVENANCE = {

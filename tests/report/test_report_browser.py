@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from wgan.diagnosis import Finding
-from wgan.report import write_report
-from wgan.report.page import page
-from wgan.report.run_data import gather
+from wgan.report import Commands, write_report
+from wgan.report.page import render_page
+from wgan.report.run_data import read_run
 from wgan.report.sample_images import choose_images
 
 HERE = Path(__file__).parent
@@ -54,10 +54,9 @@ def busy(folder):
     number = {"name": "fd", "label": "FD", "value": 3.0, "standard_error": 0.1, "floor": {"value": 1.5}}
     folder.whole().measure(number, {**number, "step": 500})
     config = json.loads((folder.path / "config.json").read_text())
-    config["source"]["name"] = LONG
-    config["origin"]["arguments"] = [LONG, "--steps", "1000"]
+    config["dataset"]["name"] = LONG
     (folder.path / "config.json").write_text(json.dumps(config))
-    run = gather(folder.path)
+    run = read_run(folder.path)
     found = [
         Finding(
             f"{severity}-of-some-kind",
@@ -66,12 +65,14 @@ def busy(folder):
             {"diversity": 0.01, LONG: LONG},
             f"Something is the matter. {LONG}",
             "Do something about it.",
-            command=f"wgan train {LONG} --n-critic 5",
+            {"n_critic": 5},
         )
         for severity in ("error", "warning", "note")
     ]
     path = folder.path / "report.html"
-    path.write_text(page(run, found, choose_images(run.images)))
+    long = f"wgan train {LONG} --n-critic 5"
+    commands = Commands(long, lambda remedy: long, long, long)
+    path.write_text(render_page(run, found, choose_images(run.images), commands))
     return path
 
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgan.report.charts import DRAWN, HEIGHT, WIDTH, Band, Chart, Line, figure
+from wgan.report.charts import DRAWN, HEIGHT, WIDTH, Band, Chart, Line, draw_chart
 from wgan.report.html import Markup, tag
 
 VALUE = st.none() | st.floats(-1e300, 1e300)
 
 
 def drawn(chart):
-    return ElementTree.fromstring(figure(chart))
+    return ElementTree.fromstring(draw_chart(chart))
 
 
 def places(tree):
@@ -52,8 +52,8 @@ def test_any_line_is_drawn_inside_the_frame(values, log, from_zero, level):
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in places(tree))
     for element in tree.iter("text"):
         assert 0 <= float(element.get("x")) <= WIDTH
-    assert "nan" not in figure(chart)
-    assert "inf" not in figure(chart)
+    assert "nan" not in draw_chart(chart)
+    assert "inf" not in draw_chart(chart)
 
 
 def test_values_are_where_they_belong():
@@ -85,7 +85,7 @@ def test_no_spike_of_a_long_run_is_lost():
     assert len(line) <= DRAWN + 2
     heights = sorted({y for _, y in line})
     assert len(heights) == 2
-    assert len(figure(chart)) < 40_000
+    assert len(draw_chart(chart)) < 40_000
 
 
 def test_what_is_read_off_is_the_data():

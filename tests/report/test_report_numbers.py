@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgan.report.numbers import duration, log_ticks, shown, spread, ticks
+from wgan.report.numbers import evenly_spaced, format_duration, format_number, log_ticks, ticks
 
 REAL = st.floats(-1e300, 1e300)
 
@@ -28,14 +28,14 @@ REAL = st.floats(-1e300, 1e300)
     ],
 )
 def test_a_number_is_short(value, text):
-    assert shown(value) == text
+    assert format_number(value) == text
 
 
 @given(REAL)
 def test_what_is_shown_is_the_number_to_three_digits(value):
-    read = float(shown(value).replace("−", "-").replace(",", ""))
+    read = float(format_number(value).replace("−", "-").replace(",", ""))
     assert read == pytest.approx(value, rel=6e-3, abs=1e-300)
-    assert len(shown(value)) <= 11
+    assert len(format_number(value)) <= 11
 
 
 @given(REAL, REAL)
@@ -69,7 +69,7 @@ def test_ticks_of_an_axis_of_powers_are_inside(power, decades):
 
 @given(st.integers(1, 5000), st.integers(2, 50))
 def test_a_spread_has_both_ends(count, most):
-    found = spread(count, most)
+    found = evenly_spaced(count, most)
     assert len(found) == min(count, most)
     assert (found[0], found[-1]) == (0, count - 1)
 
@@ -78,5 +78,5 @@ def test_a_spread_has_both_ends(count, most):
     ("seconds", "text"), [(0, "0 s"), (59.6, "1 min 0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")]
 )
 def test_a_duration_is_told_in_two_units(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
     assert math.isfinite(seconds)

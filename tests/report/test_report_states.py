@@ -1,21 +1,21 @@
 """A run in any state has a report that says so, and nothing that stands in its folder gets out of hand."""
 
-import json
 import re
 from base64 import b64encode
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from printed_commands import COMMANDS
 
 from wgan.diagnosis import Finding
 from wgan.errors import InputError
-from wgan.report import write_report
-from wgan.report.page import page
-from wgan.report.ridges import SHOWN
-from wgan.report.run_data import gather
+from wgan.report import Commands, write_report
+from wgan.report.page import render_page
+from wgan.report.ridges import MOST_RIDGES
+from wgan.report.run_data import read_run
 from wgan.report.sample_images import FRAME_BYTES, FRAMES, STILL_BYTES, STILLS, choose_images
-from wgan.report.verdict import verdict
+from wgan.report.verdict import reach_verdict
 
 
 def text_of(html):
@@ -26,7 +26,7 @@ def text_of(html):
 
 
 def report_on(folder):
-    return write_report(folder.path).read_text()
+    return write_report(folder.path, COMMANDS).read_text()
 
 
 def sections(html):
@@ -69,19 +69,19 @@ def test_a_whole_run_has_every_part(folder):
     assert_well_formed(html)
     assert sections(html) == ["findings", "images", "curves", "quality", "settings", "again"]
     assert charts(html) == [
-        "Gap between real and generated",
-        "The distance W1, between proven bounds",
-        "Scores that the critic gives",
-        "How the scores are distributed",
-        "Slope between real and generated",
-        "Slope between real samples",
-        "Penalty",
-        "Critic's gradient, layer by layer",
-        "Gradients as a whole",
+        "Gap (W estimate)",
+        "W1 distance, between proven bounds",
+        "Critic scores",
+        "Distribution of the scores",
+        "Critic slope between real and generated",
+        "Critic slope between real samples",
+        "Gradient penalty",
+        "Critic gradient by layer",
+        "Gradient norms",
         "Clipped weights",
-        "The critic's weights",
-        "How the critic's weights are distributed",
-        "SampleDiversity",
+        "Critic weights",
+        "Distribution of the critic weights",
+        "Sample diversity",
         "Copies",
         "Losses",
         "Size of an update",
@@ -90,7 +90,7 @@ def test_a_whole_run_has_every_part(folder):
     ]
     told = text_of(html)
     assert "3 ± 0.1" in told
-    assert "0.1 to 0.4 (99 % sure)" in told
+    assert "0.1 to 0.4 (99 % confidence)" in told
     assert "n = 1,618 real, 179 fake; pixels 6ec9c2b0" in told
     assert "wgan train digits --steps 1000" in told
     assert "GradientPenalty(weight=1, target=1)" in told
@@ -138,7 +138,7 @@ def test_a_run_under_way_does_not_claim_to_be_done(folder, healthy):
 def test_a_run_that_diverged_says_when(folder, healthy):
     lost = {"step": 400, "gap": None, "critic_loss": None, "generator_loss": 1.0}
     html = report_on(folder.config().log([*healthy(100, 200, 300), lost]))
-    assert "Broke down" in html
+    assert "Diverged" in html
     assert "At step 400 " in text_of(html)
     assert 'class="badge error"' in html
 
@@ -146,18 +146,18 @@ def test_a_run_that_diverged_says_when(folder, healthy):
 def test_a_missing_number_beside_others_is_no_divergence(folder, healthy):
     rows = [{**line, "diversity": None, "recall": None, "slope/max": None} for line in healthy(100, 200)]
     html = report_on(folder.config().log(rows))
-    assert "Broke down" not in html
+    assert "Diverged" not in html
 
 
 def test_a_chart_without_data_is_left_out(folder):
     rows = [{"step": step, "gap": 1.0, "gap_held_out": 1.0} for step in (100, 200, 300)]
-    assert charts(report_on(folder.config().log(rows))) == ["Gap between real and generated"]
+    assert charts(report_on(folder.config().log(rows))) == ["Gap (W estimate)"]
 
 
 @pytest.mark.parametrize("value", ["text", True, [1], {"a": 1}, float("nan"), float("-inf"), 10**400])
 def test_what_is_no_number_is_no_point(folder, value):
     rows = [{"step": step, "gap": 1.0, "recall": value} for step in (100, 200, 300)]
-    assert charts(report_on(folder.config().log(rows))) == ["Gap between real and generated"]
+    assert charts(report_on(folder.config().log(rows))) == ["Gap (W estimate)"]
 
 
 def test_numbers_of_any_size_are_drawn(folder):
@@ -185,12 +185,12 @@ SHAPE = {"low": -1.0, "high": 1.0, "counts": [1, 2]}
 def test_what_is_no_histogram_is_no_ridge(folder, healthy, broken):
     rows = [{"step": 100, "score_real": SHAPE}, {"step": 200, "score_real": {**SHAPE, **broken}}, 7, {}]
     folder.config().log(healthy(100, 200)).log(rows, "histograms")
-    whole, none = gather(folder.path).shapes
+    whole, none = read_run(folder.path).histograms
     assert (whole[0], set(whole[1])) == (100, {"score_real"})
     assert none == (200, {})
-    assert charts(report_on(folder)).count("How the scores are distributed") == 1
+    assert charts(report_on(folder)).count("Distribution of the scores") == 1
     folder.log([{"step": 100, "score_real": {**SHAPE, **broken}}], "histograms")
-    assert "How the scores are distributed" not in charts(report_on(folder))
+    assert "Distribution of the scores" not in charts(report_on(folder))
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (-1e300, 1e300), (1e-300, 2e-300), (5.0, 5.0)])
@@ -200,21 +200,21 @@ def test_ridges_stay_inside_the_frame(folder, healthy, low, high):
     ]
     folder.config().log(healthy(100)).log(rows, "histograms")
     html = report_on(folder)
-    figure = html[html.index("How the scores are distributed") :].partition("</figure>")[0]
+    figure = html[html.index("Distribution of the scores") :].partition("</figure>")[0]
     pairs = re.findall(r"[ML](\S+) ([^LZ\"]+)", figure.partition("</ul>")[2])
-    assert len(pairs) == SHOWN * 2 * 5  # an area and a line each, through three bins and both ends
+    assert len(pairs) == MOST_RIDGES * 2 * 5  # an area and a line each, through three bins and both ends
     assert all(0 <= float(x) <= 400 and 0 <= float(y) <= 210 for x, y in pairs)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"source": None},
-        {"source": {"name": 3, "shape": "x"}},
+        {"dataset": None},
+        {"dataset": {"name": 3, "shape": "x"}},
         {"constraint": None, "generator": [], "critic": "x", "origin": None, "versions": 3},
         {"steps": None, "seed": None},
         {"loss": "my own", "constraint": {"is": "Chain", "of": [{"is": "R1", "gamma": 1.0}]}},
-        {"source": {"name": "points", "shape": [2]}},
+        {"dataset": {"name": "points", "shape": [2]}},
     ],
 )
 def test_a_configuration_of_any_kind_is_told(folder, healthy, changes):
@@ -238,10 +238,11 @@ def test_no_text_becomes_markup(folder, healthy):
     folder.log(rows).measure(
         {"name": HOSTILE, "label": HOSTILE, "value": HOSTILE, "floor": HOSTILE, "provenance": provenance}
     )
-    run = gather(folder.path)
-    finding = Finding(HOSTILE, "warning", 200, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE, command=HOSTILE)
-    html = page(run, [finding], choose_images(run.images))
-    clean = page(gather(folder.path), [], choose_images(run.images))
+    run = read_run(folder.path)
+    finding = Finding(HOSTILE, "warning", 200, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE, {HOSTILE: HOSTILE})
+    commands = Commands(HOSTILE, lambda remedy: HOSTILE, HOSTILE, HOSTILE)
+    html = render_page(run, [finding], choose_images(run.images), commands)
+    clean = render_page(read_run(folder.path), [], choose_images(run.images))
     assert html.count("<script") == clean.count("<script") == 1
     assert "<img src=x" not in html
     assert html.count("</style>") == html.count("</title>") == 1
@@ -250,7 +251,7 @@ def test_no_text_becomes_markup(folder, healthy):
 
 
 def test_findings_lead_the_verdict_with_what_to_do(folder):
-    run = gather(folder.whole().path)
+    run = read_run(folder.whole().path)
     finding = Finding(
         "mode-collapse",
         "error",
@@ -258,18 +259,18 @@ def test_findings_lead_the_verdict_with_what_to_do(folder):
         {"diversity": 0.01234567},
         "The generator makes one thing. It should not.",
         "Train the critic more. Really.",
-        command="wgan train digits --n-critic 5",
+        {"n-critic": 5},
     )
-    judged = verdict(run, [finding])
+    judged = reach_verdict(run, [finding])
     assert judged.tone == "error"
     assert judged.sentences == ("The generator makes one thing.", "Train the critic more.")
-    html = page(run, [finding], choose_images(run.images))
+    html = render_page(run, [finding], choose_images(run.images), COMMANDS)
     told = text_of(html)
     assert "Mode collapse error, since step 400" in told
     assert "diversity 0.0123" in told
-    assert "wgan train digits --n-critic 5" in told
+    assert "wgan train digits {'n-critic': 5}" in told
     assert html.count('class="mark"') == html.count("data-chart=")  # where it began, in each over steps
-    assert 'class="mark"' not in page(run, [], choose_images(run.images))
+    assert 'class="mark"' not in render_page(run, [], choose_images(run.images))
 
 
 def test_what_a_run_did_about_itself_is_told(folder):
@@ -284,13 +285,13 @@ def test_what_a_run_did_about_itself_is_told(folder):
     }
     folder.whole().config(origin={"interventions": [done, {}, 3]})
     told = text_of(report_on(folder))
-    assert "At step 600: learning rate too high, since step 500. It went on from step 400 with " in told
-    assert "critic_optimiser.lr = 0.0001, constraint = R1(gamma=1.0); what was there is in " in told
+    assert "At step 600: learning rate too high, since step 500. Training resumed from step 400 with " in told
+    assert "critic_optimiser.lr = 0.0001, constraint = R1(gamma=1.0); the abandoned attempt is " in told
 
 
 def test_a_note_is_no_trouble(folder):
-    run = gather(folder.whole().path)
-    judged = verdict(run, [Finding("converged", "note", 400, {}, "It has settled.", "Stop here.")])
+    run = read_run(folder.whole().path)
+    judged = reach_verdict(run, [Finding("converged", "note", 400, {}, "It has settled.", "Stop here.")])
     assert judged.tone == "good"
 
 
@@ -310,20 +311,20 @@ def test_the_verdict_quotes_the_measured_distance(folder, value, error, floor, t
         "standard_error": error,
         "floor": {"value": floor, "standard_error": 0.1},
     }
-    run = gather(folder.whole().measure(number).path)
-    assert told in verdict(run, []).sentences[1]
+    run = read_run(folder.whole().measure(number).path)
+    assert told in reach_verdict(run, []).sentences[1]
     earlier = {**number, "step": 500}  # of a generator that is gone
-    run = gather(folder.measure(earlier).path)
-    assert told not in verdict(run, []).sentences[1]
+    run = read_run(folder.measure(earlier).path)
+    assert told not in reach_verdict(run, []).sentences[1]
 
 
 def test_the_verdict_tells_whether_the_gap_came_down(folder, healthy):
     folder.config().log(healthy(*range(100, 1001, 100)))
-    assert "closer to the real ones" in verdict(gather(folder.path), []).sentences[1]
+    assert "closer to the real ones" in reach_verdict(read_run(folder.path), []).sentences[1]
     folder.log([{"step": step, "gap": step / 100} for step in range(100, 1001, 100)])
-    assert "not getting closer" in verdict(gather(folder.path), []).sentences[1]
+    assert "not getting closer" in reach_verdict(read_run(folder.path), []).sentences[1]
     folder.log([{"step": 100, "gap": 1.0}])
-    assert "too early" in verdict(gather(folder.path), []).sentences[1]
+    assert "too early" in reach_verdict(read_run(folder.path), []).sentences[1]
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "data.json"])
@@ -362,7 +363,7 @@ def test_a_torn_image_is_left_out(folder):
 
 def test_many_large_images_stay_within_bounds(folder, healthy):
     folder.config().log(healthy(100, 200)).draw(range(60), size=(1000, 300))
-    kept = choose_images(gather(folder.path).images)
+    kept = choose_images(read_run(folder.path).images)
     assert (len(kept.stills), len(kept.frames), kept.count) == (STILLS, FRAMES, 60)
     assert [kept.stills[0].step, kept.stills[-1].step] == [0, 59]
     assert all(len(image.uri) <= STILL_BYTES * 1.4 for image in kept.stills)
@@ -385,10 +386,14 @@ def test_evaluations_of_several_steps_are_there_the_last_first(folder):
     )
 
 
-def test_minutes_become_the_steps_that_were_run(folder, healthy):
-    words = ["digits", "--minutes", "5", "--out", "my run"]
-    folder.config(origin={"arguments": words}).log(healthy(100))
-    assert "wgan train digits --steps 1000 --out 'my run'" in text_of(report_on(folder)).replace("  ", " ")
-    folder.config(origin={"arguments": ["digits", "--minutes=5"]})
-    assert json.loads((folder.path / "config.json").read_text())["steps"] == 1000
-    assert "wgan train digits --steps 1000 " in text_of(report_on(folder))
+def test_without_commands_a_report_has_settings_in_their_place(folder):
+    run = read_run(folder.whole().path)
+    finding = Finding("x", "error", 400, {}, "It is wrong.", "Mend it.", {"n_critic": 5})
+    images = choose_images(run.images)
+    told = text_of(render_page(run, [finding], images))
+    assert "Settings: n_critic = 5" in told
+    assert "wgan " not in told.replace("wgan report", "").replace("wgan 0.1.0", "")
+    commands = text_of(render_page(run, [finding], images, COMMANDS))
+    assert "wgan train digits {'n_critic': 5}" in commands
+    assert COMMANDS.rerun in commands
+    assert COMMANDS.evaluate in commands

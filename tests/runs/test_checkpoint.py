@@ -141,7 +141,7 @@ def test_if_all_are_broken_nothing_is_touched(tmp_path: Path, harm: Break):
     for step in (1, 2, 3):
         harm(tmp_path / f"{step:08d}")
     before = tree(tmp_path)
-    with pytest.raises(InputError, match=r"No checkpoint in .* is whole: .*Put one back") as refusal:
+    with pytest.raises(InputError, match=r"No checkpoint in .* is complete: .*Restore one") as refusal:
         load_latest(tmp_path)
     assert "\n" not in str(refusal.value)
     assert tree(tmp_path) == before

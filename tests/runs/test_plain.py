@@ -104,20 +104,19 @@ class Stranger:
 
 
 REFUSED = {
-    "a class of somebody else's": ({"is": "Stranger", "value": 1}, "'Stranger' is none of"),
+    "a class of somebody else's": ({"is": "Stranger", "value": 1}, "'Stranger' is not a settings class"),
     "a class deep inside": (
         {"is": "Chain", "of": [{"is": "Chain", "of": [{"is": "os.system"}]}]},
         "os.system",
     ),
     "a class by its path": ({"is": "builtins.eval"}, "builtins.eval"),
-    "no name": ({"is": 3}, "3 is none of"),
-    "a list for a name": ({"is": ["R1"]}, "none of"),
-    "an object for a name": ({"is": {"is": "R1"}}, "none of"),
+    "no name": ({"is": 3}, "3 is not a settings class"),
+    "a list for a name": ({"is": ["R1"]}, "not a settings class"),
+    "an object for a name": ({"is": {"is": "R1"}}, "not a settings class"),
     "a field that is not there": ({"is": "R1", "gamma": 1.0, "delta": 2}, "R1 has no setting delta"),
     "a chain's field elsewhere": ({"is": "R1", "of": []}, "R1 has no setting of"),
     "a chain of one that is no list": ({"is": "Chain", "of": 3}, "Chain"),
     "a chain of no constraint": ({"is": "Chain", "of": [3]}, "Chain takes constraints"),
-    "a missing field": ({"is": "TrainingSettings"}, "TrainingSettings"),
     "a value out of range": ({"is": "Adam", "lr": -1.0}, "learning rate"),
     "a value of another type": ({"is": "Adam", "lr": "fast"}, "learning rate"),
     "betas that are none": ({"is": "Adam", "betas": 3}, "Adam"),
@@ -130,6 +129,18 @@ def test_what_is_not_ours_is_refused(plain: Any, phrase: str):
         from_plain(plain, TYPES)
     assert phrase in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@dataclass(frozen=True)
+class Demanding:
+    """Settings with one that has no default."""
+
+    value: int
+
+
+def test_a_setting_that_is_missing_is_refused():
+    with pytest.raises(InputError, match=r"These settings do not fit Demanding: .*'value'"):
+        from_plain({"is": "Demanding"}, {"Demanding": Demanding})
 
 
 def test_a_stranger_can_be_written_but_not_read():

@@ -39,7 +39,14 @@ def test_a_configuration_is_read_as_it_was_written(tmp_path: Path):
 def test_a_newer_format_is_refused(tmp_path: Path):
     folder = RunFolder(tmp_path)
     folder.write_config({"format": FORMAT + 1})
-    with pytest.raises(InputError, match=f"format {FORMAT + 1}.* up to {FORMAT}; upgrade"):
+    with pytest.raises(InputError, match=f"format {FORMAT + 1}, .* reads format {FORMAT}; upgrade"):
+        folder.read_config()
+
+
+def test_a_run_of_an_earlier_format_is_refused_with_what_to_do(tmp_path: Path):
+    folder = RunFolder(tmp_path)
+    folder.write_config({"format": 1})
+    with pytest.raises(InputError, match=r"earlier version of wgan.*train again, or use wgan 0\.1"):
         folder.read_config()
 
 
@@ -47,7 +54,7 @@ GARBAGE = {
     "nothing": b"",
     "no text": b"\xff\xfe\x00",
     "no JSON": b"seed: 3",
-    "half": b'{"format": 1, "seed"',
+    "half": b'{"format": 2, "seed"',
     "a list": b"[1]",
     "a number": b"1",
     "null": b"null",
@@ -87,7 +94,7 @@ def test_where_no_run_can_start(tmp_path: Path):
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"\xff\xd8")
     (tmp_path / "letter").write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises(InputError, match=r"photos holds files and is no run folder"):
+    with pytest.raises(InputError, match=r"photos contains files but is not a run folder"):
         RunFolder(tmp_path / "photos").check_free()
     with pytest.raises(InputError, match=r"letter is a file"):
         RunFolder(tmp_path / "letter").check_free()

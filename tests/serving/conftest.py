@@ -65,7 +65,7 @@ def artifact(tmp_path_factory) -> Artifact:
         torch.manual_seed(0)
         shape = (3, 8, 16)
         generator = DCGANGenerator(
-            shape, latent_dim=7, width=4, condition=Condition(len(CLASSES)), labels_by="norm"
+            shape, latent_dim=7, width=4, condition=Condition(len(CLASSES)), conditioning="norm"
         )
         for weight in generator.parameters():  # as after training: contrast, and a say of the labels
             weight.data += 0.3 * torch.randn_like(weight)

@@ -38,7 +38,7 @@ from wgan.training.objective import Batch, Objective
 from wgan.training.state import State as TrainingState
 from wgan.training.step import critic_step, generator_step
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 State = np.ndarray
 """The generator's parameters, then the critic's."""
 

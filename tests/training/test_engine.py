@@ -14,7 +14,7 @@ from wgan.errors import InputError
 from wgan.lipschitz import Chain, GradientPenalty
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic
 from wgan.training import Augment, LoggingIntervals, RMSprop, engine
-from wgan.training.engine import ENGINES, Plan, Replays, apart, equip
+from wgan.training.engine import ENGINES, Plan, Replays, equip, relative_difference
 from wgan.training.state import State
 
 
@@ -228,7 +228,7 @@ def test_a_run_of_compiled_objectives_goes_on(tmp_path: Path, monkeypatch):
             settings["critic"] = MLPCritic(DIGITS.shape, hidden=(8,))
             trainer(**settings, engine="compile").fit(tmp_path / name, end)
     # In each of three calls for the rehearsal and, as it agreed, for the run.
-    assert traced == ["critic_objective", "generator_objective"] * 6
+    assert traced == ["critic_terms", "generator_terms"] * 6
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
@@ -237,10 +237,10 @@ def test_networks_apart():
     start = nn.Linear(1, 1, bias=False)
     for network, value in ((start, 1.0), (one, 3.0), (two, 4.0)):
         nn.init.constant_(network.weight, value)
-    assert apart(start, one, two) == pytest.approx(0.5)
-    assert apart(start, one, one) == 0
-    assert apart(start, start, start) == 0
-    assert apart(start, start, one) == float("inf")
+    assert relative_difference(start, one, two) == pytest.approx(0.5)
+    assert relative_difference(start, one, one) == 0
+    assert relative_difference(start, start, start) == 0
+    assert relative_difference(start, start, one) == float("inf")
 
 
 def test_an_engine_that_does_not_exist():

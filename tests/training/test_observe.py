@@ -46,8 +46,8 @@ from wgan.training.observe import (
     observing,
     scored,
 )
-from wgan.training.observe.dead_units import Units
-from wgan.training.observe.histograms import BINS, around_zero, together
+from wgan.training.observe.dead_units import RectifiedUnits
+from wgan.training.observe.histograms import BINS, shared_bins, symmetric_bins
 from wgan.training.observe.probe_batch import draw_probe_batch, evaluating, golden, quantiles
 from wgan.training.observe.sample_diversity import SampleDiversity
 from wgan.training.observe.slopes import Slopes
@@ -257,7 +257,7 @@ def test_the_quantiles_of_few_and_of_many_weights():
 
 
 def test_histograms_of_several_kinds_share_their_bins():
-    shapes = histograms.plain(together(a=torch.arange(64.0), b=torch.tensor([-64.0, 0.0, 0.0])))
+    shapes = histograms.plain_histograms(shared_bins(a=torch.arange(64.0), b=torch.tensor([-64.0, 0.0, 0.0])))
     a, b = shapes["a"], shapes["b"]
     assert (a.low, a.high) == (b.low, b.high) == (-64.0, 63.0)
     assert (sum(a.counts), sum(b.counts), len(a.counts)) == (64, 3, BINS)
@@ -271,7 +271,7 @@ def test_histograms_of_several_kinds_share_their_bins():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=50))
 def test_a_histogram_counts_every_value_once(some: list[float]):
-    shape = histograms.plain({"w": around_zero(torch.tensor(some))})["w"]
+    shape = histograms.plain_histograms({"w": symmetric_bins(torch.tensor(some))})["w"]
     assert sum(shape.counts) == len(some)
     assert shape.low == -shape.high
     assert shape.edges == sorted(set(shape.edges))
@@ -279,15 +279,15 @@ def test_a_histogram_counts_every_value_once(some: list[float]):
 
 def test_clipped_weights_fill_the_outermost_bins():
     clipped = (10 * normal(1000)).clamp(-0.01, 0.01)
-    shape = histograms.plain({"w": around_zero(clipped)})["w"]
+    shape = histograms.plain_histograms({"w": symmetric_bins(clipped)})["w"]
     assert shape.counts[0] + shape.counts[-1] > 950
     assert shape.high == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("lost", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_has_no_histogram(lost: float):
-    assert histograms.plain(together(a=torch.tensor([1.0, lost]), b=torch.ones(3))) == {}
-    assert histograms.plain({}) == {}
+    assert histograms.plain_histograms(shared_bins(a=torch.tensor([1.0, lost]), b=torch.ones(3))) == {}
+    assert histograms.plain_histograms({}) == {}
 
 
 def test_gradients_by_layer_add_up_to_the_whole():
@@ -347,7 +347,7 @@ def test_the_update_is_what_the_projection_leaves_of_it():
 
 
 def dead(network: nn.Module, *batches: Tensor) -> float:
-    units = Units()
+    units = RectifiedUnits()
     for batch in batches:
         with units:
             network(batch)
@@ -396,7 +396,7 @@ def test_a_unit_is_dead_if_no_sample_of_any_pass_wakes_it():
 
 
 def test_units_are_not_noted_after_the_block():
-    units = Units()
+    units = RectifiedUnits()
     with units:
         pass
     torch.relu(-torch.ones(2, 2))

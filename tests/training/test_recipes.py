@@ -19,7 +19,7 @@ from wgan.lipschitz import (
     score,
 )
 from wgan.losses import LOSSES, ClassificationWeights
-from wgan.networks import MLP, R3GAN, ResNet, generate, layers
+from wgan.networks import MLP, R3GAN, ResNet, generate, summarise
 from wgan.networks.resnet import ResidualBlock
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -118,9 +118,12 @@ def test_the_settings_of_residual_networks_are_the_published_ones(name):
     assert [made.networks.generator_width, made.networks.critic_width] == wide
     assert made.conditional == name.startswith("conditional")
     assert not made.augment.active
-    for shape, width, widest in (((3, 64, 64), 64, 8), ((3, 128, 128), 64, 16)):
+    for shape, width, multiplier in (((3, 64, 64), 64, 8), ((3, 128, 128), 64, 16)):
         networks = recipe(name, shape).networks
-        assert not isinstance(networks, ResNet) or (networks.critic_width, networks.widest) == (width, widest)
+        assert not isinstance(networks, ResNet) or (networks.critic_width, networks.max_multiplier) == (
+            width,
+            multiplier,
+        )
 
 
 def sizes(network, shape):
@@ -159,7 +162,7 @@ def test_sngan_and_sagan_sum_in_the_end_and_sagan_attends_within():
         assert built(name, CIFAR)[1].layers[-2].by == "sum"
     for networks, sides in ((built("sagan", CIFAR), (16, 16)), (built("sagan", MNIST), (14, 14))):
         for network, shape in zip(networks, ((128,), networks[0].arguments["shape"]), strict=True):
-            found = layers(network, torch.zeros(1, *shape))
+            found = summarise(network, torch.zeros(1, *shape))
             assert {layer.shape[1:] for layer in found if layer.kind == "Gain"} == {sides}
     assert hasattr(built("sagan", CIFAR)[0].base, "parametrizations")
     assert not hasattr(built("sngan", CIFAR)[0].base, "parametrizations")
@@ -168,7 +171,9 @@ def test_sngan_and_sagan_sum_in_the_end_and_sagan_attends_within():
 def test_labels_enter_conditional_recipes_as_published():
     gp, projection = recipe("conditional-gp", CIFAR), recipe("conditional-projection", CIFAR)
     assert gp.classification == ClassificationWeights(critic=1.0, generator=0.1)
-    ways = [(made.networks.generator_labels, made.networks.critic_labels) for made in (gp, projection)]
+    ways = [
+        (made.networks.generator_conditioning, made.networks.critic_conditioning) for made in (gp, projection)
+    ]
     assert ways == [("norm", "auxiliary"), ("norm", "projection")]
     with pytest.raises(InputError, match="no labels"):
         Trainer(data.load(samples(SMALL)), settings=gp, device="cpu")
@@ -227,7 +232,7 @@ def test_the_toys_have_gulrajanis_networks(name):
     assert widths(generator, nn.Linear) == [2, 512, 512, 512, 2]
     assert widths(critic, nn.Linear) == [2, 512, 512, 512, 1]
     for network in (generator, critic):
-        assert [layer.kind for layer in layers(network, torch.zeros(1, 2))] == ["Linear", "ReLU"] * 3 + [
+        assert [layer.kind for layer in summarise(network, torch.zeros(1, 2))] == ["Linear", "ReLU"] * 3 + [
             "Linear"
         ]
 

@@ -84,7 +84,7 @@ def test_if_no_checkpoint_is_whole_the_run_is_refused_and_nothing_is_touched(run
     for checkpoint in (run / "checkpoints").iterdir():
         harm(checkpoint)
     before = tree(run)
-    with pytest.raises(InputError, match=r"No checkpoint in .* is whole"):
+    with pytest.raises(InputError, match=r"No checkpoint in .* is complete"):
         small_run().fit(run, 40)
     assert tree(run) == before
 
@@ -94,7 +94,7 @@ def test_nor_does_a_longer_run_change_one_without_a_whole_checkpoint(tmp_path: P
     for checkpoint in (tmp_path / "checkpoints").iterdir():
         harm(checkpoint)
     before = tree(tmp_path)
-    with pytest.raises(InputError, match=r"No checkpoint in .* is whole"):
+    with pytest.raises(InputError, match=r"No checkpoint in .* is complete"):
         trainer().fit(tmp_path, 6)
     assert tree(tmp_path) == before
 
@@ -158,8 +158,8 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path):
         (b"\xff\xfe", "cannot be read"),
         (b"[]", "cannot be read"),
         (b'{"format": 999}', "format 999"),
-        (b'{"format": 1}', "other settings"),
-        (b'{"format": 1, "source": 3, "steps": "many"}', "other settings"),
+        (b'{"format": 2}', "other settings"),
+        (b'{"format": 2, "dataset": 3, "steps": "many"}', "other settings"),
     ],
 )
 def test_a_run_with_a_strange_configuration_is_refused(run: Path, content: bytes, phrase: str):
@@ -197,7 +197,7 @@ CHANGES = {
     "generator": ({"generator": generator(hidden=(16, 17))}, "generator.hidden [16, 16] -> [16, 17]"),
     "critic": ({"critic": critic(width=17)}, "critic.printed"),
     "logging": ({"logging": replace(LOGGING, metrics=3)}, "logging.metrics 5 -> 3"),
-    "data": ({"data": from_array(torch.linspace(-1, 1, 3200).reshape(50, 1, 8, 8))}, "source.fingerprint"),
+    "data": ({"data": from_array(torch.linspace(-1, 1, 3200).reshape(50, 1, 8, 8))}, "dataset.fingerprint"),
 }
 
 

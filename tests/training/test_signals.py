@@ -95,7 +95,7 @@ def test_handlers_of_the_users_own_come_back_whatever_happens(tmp_path: Path):
 def test_outside_the_main_thread_a_run_leaves_signals_alone(tmp_path: Path):
     seen = []
     watched = trainer(monitors=[Hook(lambda step: seen.append(handlers()))])
-    thread = threading.Thread(target=watched.fit, args=(5, tmp_path))
+    thread = threading.Thread(target=watched.fit, args=(tmp_path, 5))
     before = handlers()
     thread.start()
     thread.join()

@@ -1,6 +1,7 @@
 """``wgan classifier``."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +22,13 @@ MOST = 100_000
 
 @dataclass(frozen=True)
 class Classifier:
-    """Train a small classifier on the labelled images of SOURCE, to judge generated ones by.
+    """Train a small classifier on the labelled images of DATA, to judge generated ones by.
 
     Its features tell classes apart, which those of ImageNet do badly for grey or tiny images, and its
     labels count the classes that a generator reaches: `wgan evaluate DIR --extractor judge.safetensors`.
     """
 
-    dataset: tyro.conf.Positional[str]
+    data: tyro.conf.Positional[str]
     """digits, mnist, fashion-mnist; a folder or zip with a sub-folder for each class; or a .npz file with
     arrays `samples` and `labels`."""
     out: Path
@@ -51,20 +52,20 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Classifier, arguments)
     _check(command)
     dataset = load(
-        command.dataset,
+        command.data,
         data_dir=command.data_dir,
         resolution=command.resolution,
         channels=command.channels,
     )
     if not dataset.image:
-        raise InputError(f"{command.dataset} holds vectors, and a classifier judges images.")
+        raise InputError(f"{command.data} holds vectors, and a classifier judges images.")
     if dataset.classes is None:
         raise InputError(
-            f"{command.dataset} has no labels to learn: give a folder with a sub-folder for each class, or a "
+            f"{command.data} has no labels to learn: give a folder with a sub-folder for each class, or a "
             ".npz file with arrays `samples` and `labels`."
         )
     if len(dataset.classes) < 2:
-        raise InputError(f"All of {command.dataset} is of one class, and there is nothing to tell apart.")
+        raise InputError(f"All of {command.data} is of one class, and there is nothing to tell apart.")
     _check_place(command.out)
     learned = train_classifier(
         *_labelled(dataset.train),
@@ -76,7 +77,7 @@ def run(arguments: Sequence[str]) -> None:
     learned.save(command.out)
     sys.stdout.write(
         f"Held-out accuracy {100 * learned.accuracy:.1f} % ({learned.training['held_out']:,} images of "
-        f"{learned.classes} classes).\nNext: wgan evaluate DIR --extractor {command.out}\n"
+        f"{learned.classes} classes).\nNext: wgan evaluate DIR --extractor {shlex.quote(str(command.out))}\n"
     )
 
 

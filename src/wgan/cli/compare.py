@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wgan.cli.parse import names, parse
+from wgan.cli.evaluate import Evaluate
+from wgan.cli.options import command_line
+from wgan.cli.parse import parse, split_names
 from wgan.errors import InputError
 from wgan.evaluation import ResultColumn, comparable_columns, latest_results
 from wgan.metrics import MetricValue
@@ -48,7 +50,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError("Name the folders of the runs to compare, as in `wgan compare runs/a runs/b`.")
     runs = {path: latest_results(RunFolder(path)) for path in dict.fromkeys(command.dir)}
     steps = {path: rows[0]["step"] for path, rows in runs.items()}
-    found = comparable_columns(runs, names(command.metrics))
+    found = comparable_columns(runs, split_names(command.metrics))
     if command.json:
         sys.stdout.write(json.dumps({"numbers": [_plain(column) for column in found]}) + "\n")
         return
@@ -111,7 +113,8 @@ def _notes(runs: dict[Path, list[Row]], shown: Sequence[ResultColumn] | None) ->
     for path, rows in runs.items():
         step, saved = rows[0]["step"], saved_steps(RunFolder(path).checkpoints)
         if saved and saved[-1] > step:
-            yield f"{path} went on to step {saved[-1]:,} since; `wgan evaluate {path}` measures it there."
+            again = command_line(Evaluate(path))
+            yield f"{path} went on to step {saved[-1]:,} since; `{again}` measures it there."
     names = dict.fromkeys(row["name"] for rows in runs.values() for row in rows)
     there = {column.name for column in shown or ()}
     if shown is not None and (left := [name for name in names if name not in there]):

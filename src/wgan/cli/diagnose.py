@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from wgan.cli.parse import parse
-from wgan.diagnosis import Finding, History, diagnose, spelled
+from wgan.cli.rerun import remedied
+from wgan.diagnosis import Finding, History, diagnose, format_settings
 from wgan.probing import Probe, probe, trainer_of
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
@@ -43,14 +44,18 @@ def run(arguments: Sequence[str]) -> None:
     probed = probe(trainer_of(command.dir, device=command.device), command.dir) if command.probe else None
     found = diagnose(replace(history, probe=probed.plain() if probed else {}))
     if command.json:
-        plain = {"findings": [asdict(finding) for finding in found]}
+        plain = {
+            "findings": [
+                asdict(finding) | {"command": remedied(history.config, finding.remedy)} for finding in found
+            ]
+        }
         sys.stdout.write(json.dumps(plain | ({"probe": asdict(probed)} if probed else {})) + "\n")
         return
     terminal = Console(highlight=False)
     if probed:
         terminal.print(_probed(probed), soft_wrap=True)
     for finding in found:
-        _print(terminal, finding)
+        _print(terminal, finding, remedied(history.config, finding.remedy))
     if not found:
         terminal.print(_nothing(history), soft_wrap=True)
 
@@ -73,7 +78,7 @@ def _nothing(history: History) -> str:
     return f"Nothing is wrong as far as {points} log points up to step {history.steps[-1]:,} can tell."
 
 
-def _print(terminal: Console, finding: Finding) -> None:
+def _print(terminal: Console, finding: Finding, command: str | None) -> None:
     title = Text(f"{finding.name}", style=STYLES[finding.severity])
     title.append(f"  {finding.severity}, since step {finding.since:,}", style="dim")
     terminal.print(title)
@@ -84,9 +89,9 @@ def _print(terminal: Console, finding: Finding) -> None:
     for line in (finding.meaning, evidence, finding.advice):
         if line:
             terminal.print(Padding(Text(line), (0, 0, 0, 2)))
-    if finding.command:
+    if command:
         # Not wrapped, so that it can be copied.
-        terminal.print(Text(f"  {finding.command}", style="cyan"), soft_wrap=True)
+        terminal.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
     elif finding.remedy:
-        terminal.print(Text(f"  {', '.join(spelled(finding.remedy))}", style="cyan"), soft_wrap=True)
+        terminal.print(Text(f"  {', '.join(format_settings(finding.remedy))}", style="cyan"), soft_wrap=True)
     terminal.print()

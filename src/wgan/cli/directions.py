@@ -7,8 +7,9 @@ from pathlib import Path
 
 import tyro
 
+from wgan.cli.options import command_line
 from wgan.cli.parse import parse
-from wgan.cli.sample import asked_label
+from wgan.cli.sample import Sample, asked_label
 from wgan.errors import InputError
 from wgan.generation import direction_strips, find_directions
 from wgan.images import show, write_png
@@ -63,7 +64,5 @@ def run(arguments: Sequence[str]) -> None:
         image = show(shown.reshape(-1, *shown.shape[2:]), columns=command.columns)
         write_png(command.out, image)
     found.save(folder.directions_file)
-    sys.stdout.write(
-        f"{len(found.vectors)} directions, numbered from 0.\n"
-        f"Next: wgan sample {command.dir} --direction 0 --strength {command.strength:g} --out moved.png\n"
-    )
+    moved = Sample(command.dir, Path("moved.png"), direction=0, strength=command.strength)
+    sys.stdout.write(f"{len(found.vectors)} directions, numbered from 0.\nNext: {command_line(moved)}\n")

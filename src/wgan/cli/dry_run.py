@@ -5,7 +5,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from torch import Tensor, nn
 
-from wgan.networks import generate, layers
+from wgan.networks import generate, summarise
 from wgan.runs import flatten
 from wgan.training import Trainer
 from wgan.training.observe import spread_labels
@@ -48,7 +48,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _network(title: str, network: nn.Module, example: Tensor, labels: Tensor | None) -> list[RenderableType]:
     table = _table(f"\n{title}", "layer", "kind", "output", "parameters")
-    for layer in layers(network, example, labels):
+    for layer in summarise(network, example, labels):
         table.add_row(layer.path, layer.kind, "x".join(map(str, layer.shape)), f"{layer.parameters:,}")
     count = sum(parameter.numel() for parameter in network.parameters())
     return [table, f"{count:,} parameters"]
@@ -66,7 +66,7 @@ def _memory(trainer: Trainer, latents: Tensor, samples: Tensor, labels: Tensor |
 
 
 def _activations(network: nn.Module, example: Tensor, labels: Tensor | None) -> int:
-    return sum(torch.Size(layer.shape).numel() for layer in layers(network, example, labels))
+    return sum(torch.Size(layer.shape).numel() for layer in summarise(network, example, labels))
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from wgan.cli.parse import names, parse
+from wgan.cli.parse import parse, split_names
 from wgan.data import Dataset, load
 from wgan.errors import InputError
 from wgan.evaluation import Evaluation, ProgressCallback, evaluate, no_progress, save_results
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
         found = evaluate(
             command.fake,
             against,
-            metrics=names(command.metrics),
+            metrics=split_names(command.metrics),
             extractor=command.extractor,
             weights=command.weights,
             count=command.count,

@@ -1,5 +1,6 @@
 """``wgan export``."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,4 +74,4 @@ def _tell(artifact: Artifact) -> None:
         f"  [{Provenance(**quality['provenance'])}]\n"
     )
     table([Latency(**row) for row in said["latency"]], threads=1)
-    sys.stderr.write(f"Next: wgan serve {artifact.path}\n")
+    sys.stderr.write(f"Next: {shlex.join(['wgan', 'serve', str(artifact.path)])}\n")

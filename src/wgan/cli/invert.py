@@ -11,8 +11,9 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress as Bar
 
+from wgan.cli.options import command_line
 from wgan.cli.parse import parse
-from wgan.cli.sample import asked_label
+from wgan.cli.sample import Sample, asked_label
 from wgan.errors import InputError
 from wgan.generation import Inversion, invert, read_samples, sample_shape
 from wgan.sampling import Sampler
@@ -88,4 +89,5 @@ def _told(command: Invert, counts: Sequence[int], found: Inversion, sampler: Sam
             f"{path}: {many} {found.distance[rows].mean():.4g}{kind} "
             f"(the nearest random sample: {found.initial_distance[rows].mean():.4g})\n"
         )
-    yield f"Next: wgan sample {command.dir} --latents {command.out} --out nearest.png\n"
+    following = Sample(command.dir, Path("nearest.png"), latents=command.out)
+    yield f"Next: {command_line(following)}\n"

@@ -1,65 +1,62 @@
-"""Parsing a command's arguments into a dataclass."""
+"""Parsing a command's arguments into a dataclass, by tyro; what it refuses is said in one sentence.
 
-import re
+tyro describes what it refuses by an event. That interface is private to tyro (``tyro._errors``), so
+pyproject.toml bounds tyro's version, and an event that is unknown here still gets a sentence. The public
+interface has nothing but the text of a box, drawn for the width of the terminal.
+"""
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from functools import partial
+from difflib import get_close_matches
 from io import StringIO
-from itertools import dropwhile, takewhile
-from typing import TypeVar
+from itertools import takewhile
+from typing import Any, NoReturn, TypeVar, get_args
 
 import tyro
+from tyro import _errors as events
 
+from wgan.cli.elsewhere import ELSEWHERE
+from wgan.cli.options import all_options, all_words
 from wgan.errors import InputError
 
 Command = TypeVar("Command")
 
-_RULE = re.compile(r"[\s│╭╮╰╯─-]*")
-_PLAINER = (
-    (r"Error parsing (settings\.)?", ""),
-    (r"\. Expected 1 values", ""),
-    (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number"),
-    (r"could not convert string to float: (.*)", r"\1 is not a number"),
-    (r"no type matching \{None\}\|INT could be instantiated from \[(.*)\]", r"\1 is not a whole number"),
-    (r"no type matching \{None\}\|FLOAT could be instantiated from \[(.*)\]", r"\1 is not a number"),
-    (r"Could not parse arguments \[(.*)\] into tuple type .*", r"\1 are not numbers"),
-    (r"Could not find valid parse for arguments: \[(.*)\]", r"\1 are not numbers"),
-)
-"""What tyro passes on from Python, and what it means to a person."""
+
+class UnknownOptionError(InputError):
+    """There is no such option, or not for the networks, constraint or optimisers that are chosen."""
 
 
 def parse(command: type[Command], arguments: Sequence[str], *, default: Command | None = None) -> Command:
-    """The arguments as an instance of ``command``.
+    """Parse the arguments of a command.
+
+    Args:
+        command: A dataclass.
+        arguments: The words after the command's name.
+        default: What an option that is not given has; by default, that of the dataclass.
 
     Raises:
         InputError: They do not parse.
-        SystemExit: Help was asked for and printed; code 0.
+        SystemExit: Help was requested and printed; code 0.
     """
-    name = f"wgan {command.__name__.lower()}"
-    read = partial(
-        tyro.cli,
-        prog=name,
-        config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.PositionalMetavarFromFieldName),
-    )
-    with _in_one_sentence(name):
-        parsed: Command = (
-            read(command, args=list(arguments))
-            if default is None  # to tyro, a default of None would be a default
-            else read(command, args=list(arguments), default=default)
+    with _in_one_sentence(command, arguments):
+        parsed: Command = tyro.cli(
+            command,
+            args=list(arguments),
+            prog=f"wgan {command.__name__.lower()}",
+            config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.PositionalMetavarFromFieldName),
+            default=tyro.MISSING_NONPROP if default is None else default,
         )
     return parsed
 
 
-def parse_known(command: type[Command], arguments: Sequence[str], *, name: str) -> Command:
-    """Like :func:`parse`, for the arguments that ``command`` knows; others are left for a later look."""
-    with _in_one_sentence(f"wgan {name}"):
-        known, _ = tyro.cli(
-            command, args=list(arguments), prog=f"wgan {name}", return_unknown_args=True, add_help=False
-        )
+def parse_known(command: type[Command], arguments: Sequence[str]) -> Command:
+    """Parse the arguments that a command knows, and leave the others."""
+    with _in_one_sentence(command, arguments):
+        known, _ = tyro.cli(command, args=list(arguments), return_unknown_args=True, add_help=False)
     return known
 
 
-def names(listed: str | None) -> list[str] | None:
+def split_names(listed: str | None) -> list[str] | None:
     """The names in a list such as ``fd,kid``, each once; None for no list."""
     if listed is None:
         return None
@@ -67,35 +64,125 @@ def names(listed: str | None) -> list[str] | None:
 
 
 @contextmanager
-def _in_one_sentence(name: str) -> Iterator[None]:
-    """Turn the boxed text that tyro writes before it exits into the message of an InputError."""
-    written = StringIO()
-    try:
-        with redirect_stderr(written):
+def _in_one_sentence(command: type, arguments: Sequence[str]) -> Iterator[None]:
+    """Turn what tyro refuses into an InputError."""
+    name = f"wgan {command.__name__.lower().strip('_')}"
+
+    def refuse(event: events.ParseErrorEvent) -> NoReturn:
+        unknown = event.tokens if isinstance(event, events.UnrecognizedArgs) else []
+        if isinstance(event, events.MissingArgs | events.BadValue):
+            unknown = [word for word in arguments if word.startswith("--") and not _is_known(command, word)]
+        if unknown:
+            raise UnknownOptionError(f"{_unknown(command, name, unknown, arguments)} See {name} --help.")
+        raise InputError(f"{_sentence(event, command, arguments)} See {name} --help.")
+
+    with redirect_stderr(StringIO()), events.on_parse_error(refuse):
+        try:
             yield
-    except SystemExit as error:
-        if not error.code:
-            raise
-        raise InputError(f"{summary(written.getvalue())} See {name} --help.") from None
+        except SystemExit as error:
+            if not error.code:
+                raise
+            raise InputError(f"These arguments do not fit. See {name} --help.") from None
 
 
-def summary(box: str) -> str:
-    """What a box of tyro's says, in a sentence: its first section, and a hint if there is one.
+def _sentence(event: events.ParseErrorEvent, command: type, arguments: Sequence[str]) -> str:
+    """What an event of tyro's says."""
+    match event:
+        case events.MissingArgs():
+            missing = " and ".join(_usage(missing.arg) for missing in event.missing_arguments)
+            suffix = event.missing_arguments[0].source_parser.prog_suffix
+            return f"{event.prog} {suffix}".strip() + f" needs {missing}."
+        case events.MissingSubcommand():
+            return f"{event.prog} needs one of {', '.join(event.subcommand_spec.parser_from_name)}."
+        case events.SubcommandConflict():
+            return (
+                f"{event.trigger_flag} is an option of {event.already_selected}, so {event.attempted} comes "
+                f"too late: give {event.attempted} before its options."
+            )
+        case events.BadValue():
+            count = event.argument.lowered.nargs
+            return f"{_name(event.argument)} needs {'a value' if count == 1 else f'{count} values'}."
+        case events.InvalidChoice():
+            name, choices = _name(event.argument), ", ".join(event.choices)
+            close = _did_you_mean(event.value, event.choices)
+            return f"{name} must be one of {choices}, not {event.value!r}.{close}"
+        case events.InstantiationFailure() if event.argument is None:
+            return event.message  # a setting out of its range
+        case events.InstantiationFailure():
+            return _not_of_its_type(_name(event.argument), command, arguments)
+    return "These arguments do not fit."
 
-    A box is a title, then sections between horizontal rules; in a section, an argument is set in by four
-    spaces and its help by eight.
-    """
-    _, *lines = dropwhile(_is_rule, box.splitlines())
-    section = takewhile(lambda line: not _is_rule(line), dropwhile(_is_rule, lines))
-    body = "\n".join(line[2:].rstrip(" │") for line in section)  # without the frame
-    told = re.sub(r"\n {8}.*", "", body)
-    told = re.sub(r"(?<!:)\n {4}", ", ", told)
-    told = re.sub(r"\n +|\n", " ", told).rstrip(".")
-    for pattern, plainer in _PLAINER:
-        told = re.sub(pattern, plainer, told)
-    meant = re.search(r"Perhaps you meant:?[\s│]*(-\S+)", box)
-    return f"{told}." + (f" Did you mean {meant[1]}?" if meant and meant[1] not in told else "")
+
+def _not_of_its_type(option: str, command: type, arguments: Sequence[str]) -> str:
+    annotations = [member.annotation for _, member in all_options(command) if f"--{member.option}" == option]
+    annotation = next(iter(annotations), str)
+    parts = [part for part in get_args(annotation) if part is not type(None)] or [annotation]
+    kind = "whole number" if int in parts else "number"
+    values = list(map(repr, _given(option, arguments)))
+    if "tuple" in str(annotation):
+        return f"{option}: {', '.join(values)} are not {kind}s."
+    return f"{option}: {', '.join(values[:1])} is not a {kind}."
 
 
-def _is_rule(line: str) -> bool:
-    return _RULE.fullmatch(line) is not None
+def _given(option: str, arguments: Sequence[str]) -> list[str]:
+    """The values that an option is given last."""
+    for index in reversed(range(len(arguments))):
+        name, equals, value = arguments[index].partition("=")
+        if name.replace("_", "-") == option:
+            others = takewhile(lambda word: not word.startswith("--"), arguments[index + 1 :])
+            return [value] if equals else list(others)
+    return []
+
+
+def _unknown(command: type, name: str, tokens: Sequence[str], arguments: Sequence[str]) -> str:
+    """What is wrong with words that no option takes, the first of them."""
+    options = [word for word in tokens if word.startswith("--")]
+    if not options:
+        return _unknown_word(command, name, tokens[0], arguments)
+    option = options[0].partition("=")[0].replace("_", "-")
+    if option in ELSEWHERE:
+        return ELSEWHERE[option]
+    known: dict[str, list[str]] = {}
+    for group, member in all_options(command):
+        known.setdefault(f"--{member.option}", []).append(group)
+    if option in known:
+        unchosen = (
+            f"{known[option][0]}, which is"
+            if len(known[option]) == 1
+            else f"{', '.join(known[option])}, which are"
+        )
+        return f"{option} is an option of {unchosen} not chosen."
+    return f"{name} has no option {option}.{_did_you_mean(option, [*known, '--help'])}"
+
+
+def _is_known(command: type, word: str) -> bool:
+    option = word.partition("=")[0].replace("_", "-").replace("--no-", "--")
+    return option in ("--", "--help", *(f"--{member.option}" for _, member in all_options(command)))
+
+
+def _unknown_word(command: type, name: str, word: str, arguments: Sequence[str]) -> str:
+    part, colon, _ = word.partition(":")
+    choices = [
+        known for known in all_words(command) if known.partition(":")[:2] == (part, colon) or not colon
+    ]
+    if word in choices:
+        return f"{word} comes after another of its kind; choose one."
+    if choices and (colon or (":" not in choices[0] and not {*choices} & {*arguments})):
+        return f"There is no {word}; known are {', '.join(choices)}.{_did_you_mean(word, choices)}"
+    return f"{word!r} is more than {name} takes."
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, 1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _usage(argument: Any) -> str:  # noqa: ANN401 - tyro's own
+    name = _name(argument)
+    return name if argument.is_positional() else f"{name} {argument.lowered.metavar}"
+
+
+def _name(argument: Any) -> str:  # noqa: ANN401
+    if argument.is_positional():
+        return str(argument.lowered.metavar)
+    return str(argument.lowered.name_or_flags[-1])

@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from wgan.cli.parse import parse
+from wgan.cli.rerun import run_commands
 from wgan.core.devices import processes
 from wgan.errors import DivergenceError
 from wgan.report import write_report
@@ -29,7 +30,7 @@ class Report:
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    sys.stdout.write(f"{write_report(parse(Report, arguments).dir)}\n")
+    sys.stdout.write(f"{_write(parse(Report, arguments).dir)}\n")
 
 
 @contextmanager
@@ -50,10 +51,14 @@ def _attempt(folder: Path) -> None:
     if processes()[0] > 0 or not RunFolder(folder).exists:
         return  # interrupted before it began
     try:
-        report = write_report(folder)
+        report = _write(folder)
     except Exception as error:
         # A full disk or a defect of ours: whatever it is, the run is worth more.
         reason = f"{type(error).__name__}: {error}"
         sys.stderr.write(f"wgan: note: No report was written ({reason}); the run itself is whole.\n")
     else:
         sys.stderr.write(f"Report: {report}\n")
+
+
+def _write(folder: Path) -> Path:
+    return write_report(folder, run_commands(folder, RunFolder(folder).read_config()))

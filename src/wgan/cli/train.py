@@ -1,66 +1,35 @@
 """``wgan train``."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import floor, isfinite
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from wgan.cli.dry_run import dry_run
-from wgan.cli.parse import parse, parse_known
+from wgan.cli.help import everyday
+from wgan.cli.options import command_line, stored
+from wgan.cli.parse import UnknownOptionError, parse, parse_known
 from wgan.cli.report import reporting
+from wgan.cli.run_options import EVERYDAY, Train, defaults
+from wgan.cli.sample import Sample
+from wgan.cli.terminal import monitors_of, print_skipped, print_status
 from wgan.core.devices import processes
 from wgan.data import Dataset, load
-from wgan.diagnosis import spelled
-from wgan.errors import InputError, unknown
-from wgan.monitors import MONITORS, Console, Monitor
+from wgan.diagnosis import format_settings
+from wgan.errors import InputError
 from wgan.recovery import Intervention, attempt, heal
-from wgan.runs import RunFolder, saved_steps
-from wgan.training import ChangedSettingsError, Trainer, TrainingSettings, recipe
+from wgan.runs import RunFolder, saved_steps, setting, to_plain
+from wgan.training import ChangedSettingsError, Trainer, TrainingSettings
 from wgan.training.config import mark
 
 EXAMPLE_SHAPES = (1, 28, 28), (2,)
-"""What the settings are read for as long as the source is not loaded; the help shows them for the first."""
+"""What the settings are read for as long as the data are not loaded; the help shows them for the first."""
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a generator on SOURCE into a run folder. The same command again goes on where it was.
-
-    Settings that are not given are those of the recipe; every one can be overridden.
-    """
-
-    dataset: tyro.conf.Positional[str]
-    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder, zip or tar
-    of images; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
-    settings: Annotated[TrainingSettings, tyro.conf.arg(name="")]
-    recipe: str = "default"
-    """Where the settings start from; `wgan recipes` lists them."""
-    out: Path | None = None
-    """The run's folder; by default runs/SOURCE-RECIPE."""
-    minutes: float | None = None
-    """Instead of --steps: measure the speed first, then fix as many steps as this time allows."""
-    data_dir: Path | None = None
-    """Where the files of mnist, fashion-mnist or emoji lie."""
-    resolution: int | None = None
-    """Resize and crop images to squares of this side."""
-    channels: int | None = None
-    """1 makes images grey, 3 coloured; by default they stay what they are."""
-    monitor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Where else to watch the run: tensorboard, wandb, mlflow; may be given several times."""
-    dry_run: bool = False
-    """Print the settings, the networks, memory and time; train nothing."""
-    fork: bool = False
-    """If the folder holds a run with other settings, start a new run, beside it, from its weights."""
-    heal: bool = False
-    """Treat what the diagnosis finds, from the last healthy checkpoint; at most three times."""
-
-
-@dataclass(frozen=True)
-class _Basis:
+class _Train:
     """The argument that decides which options there are."""
 
     recipe: str = "default"
@@ -68,43 +37,46 @@ class _Basis:
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
+    if "--help-all" in arguments:
+        arguments = ["--help"]
+    elif {"-h", "--help"} & set(arguments):
+        _print_everyday_help(arguments)
     draft = _draft(arguments)
     _check_length(draft, arguments)
-    dataset = load(
-        draft.dataset, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels
-    )
-    _tell_skipped(dataset)
-    train(parse(Train, arguments, default=_defaults(draft.recipe, dataset.shape)), dataset, arguments)
+    dataset = load(draft.data, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels)
+    print_skipped(dataset)
+    train(parse(Train, arguments, default=defaults(draft.recipe, dataset.shape)), dataset)
 
 
-def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
-    """Train as the command says.
+def _print_everyday_help(arguments: Sequence[str]) -> None:
+    command = everyday(defaults(parse_known(_Train, arguments).recipe, EXAMPLE_SHAPES[0]), EVERYDAY)
+    try:
+        parse(type(command), ["--help"], default=command)
+    finally:
+        sys.stdout.write("wgan train --help-all shows all options: networks, constraint, optimisers, ...\n")
 
-    Args:
-        command: What the arguments say.
-        dataset: The data.
-        arguments: Noted with the run, so that they can be given again.
-    """
+
+def train(command: Train, dataset: Dataset) -> None:
+    """Train on the data as the command says."""
     if command.heal and processes()[1] > 1:
         raise InputError("--heal treats a run of one process; leave it out, or start one process.")
     if command.heal and command.fork:
         raise InputError("Give --heal or --fork, not both: a healed run has attempts beside it already.")
-    folder = command.out or Path("runs") / f"{_stem(command.dataset)}-{command.recipe}"
+    folder = command.folder
 
     def build(settings: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
         """A trainer that notes in the run where its settings come from."""
         return Trainer(
             dataset,
             settings=settings,
-            monitors=_monitors(command, folder),
+            monitors=monitors_of(command.monitor, folder),
             origin={
                 "name": command.recipe,
-                "source": command.dataset,
-                "minutes": command.minutes,
-                "arguments": list(arguments),
-                "out": str(folder),
+                "command": "train",
+                "arguments": stored(command),
                 "interventions": [intervention.plain() for intervention in done],
-            },
+            }
+            | ({"settings": to_plain(command.settings)} if done else {}),
         )
 
     trainer = build(command.settings)
@@ -115,7 +87,7 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
     try:
         with reporting(folder):
             if command.heal:
-                heal(command.settings, build, steps=steps, run_dir=folder, tell=_tell)
+                heal(command.settings, build, steps=steps, run_dir=folder, tell=_print_intervention)
             else:
                 trainer.fit(folder, steps)
     except ChangedSettingsError as error:
@@ -123,12 +95,12 @@ def train(command: Train, dataset: Dataset, arguments: Sequence[str]) -> None:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
         folder = _fork(command, trainer, steps, folder)
     print_status(f"Done: {folder}, images in {folder / 'samples'}.")
-    print_status(f"Next: wgan sample {folder} --count 64 --out samples.png")
+    print_status(f"Next: {command_line(Sample(folder, Path('samples.png'), count=64))}")
 
 
-def _tell(intervention: Intervention) -> None:
+def _print_intervention(intervention: Intervention) -> None:
     finding = intervention.finding
-    settings = ", ".join(spelled(finding.remedy))
+    settings = ", ".join(format_settings(finding.remedy))
     start = f"from step {intervention.start:,}" if intervention.start else "anew"
     print_status(
         f"Step {intervention.step:,}: {finding.name} since step {finding.since:,}. {finding.meaning} "
@@ -136,40 +108,16 @@ def _tell(intervention: Intervention) -> None:
     )
 
 
-def print_status(text: str) -> None:
-    """Say something to the person at the terminal, on standard error: once, of several processes."""
-    if processes()[0] > 0:
-        return
-    from rich.console import Console as Terminal
-
-    Terminal(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
-
-
 def _draft(arguments: Sequence[str]) -> Train:
-    """The command as far as it can be read without its source, whose shape decides the settings' defaults."""
-    name = parse_known(_Basis, arguments, name="train").recipe
+    """The command as far as it can be read without its data, whose shape decides the settings' defaults."""
+    name = parse_known(_Train, arguments).recipe
     refusals: list[InputError] = []
-    # While a source is missing, tyro has no eye for what else is wrong: hence the look without.
-    for shape, dataset in product(EXAMPLE_SHAPES, (tyro.MISSING, "")):
+    for shape in EXAMPLE_SHAPES:
         try:
-            draft = parse(Train, arguments, default=_defaults(name, shape, dataset))
-        except InputError as refusal:
+            return parse(Train, arguments, default=defaults(name, shape))
+        except UnknownOptionError as refusal:  # it may be one of the other shape's networks
             refusals.append(refusal)
-            if _weight(refusal) == 0:
-                break
-        else:
-            if dataset is tyro.MISSING:
-                return draft
-    raise min(refusals, key=_weight)
-
-
-def _weight(refusal: InputError) -> int:
-    """How little a refusal of a draft says: options of the other shape's networks are always unknown."""
-    return 2 if "'source'" in str(refusal) else int("nrecognized" in str(refusal))
-
-
-def _defaults(name: str, shape: tuple[int, ...], dataset: str = tyro.MISSING) -> Train:
-    return Train(dataset, recipe(name, shape))
+    raise refusals[0]
 
 
 def _check_length(command: Train, arguments: Sequence[str]) -> None:
@@ -197,8 +145,8 @@ def _fixed_steps(command: Train, folder: RunFolder) -> int | None:
     if command.minutes is None or not folder.exists:
         return None
     config = folder.read_config()
-    origin, steps = config.get("origin"), config.get("steps")
-    same = isinstance(origin, dict) and origin.get("minutes") == command.minutes
+    steps = config.get("steps")
+    same = setting(config, "origin.arguments.minutes") == command.minutes
     return steps if same and isinstance(steps, int) else None
 
 
@@ -211,7 +159,7 @@ def _fork(command: Train, trainer: Trainer, steps: int, folder: Path) -> Path:
             f"{folder} is at step {done:,} already; a fork goes on from there: ask for more steps."
         )
     print_status(f"Forking {folder} into {target}.")
-    trainer.monitors = _monitors(command, target)
+    trainer.monitors = monitors_of(command.monitor, target)
     with reporting(target):
         trainer.fit(target, steps, start=folder)
     return target
@@ -221,20 +169,3 @@ def _mark(command: Train, config: dict[str, Any]) -> str:
     """A name for these settings, so that the same command finds its fork again and goes on with it."""
     # Another measurement would give another number of steps for the same minutes.
     return mark(config, steps=config["steps"] if command.minutes is None else f"{command.minutes} minutes")
-
-
-def _monitors(command: Train, folder: Path) -> list[Monitor]:
-    for name in command.monitor:
-        if name not in MONITORS:
-            raise unknown("monitor", name, MONITORS)
-    return [Console(), *(MONITORS[name](folder) for name in dict.fromkeys(command.monitor))]
-
-
-def _stem(dataset: str) -> str:
-    return Path(dataset).resolve().stem if any(mark in dataset for mark in "/\\.") else dataset
-
-
-def _tell_skipped(dataset: Dataset) -> None:
-    if dataset.skipped:
-        shown = ", ".join(dataset.skipped[:5]) + (", ..." if len(dataset.skipped) > 5 else "")
-        print_status(f"Skipped {len(dataset.skipped)} unreadable image(s): {shown}")

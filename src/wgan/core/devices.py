@@ -29,7 +29,7 @@ def find_device(name: str) -> torch.device:
         torch.zeros(1, device=device).cpu()  # on "meta" nothing can be computed
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
-        raise InputError(f"There is no device {name!r} here ({reason}); use --device cpu.") from error
+        raise InputError(f"There is no device {name!r} here ({reason}); use 'cpu'.") from error
     return device
 
 

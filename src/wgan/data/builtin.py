@@ -247,7 +247,7 @@ def _retrieve(data: Published, name: str, folder: Path) -> None:
 def _remedy(data: Published) -> str:
     package = f"run `apt-get install {data.package}`, or " if data.package else ""
     files = ", ".join(f"{name}.gz" for name in FILES)
-    return f"{package}put {files} into a folder and give it as data_dir (--data-dir)."
+    return f"{package}put {files} into a folder and give it as `data_dir`."
 
 
 def _read_pair(folder: Path, image_file: str, labels: str) -> tuple[Array, Array]:

@@ -119,7 +119,7 @@ def _packed(reader: DatasetReader, folder: Path) -> Storage:
     except StorageError as error:
         raise StorageError(
             f"{reader.origin} is larger than the memory budget and is to be packed in the cache. {error} "
-            "XDG_CACHE_HOME names another place for the cache, --out of `wgan data pack` one for this pack."
+            "XDG_CACHE_HOME names another place for the cache; `wgan data pack` writes a pack to any folder."
         ) from error
     return open_pack(folder)
 

@@ -106,7 +106,7 @@ def download() -> Path:
     except (OSError, ValueError) as error:  # the network's errors are OSErrors, a wrong checksum is not
         raise InputError(
             f"emoji is not on this machine and cannot be downloaded ({type(error).__name__}): run "
-            f"`npm install {PACKAGE}` here, or give the folder in which you did as data_dir (--data-dir)."
+            f"`npm install {PACKAGE}` here, or give the folder in which you did as `data_dir`."
         ) from None
 
 

@@ -9,7 +9,7 @@ from wgan.data.dataset import Dataset
 from wgan.data.loading import load
 from wgan.errors import InputError
 
-_AGAIN = "give the same data again, or others (--against SOURCE)"
+_AGAIN = "give the same data again, or others as `against`"
 
 
 def reload_dataset(learned: Any, who: str, *, data_dir: str | Path | None = None) -> Dataset:  # noqa: ANN401

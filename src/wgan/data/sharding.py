@@ -179,7 +179,7 @@ def _written(job: Job, numbers: list[int], processes: int) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise ProcessError(
             f"A process that packed '{job.folder}' was killed, perhaps for want of memory; whole shards "
-            "stay: give the same command again, with fewer --processes."
+            "stay: give the same command again, with fewer processes."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

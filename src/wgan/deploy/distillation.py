@@ -179,7 +179,9 @@ def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
             f"{', '.join(_WIDTHS)}."
         )
     # Groups of channels have to come out even.
-    least = GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group", 0) // 2)
+    least = (
+        GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group_size", 0) // 2)
+    )
     widths = description[name]
     units = [width // least for width in ([widths] if isinstance(widths, int) else widths)]
     widest = max([1, *units])

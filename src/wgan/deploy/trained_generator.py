@@ -87,7 +87,9 @@ class TrainedGenerator:
         Raises:
             InputError: The data cannot be loaded again, changed, or are of another shape.
         """
-        found = against or reload_dataset(self.config.get("source"), str(self.folder.path), data_dir=data_dir)
+        found = against or reload_dataset(
+            self.config.get("dataset"), str(self.folder.path), data_dir=data_dir
+        )
         if found.shape != self.shape:
             raise InputError(
                 f"{found.name} holds samples of shape {found.shape} and {self.folder.path} makes "

@@ -23,7 +23,6 @@ class Finding:
         meaning: What is going on, in a sentence.
         advice: What to do, in a sentence.
         remedy: The settings that do it; empty where none do.
-        command: The command line that does it; None where there is none.
     """
 
     name: str
@@ -33,10 +32,9 @@ class Finding:
     meaning: str
     advice: str
     remedy: Settings = field(default_factory=dict)
-    command: str | None = None
 
 
-def spelled(settings: Settings) -> Iterator[str]:
+def format_settings(settings: Settings) -> Iterator[str]:
     """Settings as a person writes them: ``n_critic = 4``, ``constraint = GradientPenalty(weight=10.0)``."""
     for path, value in settings.items():
         if isinstance(value, Mapping):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from wgan.diagnosis import symptoms
-from wgan.diagnosis.command import command
 from wgan.diagnosis.finding import Finding, Settings, Severity
 from wgan.diagnosis.history import Array, History, Mask
 from wgan.diagnosis.series import peak, since, smooth
@@ -73,7 +72,6 @@ class Rule:
             self.meaning,
             self.advice,
             remedy,
-            command(history, remedy) if remedy else None,
         )
 
 
@@ -214,7 +212,7 @@ def _stronger_penalty(history: History) -> Settings:
 
 def _usual_weight(history: History) -> float:
     """Of a gradient penalty on images and on vectors (Gulrajani et al. 2017, sections 4 and 5)."""
-    return 10.0 if len(history.setting("source.shape") or ()) == 3 else 0.1
+    return 10.0 if len(history.setting("dataset.shape") or ()) == 3 else 0.1
 
 
 def _damping(history: History) -> Settings:

@@ -46,7 +46,7 @@ LOOKED_AT = 256
 def bad_data(history: History) -> Mask:
     """The training data themselves: few, constant, copies, of one class, values out of [-1, 1]."""
     data = {name: value for name, value in history.data.items() if value is not None}
-    image = len(history.setting("source.shape") or ()) == 3
+    image = len(history.setting("dataset.shape") or ()) == 3
     bad = (
         data.get("constant_share", 0) > 0.05
         or data.get("duplicate_share", 0) > 0.3

@@ -220,7 +220,7 @@ def _check_applicable(names: Sequence[str], sets: SampleSets) -> None:
     if "memorisation" in names and sets.is_training_data is False:
         raise InputError(
             f"Memorisation looks for copies of a run's training data, and {sets.dataset.name} is other data; "
-            "compare with the run's own data, or leave memorisation out."
+            "leave out `against`, or memorisation."
         )
 
 

@@ -48,7 +48,7 @@ class SampleSets:
     step: int | None = None
 
     def split(self, name: str) -> str:
-        """Describe a split for a provenance: the dataset's name without its folder, its fingerprint, the split"""
+        """Describe a split for a provenance: the dataset's name (without folder), fingerprint and split."""
         stem = Path(self.dataset.name).name or self.dataset.name
         return f"{stem} {self.dataset.fingerprint[:12]}, {name}"
 
@@ -76,8 +76,8 @@ def find_sample_sets(
         return _sets_of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
     if against is None:
         raise InputError(
-            f"{_name(fake)} is not a run folder with data of its own: say which real samples to compare it "
-            "with."
+            f"{_name(fake)} is not a run folder with data of its own: give the real samples to compare "
+            "it with as `against`."
         )
     dataset = _load(against)
     if isinstance(fake, Sampler):
@@ -102,7 +102,7 @@ def _sets_of_run(
     run: RunFolder, against: SamplesLike | None, *, count: int | None, seed: int, device: str
 ) -> SampleSets:
     sampler = Sampler.load(run.path, device=device)
-    description = run.read_config().get("source")
+    description = run.read_config().get("dataset")
     fingerprint = description.get("fingerprint") if isinstance(description, dict) else None
     dataset = reload_dataset(description, str(run.path)) if against is None else _load(against)
     samples = _draw(sampler, dataset, count or default_count(dataset), seed)

@@ -1,10 +1,11 @@
-"""Where a run can be watched; monitors receive plain values and know nothing of training."""
+"""Monitors: callbacks that receive a run's metrics, images and outcome as plain values."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from wgan.monitors.console import Console
-from wgan.monitors.guard import Audience
+from wgan.monitors.display_names import DISPLAY_NAMES, display_name
+from wgan.monitors.guard import GuardedMonitors
 from wgan.monitors.mlflow import MLflow
 from wgan.monitors.monitor import Histogram, Monitor
 from wgan.monitors.tensorboard import TensorBoard
@@ -15,6 +16,17 @@ MONITORS: dict[str, Callable[[Path], Monitor]] = {
     "wandb": Wandb,
     "mlflow": MLflow,
 }
-"""The monitors one can ask for by name, each made from the run's folder."""
+"""Monitors that have a name on the command line, each constructed from the run's folder."""
 
-__all__ = ["MONITORS", "Audience", "Console", "Histogram", "MLflow", "Monitor", "TensorBoard", "Wandb"]
+__all__ = [
+    "DISPLAY_NAMES",
+    "MONITORS",
+    "Console",
+    "GuardedMonitors",
+    "Histogram",
+    "MLflow",
+    "Monitor",
+    "TensorBoard",
+    "Wandb",
+    "display_name",
+]

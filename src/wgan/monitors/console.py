@@ -1,4 +1,4 @@
-"""The terminal: a live display where there is one, plain lines otherwise."""
+"""The console monitor: a live display on a terminal, plain lines elsewhere."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, final
@@ -10,27 +10,19 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from wgan.monitors.display_names import DISPLAY_NAMES, display_name
 from wgan.monitors.monitor import Monitor, Values
 
-SHOWN = {
-    "gap": "gap, training",
-    "gap_held_out": "gap, held out",
-    "penalty": "penalty",
-    "critic_gradient": "gradient, critic",
-    "generator_gradient": "gradient, generator",
-    "images_per_second": "images/s",
-}
-
 LINES = 25
-"""About how many plain lines a run prints."""
+"""Approximate number of plain lines that a run prints."""
 
 
 @final
 class Console(Monitor):
-    """Shows the gap on training and held-out data, penalty, gradient norms, images/s and time left.
+    """Shows the losses, the gap on training and held-out data, gradient penalty and norms, and the speed.
 
     Args:
-        terminal: Where to; standard error by default, so that standard output stays clean.
+        terminal: Where to print; by default standard error, so that standard output stays clean.
     """
 
     synchronous: ClassVar[bool] = True
@@ -40,11 +32,12 @@ class Console(Monitor):
         self._live: Live | None = None
 
     def start(self, config: Mapping[str, Any], step: int) -> None:
-        """Begin the display."""
+        """Start the display."""
         self._steps = int(config["steps"])
+        self._loss = config.get("loss", "wasserstein")
         self._last_line = step
         if 0 < step < self._steps:
-            self._terminal.print(f"Going on after step {step:,} of {self._steps:,}.")
+            self._terminal.print(f"Resuming after step {step:,} of {self._steps:,}.")
         if self._terminal.is_terminal:
             self._progress = Progress(
                 TextColumn("step"),
@@ -58,18 +51,21 @@ class Console(Monitor):
             self._live.start()
 
     def log(self, step: int, values: Values) -> None:
-        """Show the numbers."""
+        """Show the metrics."""
+        texts = [
+            f"{display_name(key, loss=self._loss)} {_format(values[key])}"
+            for key in DISPLAY_NAMES
+            if key in values
+        ]
         if self._live is not None:
             self._progress.update(self._task, completed=step)
-            self._live.update(Group(self._progress, Columns(_numbers(values), padding=(0, 2))))
+            self._live.update(Group(self._progress, Columns(texts, padding=(0, 2))))
         elif step - self._last_line >= self._steps / LINES or step == self._steps:
             self._last_line = step
-            self._terminal.print(
-                f"step {step:,}/{self._steps:,}  {'  '.join(_numbers(values))}", soft_wrap=True
-            )
+            self._terminal.print(f"step {step:,}/{self._steps:,}  {'  '.join(texts)}", soft_wrap=True)
 
     def images(self, step: int, image: Image) -> None:
-        """Images are not for terminals."""
+        """Do nothing: a terminal shows no images."""
 
     def finish(self, outcome: str) -> None:
         """End the display."""
@@ -78,11 +74,7 @@ class Console(Monitor):
             self._live = None
 
 
-def _numbers(values: Values) -> list[str]:
-    return [f"{name} {_number(values[key])}" for key, name in SHOWN.items() if key in values]
-
-
-def _number(value: float | None) -> str:
+def _format(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"

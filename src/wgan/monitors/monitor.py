@@ -1,4 +1,4 @@
-"""What a monitor is."""
+"""The interface of monitors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from typing import Any, ClassVar, final
 from PIL.Image import Image
 
 Values = Mapping[str, float | None]
-"""Numbers by name; None where a number is not finite."""
+"""Metrics by their keys; None for one that is not finite."""
 
 
 @final
 @dataclass(frozen=True)
 class Histogram:
-    """How many values lie in each of some bins of equal width.
+    """Counts of values in bins of equal width.
 
     Attributes:
         low: The lower edge of the first bin.
         high: The upper edge of the last one, >= low.
-        counts: One a bin.
+        counts: Number of values in each bin.
     """
 
     low: float
@@ -29,7 +29,7 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Of all values, as well as the bins can tell; the middle where there is none."""
+        """Mean of the values, estimated from the bins; the middle of the range without values."""
         shares = ((2 * index + 1) * count for index, count in enumerate(self.counts))
         whole = 2 * len(self.counts) * sum(self.counts)
         share = sum(shares) / whole if whole else 0.5
@@ -37,7 +37,7 @@ class Histogram:
 
     @property
     def edges(self) -> list[float]:
-        """The edges of the bins, rising; around a single value they are a little apart."""
+        """Edges of the bins, rising; a range of zero width is widened a little."""
         low, high = self.low, self.high
         if high == low:
             room = max(abs(low), 1.0) * 1e-3
@@ -47,7 +47,7 @@ class Histogram:
 
 
 class Monitor(ABC):
-    """A place where a run is watched. Write your own by filling four methods.
+    """A callback object that follows a run. Implement four methods to write your own.
 
     .. code-block:: python
 
@@ -55,7 +55,7 @@ class Monitor(ABC):
 
 
         class Smallest(wgan.Monitor):
-            '''Remembers the smallest gap on held-out data.'''
+            '''Records the smallest gap on held-out data.'''
 
             def start(self, config, step):
                 self.gap = float("inf")
@@ -70,42 +70,42 @@ class Monitor(ABC):
             def finish(self, outcome):
                 print(f"{outcome}; smallest gap {self.gap:.3g}")
 
-    and hand it to the trainer: ``wgan.Trainer(..., monitors=[Smallest()])``.
+    and pass it to the trainer: ``wgan.Trainer(..., monitors=[Smallest()])``.
 
-    The calls come in order, from ``start`` to ``finish``, one at a time, on a thread that is the monitor's
-    own: one that waits for a slow server keeps nobody else waiting. Whatever a method raises becomes one
-    warning, and the monitor is left alone for the rest of the run.
+    Calls come in order, from ``start`` to ``finish``, one at a time, on a thread of the monitor's own, so
+    that a slow server delays neither training nor other monitors. An exception becomes one warning, and the
+    monitor is switched off for the rest of the run.
 
     Attributes:
-        synchronous: Whether the training makes the calls itself and waits for each: only for what is quick
-            and has to happen at once, as on the terminal.
+        synchronous: Whether the training thread makes the calls and waits for each. Only for monitors that
+            are quick and have to react at once, such as the console.
     """
 
     synchronous: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, config: Mapping[str, Any], step: int) -> None:
-        """The run starts, or goes on, after ``step`` steps with this configuration (its ``config.json``)."""
+        """Called when the run starts or resumes after ``step`` steps; ``config`` is its ``config.json``."""
 
     @abstractmethod
     def log(self, step: int, values: Values) -> None:
-        """Numbers at a log point: those of ``metrics.jsonl`` and of ``timing.jsonl``."""
+        """Called at each log point with the metrics of ``metrics.jsonl`` and ``timing.jsonl``."""
 
     @abstractmethod
     def images(self, step: int, image: Image) -> None:
-        """What the generator makes of the fixed latents."""
+        """Called with the samples of the fixed latents, as one image."""
 
     @abstractmethod
     def finish(self, outcome: str) -> None:
-        """The run ended: ``finished``, ``stopped`` to be treated, ``interrupted`` or ``failed``."""
+        """Called at the end: ``finished``, ``stopped`` for a remedy, ``interrupted`` or ``failed``."""
 
     def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:  # noqa: B027
-        """Whole distributions at a log point, for monitors that show some: those of ``histograms.jsonl``."""
+        """Called at each log point with the distributions of ``histograms.jsonl``; optional."""
 
-    def artifact(self, files: Mapping[str, Path]) -> None:  # noqa: B027 - most monitors have no use for it
-        """What a finished run leaves, just before ``finish``; only for monitors that keep files.
+    def artifact(self, files: Mapping[str, Path]) -> None:  # noqa: B027
+        """Called before ``finish`` with the files of a finished run, for monitors that store files; optional.
 
         Args:
-            files: By their paths in the run's folder: the configuration and the trained generator. Copied
-                under these names they are a folder that :meth:`wgan.Sampler.load` reads.
+            files: The configuration and the trained generator, by their paths in the run's folder. Copied
+                under these names, they form a folder that :meth:`wgan.Sampler.load` reads.
         """

@@ -1,4 +1,4 @@
-"""TensorBoard."""
+"""The TensorBoard monitor."""
 
 import json
 import time
@@ -10,15 +10,15 @@ from typing import Any, final
 import numpy as np
 from PIL.Image import Image
 
-from wgan.monitors.extra import needing
+from wgan.monitors.extras import optional_package
 from wgan.monitors.monitor import Histogram, Monitor, Values
 
 
 @final
 class TensorBoard(Monitor):
-    """Scalars, histograms, image grids and the configuration as TensorBoard events in ``tensorboard/``.
+    """Logs scalars, histograms, image grids and the configuration as TensorBoard events in ``tensorboard/``.
 
-    A resumed run goes on in a new event file; TensorBoard drops what the first had logged beyond.
+    A resumed run writes a new event file; TensorBoard drops later steps of the earlier file.
 
     Args:
         run_dir: The run's folder.
@@ -28,7 +28,7 @@ class TensorBoard(Monitor):
     """
 
     def __init__(self, run_dir: str | PathLike[str]) -> None:
-        with needing("tensorboard", "TensorBoard"):
+        with optional_package("tensorboard", "TensorBoard"):
             from tensorboard.compat.proto import event_pb2
             from tensorboard.summary.writer.record_writer import RecordWriter
             from torch.utils.tensorboard import summary
@@ -38,7 +38,7 @@ class TensorBoard(Monitor):
         self._folder = Path(run_dir) / "tensorboard"
 
     def start(self, config: Mapping[str, Any], step: int) -> None:
-        """Begin an event file and write the configuration as text.
+        """Create an event file and log the configuration as text.
 
         Raises:
             OSError: The file system refuses, here and in the other methods.
@@ -52,43 +52,43 @@ class TensorBoard(Monitor):
         self._write({"step": step, "summary": text})
 
     def log(self, step: int, values: Values) -> None:
-        """Write scalars; a number that is not finite is written as NaN."""
+        """Log scalars; one that is not finite is logged as NaN."""
         numbers = {name: float("nan") if value is None else value for name, value in values.items()}
         scalars = [self._summary.scalar(name, number) for name, number in numbers.items()]
         self._write(*({"step": step, "summary": scalar} for scalar in scalars))
 
     def images(self, step: int, image: Image) -> None:
-        """Write the grid."""
+        """Log the image grid."""
         grid = self._summary.image("samples", np.asarray(image.convert("RGB")), dataformats="HWC")
         self._write({"step": step, "summary": grid})
 
     def histograms(self, step: int, histograms: Mapping[str, Histogram]) -> None:
-        """Write distributions."""
-        self._write(*({"step": step, "summary": self._shape(*named)} for named in histograms.items()))
+        """Log distributions."""
+        self._write(*({"step": step, "summary": self._histogram(*item)} for item in histograms.items()))
 
     def finish(self, outcome: str) -> None:
-        """Write the outcome."""
+        """Log the outcome."""
         self._write({"summary": self._summary.text("outcome", outcome)})
 
-    def _shape(self, name: str, shape: Histogram) -> Any:  # noqa: ANN401 - a message of TensorBoard's
-        counts, edges = np.array(shape.counts), np.array(shape.edges)
+    def _histogram(self, name: str, histogram: Histogram) -> Any:  # noqa: ANN401 - a protobuf message
+        counts, edges = np.array(histogram.counts), np.array(histogram.edges)
         middles = (edges[1:] + edges[:-1]) / 2
         return self._summary.histogram_raw(
             name,
-            min=shape.low,
-            max=shape.high,
+            min=histogram.low,
+            max=histogram.high,
             num=int(counts.sum()),
-            sum=float(counts @ middles),  # as well as the bins can tell
+            sum=float(counts @ middles),  # estimated from the bins
             sum_squares=float(counts @ middles**2),
-            # Each limit is an upper one, and a first bin without a lower one would be drawn from -infinity.
+            # The limits are upper ones: the empty first bin keeps the next one from starting at -infinity.
             bucket_limits=edges.tolist(),
-            bucket_counts=[0, *shape.counts],
+            bucket_counts=[0, *histogram.counts],
         )
 
     def _write(self, *events: Mapping[str, Any]) -> None:
-        # SummaryWriter would write on one more thread, which meets a full disk with a trace.
+        # Not SummaryWriter: it writes on a thread of its own, which prints a traceback on a full disk.
         with self._file.open("ab") as file:
             records = self._records(file)
             for event in events:
-                whole = self._events.Event(wall_time=time.time(), **event)
-                records.write(whole.SerializeToString())
+                record = self._events.Event(wall_time=time.time(), **event)
+                records.write(record.SerializeToString())

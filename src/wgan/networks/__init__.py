@@ -1,4 +1,4 @@
-"""Generators and critics, and the families that make a matching pair for samples of a given shape."""
+"""Generators and critics, and the families that build a matching pair for samples of a given shape."""
 
 from wgan.networks.conditioning import Condition, generate
 from wgan.networks.dcgan import DCGAN, DCGANCritic, DCGANGenerator
@@ -6,7 +6,7 @@ from wgan.networks.description import NETWORKS, build, describe
 from wgan.networks.mlp import MLP, MLPCritic, MLPGenerator
 from wgan.networks.r3gan import R3GAN, R3GANCritic, R3GANGenerator
 from wgan.networks.resnet import ResNet, ResNetCritic, ResNetGenerator
-from wgan.networks.summary import Layer, layers
+from wgan.networks.summary import LayerSummary, summarise
 
 __all__ = [
     "DCGAN",
@@ -16,7 +16,7 @@ __all__ = [
     "Condition",
     "DCGANCritic",
     "DCGANGenerator",
-    "Layer",
+    "LayerSummary",
     "MLPCritic",
     "MLPGenerator",
     "R3GANCritic",
@@ -27,5 +27,5 @@ __all__ = [
     "build",
     "describe",
     "generate",
-    "layers",
+    "summarise",
 ]

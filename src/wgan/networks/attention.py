@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 @final
 class SelfAttention(nn.Module):
-    """Features plus what each position finds at all others: x + gain W_o (softmax(q' k) v), gain 0 at first.
+    """Features plus attention over all positions: x + gain W_o (softmax(q' k) v), where gain is 0 at first.
 
-    Keys and values are the largest of each 2 x 2 positions, as in the authors' code. The soft-max is written
-    out, because the fused kernels for attention cannot be differentiated twice, as a gradient penalty has to.
+    Keys and values are max-pooled over 2 x 2 positions, as in the authors' code. The soft-max is written out,
+    because fused attention kernels cannot be differentiated twice, which a gradient penalty needs.
 
     Source: Zhang, Goodfellow, Metaxas, Odena 2019, "Self-Attention Generative Adversarial Networks",
     eqs. 1-3.
@@ -27,27 +27,27 @@ class SelfAttention(nn.Module):
         self.key = nn.Conv2d(width, max(1, width // 8), 1, bias=False)
         self.value = nn.Conv2d(width, max(1, width // 2), 1, bias=False)
         self.out = nn.Conv2d(max(1, width // 2), width, 1, bias=False)
-        self.gain = Gain()
+        self.gain = LearnedScale()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, width, H, W), H and W at least 2, to features of the same shape."""
+        """Map features (N, width, H, W), H and W at least 2, to features of the same shape."""
         queries = self.query(features).flatten(2)
         keys = F.max_pool2d(self.key(features), 2).flatten(2)
         values = F.max_pool2d(self.value(features), 2).flatten(2)
-        attention = torch.softmax(queries.transpose(1, 2) @ keys, 2)
-        found = torch.unflatten(values @ attention.transpose(1, 2), 2, features.shape[2:])
-        mixed: Tensor = features + self.gain(self.out(found))
-        return mixed
+        weights = torch.softmax(queries.transpose(1, 2) @ keys, 2)
+        attended = torch.unflatten(values @ weights.transpose(1, 2), 2, features.shape[2:])
+        total: Tensor = features + self.gain(self.out(attended))
+        return total
 
 
 @final
-class Gain(nn.Module):
-    """A learnt factor, zero at first: what is added with it comes in as it proves of use."""
+class LearnedScale(nn.Module):
+    """A learned factor that starts at zero."""
 
     def __init__(self) -> None:
         super().__init__()
         self.factor = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features of any shape, times the factor."""
+        """Multiply features of any shape by the factor."""
         return self.factor * features

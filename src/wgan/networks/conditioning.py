@@ -1,13 +1,12 @@
 """How labels enter a network: as classes or as attributes, in the generator and in the critic.
 
-Labels are int64 (N,) classes or float (N, k) attributes; networks work on their *encoding*, a vector a
-sample, so that no layer has to know which of the two it is. A mixture of classes, float (N, classes), is
-encoded too: that is the way from one class to another.
+Labels are int64 (N,) classes or float (N, k) attributes. Layers work on their *encoding*, a vector for each
+sample, and need not know which of the two they are. A mixture of classes, float (N, classes), has an encoding
+too, so that samples can be interpolated between classes.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite, prod, sqrt
@@ -19,21 +18,21 @@ from torch import Tensor, nn
 
 from wgan.errors import InputError
 
-GeneratorCondition = Literal["embedding", "norm"]
-CriticCondition = Literal["projection", "concatenation", "auxiliary"]
+GeneratorConditioning = Literal["embedding", "norm"]
+CriticConditioning = Literal["projection", "concatenation", "auxiliary"]
 
 
 @final
 @dataclass(frozen=True)
 class Condition:
-    """What labels are: one of ``classes``, or values of ``attributes``; exactly one of the two is given.
+    """What labels are: one of ``classes``, or values of ``attributes``, and not both.
 
     Attributes:
-        classes: How many classes there are, >= 2; 0 for attributes.
+        classes: Number of classes, >= 2; 0 for attributes.
         attributes: Mean and standard deviation (> 0) of each attribute, in its own unit.
 
     Raises:
-        InputError: Both or none are given, or a number is out of its range.
+        InputError: Both or none are specified, or a number is out of its range.
     """
 
     classes: int = 0
@@ -42,9 +41,9 @@ class Condition:
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", tuple((float(m), float(s)) for m, s in self.attributes))
         if (self.classes > 0) == bool(self.attributes):
-            raise InputError("A condition is a number of classes or a list of attributes, one of the two.")
+            raise InputError("A Condition needs either a number of classes or a list of attributes.")
         if not self.attributes and self.classes < 2:
-            raise InputError(f"Labels of {self.classes} class say nothing; at least 2 are needed.")
+            raise InputError(f"A Condition needs at least 2 classes, not {self.classes}.")
         if not all(isfinite(mean) and isfinite(std) and std > 0 for mean, std in self.attributes):
             raise InputError("Attributes need a finite mean and a finite standard deviation > 0 each.")
 
@@ -60,8 +59,8 @@ class Condition:
 
 
 @final
-class Encoder(nn.Module):
-    """Labels as vectors whose components have a mean square of one, as those of latents have.
+class LabelEncoder(nn.Module):
+    """Labels as vectors whose components have a mean square of one, like those of latents.
 
     Args:
         condition: What labels are.
@@ -73,12 +72,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.condition = condition
         if condition.attributes:
-            # Where the network is: made for each batch, they would stop a GPU at each. Not saved: a run's
-            # configuration has them.
+            # A buffer, as making a tensor in each forward pass would synchronise a GPU. It is not saved: a
+            # run's configuration has the moments.
             self.register_buffer("moments", torch.tensor(condition.attributes), persistent=False)
 
     def encode(self, labels: Tensor | None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Labels as vectors (N, size).
+        """Encode labels as vectors (N, size).
 
         Args:
             labels: int64 (N,) in [0, classes), or float (N, size): attributes in their own unit, or a weight
@@ -86,7 +85,7 @@ class Encoder(nn.Module):
             dtype: Of the result.
 
         Raises:
-            InputError: There are none, or they have another shape.
+            InputError: There are no labels, or their shape is wrong.
         """
         classes, size = self.condition.classes, self.condition.size
         if labels is None:
@@ -101,41 +100,36 @@ class Encoder(nn.Module):
         return (labels.to(dtype) - mean) / std
 
 
-def described(condition: Condition | None, labels_by: str) -> dict[str, object]:
-    """The two as arguments of a network; none without a condition."""
-    return {} if condition is None else {"condition": condition, "labels_by": labels_by}
-
-
 def generate(generator: nn.Module, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-    r"""Samples (N, \*shape) of latents (N, latent_dim), and of labels where there are any.
+    r"""Generate samples (N, \*shape) from latents (N, latent_dim), and from labels if there are any.
 
-    In float32 even under autocast (float64 stays).
+    The samples are float32 even under autocast; float64 stays float64.
     """
     samples: Tensor = generator(latents) if labels is None else generator(latents, labels)
     return samples.to(torch.promote_types(samples.dtype, torch.float32))
 
 
 def refuse_labels(labels: Tensor | None) -> None:
-    """Raise InputError for labels given to a network that was built without a condition."""
+    """Raise InputError if an unconditional network is called with labels."""
     if labels is not None:
         raise InputError("This network takes no labels: it was built without a condition.")
 
 
-# ------------------------------------------------------------------------------------- in the generator
+# ---------------------------------------------------------------------------------------------- generator
 
 
-class Labelled(nn.Module):
-    """A layer that takes encoded labels (N, size) beside the features: see :func:`run`."""
+class ConditionalLayer(nn.Module):
+    """A layer that takes encoded labels (N, size) beside the features; see :func:`apply_layers`."""
 
 
 @final
-class ConditionalNorm(Labelled):
+class ConditionalNorm(ConditionalLayer):
     """A norm with scale and shift by the label: norm(x) (1 + s(y)) + b(y), s and b linear, zero at first.
 
     Source: Dumoulin, Shlens, Kudlur 2017, "A Learned Representation for Artistic Style", eq. 5.
 
     Args:
-        norm: Of ``width`` channels.
+        norm: Norm of ``width`` channels.
         width: Channels.
         condition: What labels are.
     """
@@ -143,26 +137,21 @@ class ConditionalNorm(Labelled):
     def __init__(self, norm: nn.Module, width: int, condition: Condition) -> None:
         super().__init__()
         self.norm = norm
-        # No Linear: it starts at zero whatever the initialisation of the rest is.
+        # A parameter and not a Linear, so that it starts at zero whatever the network's initialisation is.
         self.weight = nn.Parameter(torch.zeros(2 * width, condition.size))
 
     def forward(self, features: Tensor, encoded: Tensor) -> Tensor:
-        """Features (N, width, ...) and encoded labels (N, size) to features of the same shape."""
-        moved = F.linear(encoded, self.weight)
-        scale, shift = moved.reshape(*moved.shape, *[1] * (features.dim() - 2)).chunk(2, 1)
+        """Map features (N, width, ...) and encoded labels (N, size) to features of the same shape."""
+        affine = F.linear(encoded, self.weight)
+        scale, shift = affine.reshape(*affine.shape, *[1] * (features.dim() - 2)).chunk(2, 1)
         normal: Tensor = self.norm(features)
         return normal * (1 + scale) + shift
 
 
-def conditioned(norms: list[nn.Module], width: int, condition: Condition | None) -> list[nn.Module]:
-    """The norms, made conditional if there is a condition."""
-    return norms if condition is None else [ConditionalNorm(norm, width, condition) for norm in norms]
-
-
-def run(layers: Iterable[nn.Module], features: Tensor, encoded: Tensor | None) -> Tensor:
-    """Features through the layers, with the encoded labels for those that take them."""
+def apply_layers(layers: Iterable[nn.Module], features: Tensor, encoded: Tensor | None) -> Tensor:
+    """Apply the layers in turn, with the encoded labels for those that take them."""
     for layer in layers:
-        features = layer(features, encoded) if isinstance(layer, Labelled) else layer(features)
+        features = layer(features, encoded) if isinstance(layer, ConditionalLayer) else layer(features)
     return features
 
 
@@ -172,196 +161,128 @@ class GeneratorLabels(nn.Module):
 
     Args:
         condition: What labels are; None: there are none.
-        by: ``embedding``: beside the latent, where the first layer embeds them; ``norm``: in every norm.
+        conditioning: ``embedding``: the first layer takes them beside the latent; ``norm``: every norm does.
+        norm: The generator's norm.
+
+    Attributes:
+        norm_condition: The condition of the generator's norms.
+        embedding_size: Number of inputs of the first layer beside the latent.
 
     Raises:
-        InputError: The way does not exist.
+        InputError: Labels would enter by norms, and the generator has none.
     """
 
-    def __init__(self, condition: Condition | None, by: GeneratorCondition) -> None:
+    def __init__(self, condition: Condition | None, conditioning: GeneratorConditioning, norm: str) -> None:
         super().__init__()
-        if by not in ("embedding", "norm"):
-            raise InputError(f"There is no way {by!r} of labels into a generator; known are embedding, norm.")
-        self.condition, self.by = condition, by
-        self.encoder = None if condition is None else Encoder(condition)
-
-    @property
-    def extra(self) -> int:
-        """How many numbers stand beside a latent."""
-        return self.condition.size if self.condition is not None and self.by == "embedding" else 0
-
-    @property
-    def in_norms(self) -> Condition | None:
-        """The condition of the norms."""
-        return self.condition if self.by == "norm" else None
-
-    def refuse_without_norm(self, norm: str) -> None:
-        """Raise InputError for labels that would enter by norms which are not there."""
-        if self.in_norms is not None and norm == "none":
+        by_norm = conditioning == "norm"
+        if condition is not None and by_norm and norm == "none":
             raise InputError(
-                "Labels can enter by the norms only if there are some; use norm='batch' or 'embedding'."
+                "conditioning='norm' needs norms, and this generator has none; use conditioning='embedding', "
+                "or norm='batch' in a network that takes a norm."
             )
+        self.encoder = None if condition is None else LabelEncoder(condition)
+        self.norm_condition = condition if by_norm else None
+        self.embedding_size = 0 if condition is None or by_norm else condition.size
 
-    def enter(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What the first layer takes, (N, latent_dim + extra), and what the norms take."""
+    def join(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the first layer's inputs (N, latent_dim + embedding_size) and the labels for the norms."""
         if self.encoder is None:
             refuse_labels(labels)
             return latents, None
         encoded = self.encoder.encode(labels, latents.dtype)
-        return (torch.cat([latents, encoded], 1), None) if self.extra else (latents, encoded)
+        return (torch.cat([latents, encoded], 1), None) if self.embedding_size else (latents, encoded)
 
 
-# ---------------------------------------------------------------------------------------- in the critic
+# ------------------------------------------------------------------------------------------------- critic
 
 
 class CriticLabels(nn.Module):
-    """How labels enter a critic: with its samples, or with the features before its last layer."""
+    """How labels enter a critic: with its samples, or with the features before its last layer.
 
-    @property
-    @abstractmethod
-    def planes(self) -> int:
-        """How many channels (images) or numbers (vectors) stand beside a sample."""
+    Attributes:
+        extra_channels: Channels (images) or numbers (vectors) that :meth:`join` adds to a sample.
+    """
 
-    @abstractmethod
-    def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Samples as the first layer takes them."""
+    extra_channels = 0
 
-    @abstractmethod
-    def score(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """What is added to the scores (N,) of features (N, F)."""
+    def join(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """Return what the critic's first layer takes: the samples, or the samples and their labels."""
+        return samples
+
+    def score_term(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Return what is added to the scores (N,) of features (N, F)."""
+        return features.new_zeros(len(features))
 
 
 @final
 class Projection(CriticLabels):
-    """Adds <V y, phi(x)> to the score, phi(x) being the last features.
+    """Adds <V y, phi(x)> to the score, where phi(x) are the last features.
 
     Source: Miyato, Koyama 2018, "cGANs with Projection Discriminator", eq. 4.
     """
 
     def __init__(self, condition: Condition, features: int) -> None:
         super().__init__()
-        self.encoder = Encoder(condition)
+        self.encoder = LabelEncoder(condition)
         self.embedding = nn.Linear(condition.size, features, bias=False)
         # As large as the weights of a last dense layer in PyTorch's initialisation, however many classes.
         nn.init.normal_(self.embedding.weight, 0.0, 1 / sqrt(3 * features * condition.size))
 
-    @property
-    def planes(self) -> int:
-        """None."""
-        return 0
-
-    def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Samples as they are."""
-        return samples
-
-    def score(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """<V y, phi(x)>, (N,)."""
+    def score_term(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Return <V y, phi(x)>, (N,)."""
         embedded: Tensor = self.embedding(self.encoder.encode(labels, features.dtype))
         return (embedded * features).sum(1)
 
 
 @final
 class Concatenation(CriticLabels):
-    """Puts labels beside the sample: a plane of learned values by an image, the encoding by a vector.
+    """Joins labels to the sample: a learned channel to an image, the encoded label to a vector.
 
     Source: Mirza, Osindero 2014, "Conditional Generative Adversarial Nets", section 3.2.
     """
 
     def __init__(self, condition: Condition, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.encoder = Encoder(condition)
+        self.encoder = LabelEncoder(condition)
         self.plane = nn.Linear(condition.size, prod(shape[1:]), bias=False) if len(shape) == 3 else None
+        self.extra_channels = condition.size if self.plane is None else 1
 
-    @property
-    def planes(self) -> int:
-        """One channel for images, the encoding's length for vectors."""
-        return self.encoder.condition.size if self.plane is None else 1
-
-    def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """(N, C + 1, H, W) for images, (N, d + size) for vectors."""
+    def join(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """Return (N, C + 1, H, W) for images, (N, d + size) for vectors."""
         encoded = self.encoder.encode(labels, samples.dtype)
         if self.plane is not None:
             encoded = self.plane(encoded).reshape(len(samples), 1, *samples.shape[2:])
         return torch.cat([samples, encoded], 1)
 
-    def score(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """Nothing more."""
-        return features.new_zeros(len(features))
-
 
 @final
 class AuxiliaryClassifier(CriticLabels):
-    """Scores without looking at labels, and has a second last layer that guesses them: see ``logits``.
+    """A second last layer that predicts the class, beside a score that does not depend on labels.
 
     Source: Odena, Olah, Shlens 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", eqs. 2-3.
-
-    Raises:
-        InputError: Labels are attributes.
     """
 
     def __init__(self, condition: Condition, features: int) -> None:
         super().__init__()
         if not condition.classes:
             raise InputError(
-                "An auxiliary classifier guesses classes, and labels are attributes; use 'projection'."
+                "conditioning='auxiliary' predicts classes, and these labels are attributes; "
+                "use conditioning='projection'."
             )
         self.classifier = nn.Linear(features, condition.classes)
 
-    @property
-    def planes(self) -> int:
-        """None."""
-        return 0
-
-    def enter(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Samples as they are."""
-        return samples
-
-    def score(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """Nothing more."""
-        return features.new_zeros(len(features))
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Features (N, F) to the logits of the classes (N, classes)."""
-        guessed: Tensor = self.classifier(features)
-        return guessed
-
-
-def scores(layers: nn.Sequential, by: CriticLabels | None, samples: Tensor, labels: Tensor | None) -> Tensor:
-    """Scores (N,) of layers whose last one takes features (N, F), with labels entering in their way."""
-    if by is None:
-        refuse_labels(labels)
-        scored: Tensor = layers(samples)
-        return scored.squeeze(1)
-    features: Tensor = layers[:-1](by.enter(samples, labels))
-    scored = layers[-1](features)
-    return scored.squeeze(1) + by.score(features, labels)
-
-
-def logits(layers: nn.Sequential, by: CriticLabels | None, samples: Tensor) -> Tensor:
-    """Logits (N, classes) of the auxiliary classifier beside the last layer.
-
-    Raises:
-        InputError: There is none.
-    """
-    if not isinstance(by, AuxiliaryClassifier):
-        raise InputError("This critic has no auxiliary classifier; build it with labels_by='auxiliary'.")
-    return by.logits(layers[:-1](samples))
-
 
 def critic_labels(
-    condition: Condition | None, by: CriticCondition, *, shape: tuple[int, ...], features: int
+    condition: Condition | None, conditioning: CriticConditioning, *, shape: tuple[int, ...], features: int
 ) -> CriticLabels | None:
-    """How labels, if there are any, enter a critic of samples of ``shape`` with ``features`` in the end.
+    """Build the way in which labels enter a critic of samples of ``shape`` with ``features`` at the end.
 
     Raises:
-        InputError: The way does not exist or does not suit the condition.
+        InputError: An auxiliary classifier is requested for attributes.
     """
-    if by not in ("projection", "concatenation", "auxiliary"):
-        raise InputError(
-            f"There is no way {by!r} of labels into a critic; known are projection, concatenation, auxiliary."
-        )
     if condition is None:
         return None
-    if by == "concatenation":
+    if conditioning == "concatenation":
         return Concatenation(condition, shape)
-    return Projection(condition, features) if by == "projection" else AuxiliaryClassifier(condition, features)
+    kind = Projection if conditioning == "projection" else AuxiliaryClassifier
+    return kind(condition, features)

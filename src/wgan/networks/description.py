@@ -9,29 +9,19 @@ from torch import nn
 
 from wgan.errors import InputError
 from wgan.networks.conditioning import Condition
-from wgan.networks.dcgan import DCGANCritic, DCGANGenerator
-from wgan.networks.layers import Network
-from wgan.networks.mlp import MLPCritic, MLPGenerator
-from wgan.networks.r3gan import R3GANCritic, R3GANGenerator
-from wgan.networks.resnet import ResNetCritic, ResNetGenerator
+from wgan.networks.dcgan import DCGAN
+from wgan.networks.mlp import MLP
+from wgan.networks.network import Network
+from wgan.networks.r3gan import R3GAN
+from wgan.networks.resnet import ResNet
 
 NETWORKS: dict[str, type[Network]] = {
-    network.__name__: network
-    for network in (
-        MLPGenerator,
-        MLPCritic,
-        DCGANGenerator,
-        DCGANCritic,
-        ResNetGenerator,
-        ResNetCritic,
-        R3GANGenerator,
-        R3GANCritic,
-    )
+    network.__name__: network for family in (MLP, DCGAN, ResNet, R3GAN) for network in family.networks
 }
 
 
 def describe(network: nn.Module) -> dict[str, Any]:
-    """The network's class and arguments; for a class of the user's own, its name and printed form."""
+    """Return the network's class and arguments; for a user's own class, its name and printed form."""
     name = type(network).__name__
     if isinstance(network, Network) and NETWORKS.get(name) is type(network):
         plain = {
@@ -43,11 +33,11 @@ def describe(network: nn.Module) -> dict[str, Any]:
 
 
 def build(description: Mapping[str, Any]) -> Network:
-    """The network that :func:`describe` described, with fresh weights.
+    """Build the network that :func:`describe` described, with fresh weights.
 
     Raises:
-        InputError: It is not one of :data:`NETWORKS`, so only its author can build it; or its arguments are
-            not those of this version, or cannot work.
+        InputError: It is not one of :data:`NETWORKS`, so that only its author can build it; or its arguments
+            are not those of this version, or cannot work.
     """
     arguments = dict(description)
     name = arguments.pop("network", None)
@@ -58,5 +48,5 @@ def build(description: Mapping[str, Any]) -> Network:
             arguments["condition"] = Condition(**condition)
         inspect.signature(NETWORKS[name]).bind(**arguments)
     except TypeError as error:
-        raise InputError(f"This is no description of a {name}: {error}.") from error
+        raise InputError(f"This is not the description of a {name}: {error}.") from error
     return NETWORKS[name](**arguments)

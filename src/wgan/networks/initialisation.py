@@ -1,4 +1,4 @@
-"""How weights are drawn at first."""
+"""Initialisation of weights."""
 
 from dataclasses import dataclass
 from math import prod, sqrt
@@ -6,74 +6,73 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from wgan.networks.layers import NORM_LAYERS, Layer, check_names
+from wgan.networks.layers import NORM_LAYERS, Init, WeightLayer
 
-SLOPES: dict[type[object], float] = {
+RMS_SLOPES: dict[type[object], float] = {
     nn.ReLU: 0.5**0.5,
     nn.LeakyReLU: (1.04 / 2) ** 0.5,
     nn.Softplus: 0.5416,
     nn.Tanh: 1.0,
 }
-"""The root of the mean square of an activation's slope where what comes in is standard normal; of tanh where
-it is small, as it becomes after some layers: a larger gain makes deep networks of it chaotic."""
+"""Root mean square of an activation's slope for standard normal inputs; for tanh the slope at zero, because
+its inputs become small after some layers, and a larger gain makes deep networks of it chaotic."""
 
-POINTS: dict[type[object], float] = {nn.ReLU: 1.0, nn.LeakyReLU: 1.0, nn.Softplus: 0.0, nn.Tanh: 0.0}
-"""Around where ``shaped`` activations work: beside the kink of one that has a kink, on which it is linear."""
+INPUT_MEANS: dict[type[object], float] = {nn.ReLU: 1.0, nn.LeakyReLU: 1.0, nn.Softplus: 0.0, nn.Tanh: 0.0}
+"""Mean input of a ``shaped`` activation: away from the kink of one that has a kink."""
 
-BEND = 2.0
-"""How non-linear a ``shaped`` network is, C'(1)^L of :func:`shape`: two layers of ReLU have 2.15."""
+NONLINEARITY = 2.0
+"""C'(1)^L of a ``shaped`` network, see :func:`initialise_shaped`; two layers of ReLU have 2.15."""
 
 
-def initialise(network: nn.Module, init: str) -> None:
-    """Draw the weights anew, with biases zero; ``default`` leaves them as PyTorch drew them.
+def initialise(network: nn.Module, init: Init) -> None:
+    """Draw the weights anew and set biases to zero; ``default`` leaves both as PyTorch drew them.
 
-    ``normal`` is DCGAN's: weights N(0, 0.02^2), norms' scales N(1, 0.02^2) (Radford, Metz, Chintala 2016,
+    ``normal`` is DCGAN's: weights N(0, 0.02^2), scales of norms N(1, 0.02^2) (Radford, Metz, Chintala 2016,
     "Unsupervised Representation Learning with Deep Convolutional GANs", section 4). ``he`` keeps the scale of
-    what goes through layers with ReLU: N(0, 2 / inputs of an output) (He, Zhang, Ren, Sun 2015, "Delving Deep
-    into Rectifiers", eq. 10); PyTorch's default is smaller by the factor sqrt 6 in every layer.
+    features through layers with ReLU: N(0, 2 / fan_in) (He, Zhang, Ren, Sun 2015, "Delving Deep into
+    Rectifiers", eq. 10); PyTorch's default is smaller by the factor sqrt 6 in every layer.
 
-    ``orthogonal`` is for deep networks: random orthogonal maps, which turn and stretch nothing, times what
-    makes up for the activation before them, so that gradients neither grow nor fade with depth (Saxe,
-    McClelland, Ganguli 2014, "Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural
-    Networks"; Pennington, Schoenholz, Ganguli 2017, "Resurrecting the Sigmoid in Deep Learning through
-    Dynamical Isometry"). After softplus they are centred: its mean, the same for every sample, would drown
-    the samples' differences within a few layers.
+    ``orthogonal`` is for deep networks: random orthogonal maps times a gain that makes up for the activation
+    before them, so that gradients neither grow nor fade with depth (Saxe, McClelland, Ganguli 2014, "Exact
+    Solutions to the Nonlinear Dynamics of Learning in Deep Linear Neural Networks"; Pennington, Schoenholz,
+    Ganguli 2017, "Resurrecting the Sigmoid in Deep Learning through Dynamical Isometry"). After softplus the
+    maps are centred: the mean of its outputs, which is the same for every sample, would drown the samples'
+    differences within a few layers.
 
-    ``shaped`` is for networks of any depth that are a chain of layers: see :func:`shape`.
+    ``shaped`` is for chains of layers of any length: see :func:`initialise_shaped`.
     """
-    check_names(init=init)
     if init == "shaped":
-        shape(network)
+        initialise_shaped(network)
     elif init != "default":
         _draw(network, init)
 
 
-def _draw(network: nn.Module, init: str) -> None:
-    before: nn.Module | None = None
+def _draw(network: nn.Module, init: Init) -> None:
+    activation: nn.Module | None = None
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            _draw_layer(module, init, before)
+        if isinstance(module, WeightLayer):
+            _draw_layer(module, init, activation)
         elif init == "normal" and isinstance(module, NORM_LAYERS):
             nn.init.normal_(module.weight, 1.0, 0.02)
         else:
-            before = module if type(module) in SLOPES else before
+            activation = module if type(module) in RMS_SLOPES else activation
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 
 
-def _draw_layer(layer: Layer, init: str, before: nn.Module | None) -> None:
+def _draw_layer(layer: WeightLayer, init: Init, before: nn.Module | None) -> None:
     if init == "normal":
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif init == "he":
         nn.init.normal_(layer.weight, 0.0, sqrt(2 / fan_in(layer)))
     else:
-        _orthogonal(layer, 1 / SLOPES.get(type(before), 1.0), centred=isinstance(before, nn.Softplus))
+        _orthogonal(layer, 1 / RMS_SLOPES.get(type(before), 1.0), centred=isinstance(before, nn.Softplus))
 
 
 @torch.no_grad()
-def _orthogonal(layer: Layer, gain: float, *, centred: bool) -> None:
-    """A random orthogonal map of outputs ``gain`` times as large as inputs; centred, blind to their mean."""
+def _orthogonal(layer: WeightLayer, gain: float, *, centred: bool) -> None:
+    """Draw an orthogonal map, outputs ``gain`` times as large as inputs; centred, it ignores their mean."""
     nn.init.orthogonal_(layer.weight)
     inputs = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
     if centred and layer.weight.shape[inputs] > 1:
@@ -82,10 +81,10 @@ def _orthogonal(layer: Layer, gain: float, *, centred: bool) -> None:
     layer.weight.mul_(gain / size)
 
 
-def fan_in(layer: Layer) -> float:
-    """How many inputs an output adds up, on average over the outputs of a strided transposed convolution.
+def fan_in(layer: WeightLayer) -> float:
+    """Return the number of inputs of an output, on average for a strided transposed convolution.
 
-    From its sizes: to ask a parametrised layer for its weight may change it.
+    Computed from the layer's sizes, as reading the weight of a parametrised layer may change it.
     """
     if isinstance(layer, nn.Linear):
         return layer.in_features
@@ -93,70 +92,74 @@ def fan_in(layer: Layer) -> float:
     return inputs / prod(layer.stride) if isinstance(layer, nn.ConvTranspose2d) else inputs
 
 
-# ------------------------------------------------------------------------------------------------ shaped
+# ------------------------------------------------------------------------------------------------- shaped
 
 
 @dataclass
-class Stage:
-    """A layer, and the norm and the activation that come next, where they do."""
+class LayerBlock:
+    """A layer with weights, and the norm and the activation that follow it, if they do."""
 
-    layer: Layer
+    layer: WeightLayer
     norm: nn.Module | None = None
     activation: nn.Module | None = None
 
 
 @dataclass(frozen=True)
-class Range:
-    """Where an activation works: what comes in is N(point, reach^2), what goes out has this ``spread``."""
+class InputRange:
+    """Where an activation works: its inputs are N(mean, std^2), its outputs have the deviation output_std."""
 
-    point: float
-    reach: float
-    spread: float
+    mean: float
+    std: float
+    output_std: float
 
 
 @torch.no_grad()
-def shape(network: nn.Module) -> None:
-    """Draw the weights of a chain of layers so that, however long, it is as non-linear as two layers of ReLU.
+def initialise_shaped(network: nn.Module) -> None:
+    """Initialise a chain of layers so that it is as non-linear as two layers of ReLU, however long it is.
 
-    What tells two inputs apart either fades or explodes on its way through many layers. Both are a matter of
-    how much one layer bends what goes through it: if it takes inputs of correlation c to outputs of
-    correlation C(c), c = 1 stays where it is and L layers multiply the distance to it by C'(1)^L. Here every
-    activation works in a range so narrow, around a point so far from its kink, that C'(1)^L = 2
-    (:data:`BEND`); what it adds to every sample alike, the next layer does not see, so that C(0) = 0 and
-    samples stay apart; and orthogonal maps bring the rest to variance one again. Where a norm stands before
-    the activation its scale and shift set the range, else the layer's weights and bias do.
+    The difference between two inputs fades or explodes on its way through many layers. Both depend on how
+    non-linear one layer is: if it maps inputs of correlation c to outputs of correlation C(c), then C(1) = 1
+    and L layers multiply the distance to it by C'(1)^L. Here every activation works in a range that is so
+    narrow, and so far from its kink, that C'(1)^L = 2 (:data:`NONLINEARITY`). The next layer ignores the mean
+    of its outputs, so that C(0) = 0 and samples stay apart, and as an orthogonal map it restores a variance
+    of one. The scale and shift of a norm before the activation set the range, or else the layer's weights and
+    bias.
 
     Source: Martens et al. 2021, "Rapid Training of Deep Neural Networks without Skip Connections or
     Normalization Layers Using Deep Kernel Shaping": its conditions C(0) = 0 and C'(1)^L = zeta, met by
     weights and biases alone, where the paper changes the activation.
 
     Args:
-        network: Its layers, in the order in which it names its modules, are a chain.
+        network: Its layers are a chain, in the order of its modules.
     """
-    *hidden, head = stages(network)
-    activations = {type(one): one for stage in hidden if (one := stage.activation) is not None}
-    bend = BEND ** (1 / max(1, len(hidden)))
-    ranges: dict[type[object], Range] = {kind: narrowed(one, bend) for kind, one in activations.items()}
-    spread, centred = 1.0, False
-    for stage in hidden:
-        within = ranges[type(stage.activation)]
-        _orthogonal(stage.layer, 1 / spread, centred=centred)
-        _fill(stage.layer.bias, 0.0)
-        _set_range(stage, within)
-        spread, centred = within.spread, True
-    _orthogonal(head.layer, 1 / spread, centred=centred)
+    *hidden, head = layer_blocks(network)
+    activations: dict[type[object], nn.Module] = {
+        type(one): one for block in hidden if (one := block.activation) is not None
+    }
+    slope = NONLINEARITY ** (1 / max(1, len(hidden)))
+    ranges: dict[type[object], InputRange] = {
+        kind: input_range(one, slope) for kind, one in activations.items()
+    }
+    std, centred = 1.0, False
+    for block in hidden:
+        inputs = ranges[type(block.activation)]
+        _orthogonal(block.layer, 1 / std, centred=centred)
+        _fill(block.layer.bias, 0.0)
+        _set_range(block, inputs)
+        std, centred = inputs.output_std, True
+    _orthogonal(head.layer, 1 / std, centred=centred)
     _fill(head.layer.bias, 0.0)
 
 
-def _set_range(stage: Stage, within: Range) -> None:
-    if stage.norm is None:
-        stage.layer.weight.mul_(within.reach)
-        _fill(stage.layer.bias, within.point)
+def _set_range(block: LayerBlock, inputs: InputRange) -> None:
+    if block.norm is None:
+        block.layer.weight.mul_(inputs.std)
+        _fill(block.layer.bias, inputs.mean)
     else:
-        # Under a norm the size of weights is how slowly they turn: as small as they would be without one.
-        stage.layer.weight.mul_(min(1.0, within.reach))
-        _fill(stage.norm.weight, within.reach)
-        _fill(stage.norm.bias, within.point)
+        # Before a norm, the larger weights are the slower they turn: they are as small as without a norm.
+        block.layer.weight.mul_(min(1.0, inputs.std))
+        _fill(block.norm.weight, inputs.std)
+        _fill(block.norm.bias, inputs.mean)
 
 
 def _fill(parameter: object, value: float) -> None:
@@ -164,42 +167,42 @@ def _fill(parameter: object, value: float) -> None:
         nn.init.constant_(parameter, value)
 
 
-def stages(network: nn.Module) -> list[Stage]:
-    """The layers of a chain, each with what comes next."""
-    found: list[Stage] = []
+def layer_blocks(network: nn.Module) -> list[LayerBlock]:
+    """List the layers of a chain, each with the norm and the activation that follow it."""
+    blocks: list[LayerBlock] = []
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            found.append(Stage(module))
+        if isinstance(module, WeightLayer):
+            blocks.append(LayerBlock(module))
         elif isinstance(module, NORM_LAYERS):
-            found[-1].norm = module
-        elif type(module) in POINTS:
-            found[-1].activation = module
-    return found
+            blocks[-1].norm = module
+        elif type(module) in INPUT_MEANS:
+            blocks[-1].activation = module
+    return blocks
 
 
-WIDEST, NARROWEST, HALVINGS = 4.0, 0.01, 40
+LARGEST_STD, SMALLEST_STD, BISECTIONS = 4.0, 0.01, 40
 
 
-def narrowed(activation: nn.Module, bend: float) -> Range:
-    """The range around the activation's point, with a reach of at most 4, where C'(1) is at most ``bend``."""
-    point = POINTS[type(activation)]
-    low, high = NARROWEST, WIDEST
-    for _ in range(HALVINGS):
+def input_range(activation: nn.Module, slope: float) -> InputRange:
+    """Find the widest range, up to a std of 4, in which C'(1) of the activation is at most ``slope``."""
+    mean = INPUT_MEANS[type(activation)]
+    low, high = SMALLEST_STD, LARGEST_STD
+    for _ in range(BISECTIONS):
         middle = sqrt(low * high)
-        slope, spread = moments(activation, point, middle)
-        bent = (middle * slope / spread) ** 2
-        low, high = (middle, high) if bent < bend else (low, middle)
-    return Range(point, low, moments(activation, point, low)[1])
+        rms_slope, output_std = activation_moments(activation, mean, middle)
+        found = (middle * rms_slope / output_std) ** 2
+        low, high = (middle, high) if found < slope else (low, middle)
+    return InputRange(mean, low, activation_moments(activation, mean, low)[1])
 
 
 @torch.enable_grad()
-def moments(activation: nn.Module, point: float, reach: float) -> tuple[float, float]:
-    """The root mean square of the activation's slope, and its standard deviation, under N(point, reach^2)."""
+def activation_moments(activation: nn.Module, mean: float, std: float) -> tuple[float, float]:
+    """Return the root mean square slope and the output's standard deviation for inputs N(mean, std^2)."""
     normal = torch.linspace(-8, 8, 2001, dtype=torch.float64)
     density = torch.softmax(-normal.square() / 2, 0)
-    entering = (point + reach * normal).requires_grad_()
-    leaving = activation(entering.clone())  # which may work in place
-    (slopes,) = torch.autograd.grad(leaving.sum(), entering)
-    leaving = leaving.detach()
-    centred = leaving - density @ leaving
+    inputs = (mean + std * normal).requires_grad_()
+    outputs = activation(inputs.clone())  # a copy, as the activation may work in place
+    (slopes,) = torch.autograd.grad(outputs.sum(), inputs)
+    outputs = outputs.detach()
+    centred = outputs - density @ outputs
     return sqrt(float(density @ slopes.square())), sqrt(float(density @ centred.square()))

@@ -1,4 +1,4 @@
-"""Residual networks without norms, whose stability comes from their initialisation and from the penalty.
+"""R3GAN: residual networks without norms, kept stable by their initialisation and by the penalty.
 
 Source: Huang, Gokaslan, Kuleshov, Tompkin 2024, "The GAN is dead; long live the GAN! A Modern Baseline GAN",
 section 3 and appendix; the initialisation is Fixup's (Zhang, Dauphin, Ma 2019).
@@ -15,294 +15,200 @@ from torch import Tensor, nn
 
 from wgan.errors import InputError
 from wgan.networks.conditioning import (
-    AuxiliaryClassifier,
     Condition,
-    CriticCondition,
-    GeneratorCondition,
+    CriticConditioning,
+    GeneratorConditioning,
     GeneratorLabels,
     critic_labels,
-    described,
-    logits,
-    scores,
 )
 from wgan.networks.initialisation import fan_in
-from wgan.networks.layers import Network, check_positive
-from wgan.networks.minibatch_layers import MinibatchStd, packed
-from wgan.networks.resolutions import Size, scales, widths
+from wgan.networks.minibatch_layers import MinibatchStd, PackSamples
+from wgan.networks.network import Critic, Family, Network, record_arguments
+from wgan.networks.resolutions import Size, channels_per_size, halved_sizes
 
-SLOPE = 0.2
-GAIN = sqrt(2 / (1 + SLOPE**2))
-"""By which weights are larger where a leaky rectifier follows, so that variances stay."""
+NEGATIVE_SLOPE = 0.2
+GAIN = sqrt(2 / (1 + NEGATIVE_SLOPE**2))
+"""Factor on weights before a leaky ReLU, which keeps variances."""
 
 
 class R3GANGenerator(Network):
-    """Latents (N, latent_dim), and labels, to images (N, C, H, W) in [-1, 1], by residual blocks.
+    """Generator of residual blocks: latents (N, latent_dim), and labels, to images (N, C, H, W) in [-1, 1].
 
-    The latent weighs learnt patterns of the smallest size; sizes double by bilinear interpolation. Unlike in
-    the paper the images go through tanh, as those of all generators here.
-
-    Args:
-        shape: (C, H, W); H and W multiples of 4, at least 8.
-        latent_dim: Length of a latent, >= 1.
-        width: Channels at the full size.
-        widest: Channels double with each halving of the size, up to so many times.
-        blocks: Residual blocks at each size, >= 1.
-        group: Channels in a group of the 3x3 convolutions; it divides twice the width.
-        condition: What labels are; None: it takes none.
-        labels_by: Labels enter as an ``embedding`` beside the latent; there are no norms to enter by.
-
-    Raises:
-        InputError: The shape cannot be made, a size is not positive, or groups do not divide the channels.
+    The latent weighs learned patterns of the smallest size; sizes double by bilinear interpolation. Unlike in
+    the paper, images go through tanh, like those of all generators here. The settings are the fields of
+    :class:`R3GAN`, without ``generator_``.
     """
 
+    @record_arguments
     def __init__(
         self,
         shape: Sequence[int],
         *,
         latent_dim: int = 64,
         width: int = 32,
-        widest: int = 4,
+        max_multiplier: int = 4,
         blocks: int = 1,
-        group: int = 16,
+        group_size: int = 16,
         condition: Condition | None = None,
-        labels_by: GeneratorCondition = "embedding",
+        conditioning: GeneratorConditioning = "embedding",
     ) -> None:
         super().__init__()
-        check_positive(latent_dim=latent_dim, width=width, widest=widest, blocks=blocks, group=group)
-        self._labels = GeneratorLabels(condition, labels_by)
-        self._labels.refuse_without_norm("none")
-        self.arguments = {
-            "shape": tuple(shape),
-            "latent_dim": latent_dim,
-            "width": width,
-            "widest": widest,
-            "blocks": blocks,
-            "group": group,
-            **described(condition, labels_by),
-        }
+        self._labels = GeneratorLabels(condition, conditioning, norm="none")
         self.latent_dim = latent_dim
-        sizes = scales(shape)
-        channels = widths(width, len(sizes), widest)[::-1]
-        entering = nn.Linear(latent_dim + self._labels.extra, channels[0], bias=False)
-        self.layers = nn.Sequential(entering, Patterns(channels[0], sizes[-1]))
-        self.layers.extend(stage(channels[0], blocks, group))
-        for wide_in, wide_out in pairwise(channels):
-            self.layers.extend([*changed(wide_in, wide_out), nn.Upsample(scale_factor=2, mode="bilinear")])
-            self.layers.extend(stage(wide_out, blocks, group))
+        sizes = halved_sizes(shape)
+        channels = channels_per_size(width, len(sizes), max_multiplier)[::-1]
+        dense = nn.Linear(latent_dim + self._labels.embedding_size, channels[0], bias=False)
+        self.layers = nn.Sequential(dense, GenerativeBasis(channels[0], sizes[-1]))
+        self.layers.extend(residual_blocks(channels[0], blocks, group_size))
+        for inputs, outputs in pairwise(channels):
+            resampling = [*change_channels(inputs, outputs), nn.Upsample(scale_factor=2, mode="bilinear")]
+            self.layers.extend([*resampling, *residual_blocks(outputs, blocks, group_size)])
         self.layers.extend([nn.Conv2d(width, shape[0], 1), nn.Tanh()])
         initialise_fixup(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (N, latent_dim), and labels for a conditional one, to images (N, C, H, W) in [-1, 1]."""
-        entering, _ = self._labels.enter(latents, labels)
-        images: Tensor = self.layers(entering)
+        """Map latents (N, latent_dim), and labels if conditional, to images (N, C, H, W) in [-1, 1]."""
+        inputs, _ = self._labels.join(latents, labels)
+        images: Tensor = self.layers(inputs)
         return images
 
 
-class R3GANCritic(Network):
-    """Images (N, C, H, W), and labels, to scores (N,): the generator's blocks in the opposite order.
+class R3GANCritic(Critic):
+    """Critic of residual blocks: images (N, C, H, W), and labels, to scores (N,).
 
-    Sizes are halved by averages of 2 x 2, which is bilinear interpolation there; in the end each channel is
-    weighed over all positions.
-
-    Args:
-        shape: (C, H, W); H and W multiples of 4, at least 8.
-        width: Channels at the full size.
-        widest: Channels double with each halving of the size, up to so many times.
-        blocks: Residual blocks at each size, >= 1.
-        group: Channels in a group of the 3x3 convolutions; it divides twice the width.
-        minibatch_std: Whether the last layers see how much the samples of a batch differ.
-        packing: How many samples are judged at once, >= 1; see :class:`~wgan.networks.minibatch_layers.Pack`.
-        condition: What labels are; None: it takes none.
-        labels_by: Labels enter by ``projection`` or ``concatenation``, or an ``auxiliary`` classifier guesses
-            them.
-
-    Raises:
-        InputError: The shape does not fit, a size is not positive, or groups do not divide the channels.
+    The blocks are the generator's in the opposite order. Averages of 2 x 2 halve sizes, which is bilinear
+    interpolation there; at the end a depthwise convolution weighs each channel over all positions. The
+    settings are the fields of :class:`R3GAN`, without ``critic_``.
     """
 
+    @record_arguments
     def __init__(
         self,
         shape: Sequence[int],
         *,
         width: int = 32,
-        widest: int = 4,
+        max_multiplier: int = 4,
         blocks: int = 1,
-        group: int = 16,
+        group_size: int = 16,
         minibatch_std: bool = False,
         packing: int = 1,
         condition: Condition | None = None,
-        labels_by: CriticCondition = "projection",
+        conditioning: CriticConditioning = "projection",
     ) -> None:
         super().__init__()
-        check_positive(width=width, widest=widest, blocks=blocks, group=group, packing=packing)
-        self.arguments = {
-            "shape": tuple(shape),
-            "width": width,
-            "widest": widest,
-            "blocks": blocks,
-            "group": group,
-            "minibatch_std": minibatch_std,
-            "packing": packing,
-            **described(condition, labels_by),
-        }
-        sizes = scales(shape)
-        channels = widths(width, len(sizes), widest)
+        sizes = halved_sizes(shape)
+        channels = channels_per_size(width, len(sizes), max_multiplier)
         features = channels[-1] + minibatch_std
-        labels = critic_labels(condition, labels_by, shape=tuple(shape), features=features)
-        entering = packing * (shape[0] + (labels.planes if labels else 0))
-        self.layers = nn.Sequential(*packed(packing), nn.Conv2d(entering, width, 1))
-        self.layers.extend(stage(width, blocks, group))
-        for wide_in, wide_out in pairwise(channels):
-            self.layers.extend([nn.AvgPool2d(2), *changed(wide_in, wide_out)])
-            self.layers.extend(stage(wide_out, blocks, group))
+        labels = critic_labels(condition, conditioning, shape=tuple(shape), features=features)
+        in_channels = packing * (shape[0] + (labels.extra_channels if labels else 0))
+        self.layers = nn.Sequential(*([PackSamples(packing)] if packing > 1 else []))
+        self.layers.append(nn.Conv2d(in_channels, width, 1))
+        self.layers.extend(residual_blocks(width, blocks, group_size))
+        for inputs, outputs in pairwise(channels):
+            resampling = [nn.AvgPool2d(2), *change_channels(inputs, outputs)]
+            self.layers.extend([*resampling, *residual_blocks(outputs, blocks, group_size)])
         std = [MinibatchStd()] if minibatch_std else []
-        weighing = nn.Conv2d(features, features, sizes[-1], groups=features, bias=False)
-        self.layers.extend([*std, weighing, nn.Flatten(), nn.Linear(features, 1)])
+        depthwise = nn.Conv2d(features, features, sizes[-1], groups=features, bias=False)
+        self.layers.extend([*std, depthwise, nn.Flatten(), nn.Linear(features, 1)])
         initialise_fixup(self)
         self.labels = labels
-        self.classifies = isinstance(labels, AuxiliaryClassifier)
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W), and labels for a conditional one, to scores (N,)."""
-        return scores(self.layers, self.labels, images, labels)
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W) to the logits (N, classes) of the auxiliary classifier, if there is one."""
-        return logits(self.layers, self.labels, images)
 
 
 @final
-class InvertedBlock(nn.Module):
-    """x + W3 a(W2 a(W1 x)): twice the channels within, where the 3x3 convolution W2 is in groups.
+class InvertedBottleneck(nn.Module):
+    """A residual block x + W3 a(W2 a(W1 x)): twice the channels within, where W2 is a grouped convolution.
 
     Args:
         width: Channels.
-        group: Channels in a group of W2.
+        group_size: Channels in a group of W2.
 
     Raises:
         InputError: The groups do not divide the inner channels.
     """
 
-    def __init__(self, width: int, group: int) -> None:
+    def __init__(self, width: int, group_size: int) -> None:
         super().__init__()
         inner = 2 * width
-        if inner % group:
-            raise InputError(f"Groups of {group} channels do not divide {inner}, twice the width.")
+        if inner % group_size:
+            raise InputError(f"group_size must divide twice the width, {inner}; {group_size} does not.")
         self.branch = nn.Sequential(
             nn.Conv2d(width, inner, 1),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Conv2d(inner, inner, 3, padding=1, groups=inner // group),
-            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+            nn.Conv2d(inner, inner, 3, padding=1, groups=inner // group_size),
+            nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
             nn.Conv2d(inner, width, 1, bias=False),
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, width, H, W) to features of the same shape."""
+        """Map features (N, width, H, W) to features of the same shape."""
         total: Tensor = features + self.branch(features)
         return total
 
 
 @final
-class Patterns(nn.Module):
-    """A learnt pattern for each channel, weighed: (N, width) to (N, width, H, W).
-
-    Args:
-        width: Channels.
-        size: (H, W).
-    """
+class GenerativeBasis(nn.Module):
+    """A learned pattern for each channel, times a weight: (N, width) to (N, width, H, W)."""
 
     def __init__(self, width: int, size: Size) -> None:
         super().__init__()
         self.patterns = nn.Parameter(torch.randn(width, *size))
 
     def forward(self, weights: Tensor) -> Tensor:
-        """Weights (N, width) to features (N, width, H, W)."""
+        """Map weights (N, width) to features (N, width, H, W)."""
         return weights[:, :, None, None] * self.patterns
 
 
-def stage(width: int, blocks: int, group: int) -> list[nn.Module]:
-    """The blocks at one size."""
-    return [InvertedBlock(width, group) for _ in range(blocks)]
+def residual_blocks(width: int, blocks: int, group_size: int) -> list[nn.Module]:
+    """Build the blocks at one size."""
+    return [InvertedBottleneck(width, group_size) for _ in range(blocks)]
 
 
-def changed(wide_in: int, wide_out: int) -> list[nn.Module]:
-    """A layer from some channels to others; none where they are as many."""
-    return [] if wide_in == wide_out else [nn.Conv2d(wide_in, wide_out, 1, bias=False)]
+def change_channels(inputs: int, outputs: int) -> list[nn.Module]:
+    """Build the layer between two numbers of channels; none if they are equal."""
+    return [] if inputs == outputs else [nn.Conv2d(inputs, outputs, 1, bias=False)]
 
 
 @torch.no_grad()
 def initialise_fixup(network: nn.Module) -> None:
-    """Start from a network whose blocks do nothing, and can all begin to act at the same pace.
+    """Initialise so that each block is the identity at first, and all blocks start to learn at one pace.
 
-    Weights are N(0, 1 / inputs), within blocks N(0, g^2 / inputs) / L^(1/4) with L blocks, the last of each
-    block zero, and so are biases (Zhang, Dauphin, Ma 2019, "Fixup Initialization", section 3, for the three
-    layers of a block; Huang et al. 2024, appendix).
+    Weights are N(0, 1 / fan_in), within blocks N(0, gain^2 / fan_in) / L^(1/4) with L blocks. The last layer
+    of each block and all biases are zero (Zhang, Dauphin, Ma 2019, "Fixup Initialization", section 3, for the
+    three layers of a block; Huang et al. 2024, appendix).
     """
-    blocks = [module for module in network.modules() if isinstance(module, InvertedBlock)]
-    for layer in _linear(network):
+    blocks = [module for module in network.modules() if isinstance(module, InvertedBottleneck)]
+    for layer in _weight_layers(network):
         nn.init.normal_(layer.weight, 0.0, 1 / sqrt(fan_in(layer)))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     for block in blocks:
-        first, second, last = _linear(block)
+        first, second, last = _weight_layers(block)
         for layer in (first, second):
             layer.weight.mul_(GAIN / len(blocks) ** 0.25)
         nn.init.zeros_(last.weight)
 
 
-def _linear(network: nn.Module) -> Iterator[nn.Linear | nn.Conv2d]:
+def _weight_layers(network: nn.Module) -> Iterator[nn.Linear | nn.Conv2d]:
     return (module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d))
 
 
 @dataclass(frozen=True)
-class R3GAN:
+class R3GAN(Family[R3GANGenerator, R3GANCritic]):
     """A generator and a critic of residual blocks without norms."""
 
-    latent_dim: int = 64
-    """Length of a latent."""
+    networks = (R3GANGenerator, R3GANCritic)
+
     generator_width: int = 32
     """Channels of the generator at the full size."""
     critic_width: int = 32
     """Channels of the critic at the full size."""
-    widest: int = 4
-    """Channels double with each halving of the size, up to so many times."""
+    max_multiplier: int = 4
+    """Channels double with each halving of the size, up to this multiple of the width."""
     blocks: int = 1
-    """Residual blocks at each size."""
-    group: int = 16
-    """Channels in a group of the 3x3 convolutions; it divides twice the widths."""
+    """Number of residual blocks at each size."""
+    group_size: int = 16
+    """Channels in a group of the 3x3 convolutions; it must divide twice the widths."""
     minibatch_std: bool = False
-    """The critic sees how much the samples of a batch differ; no penalty allows it."""
+    """Give the critic the standard deviation of its features over the batch; no penalty allows it."""
     packing: int = 1
-    """How many samples the critic judges at once; no penalty allows more than 1."""
-    generator_labels: GeneratorCondition = "embedding"
-    """How labels enter a conditional generator; it has no norms for them to enter by."""
-    critic_labels: CriticCondition = "projection"
-    """How labels enter a conditional critic."""
-
-    def build(
-        self, shape: Sequence[int], condition: Condition | None = None
-    ) -> tuple[R3GANGenerator, R3GANCritic]:
-        """A generator and a critic for images of this shape, with labels if there is a condition."""
-        generator = R3GANGenerator(
-            shape,
-            latent_dim=self.latent_dim,
-            width=self.generator_width,
-            widest=self.widest,
-            blocks=self.blocks,
-            group=self.group,
-            condition=condition,
-            labels_by=self.generator_labels,
-        )
-        critic = R3GANCritic(
-            shape,
-            width=self.critic_width,
-            widest=self.widest,
-            blocks=self.blocks,
-            group=self.group,
-            minibatch_std=self.minibatch_std,
-            packing=self.packing,
-            condition=condition,
-            labels_by=self.critic_labels,
-        )
-        return generator, critic
+    """Number of samples the critic scores together (PacGAN); no penalty allows more than 1."""

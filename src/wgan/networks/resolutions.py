@@ -1,4 +1,4 @@
-"""The sizes that residual networks go through, and how wide they are there."""
+"""The sizes (H, W) and channels that convolutional and residual networks go through."""
 
 from collections.abc import Sequence
 
@@ -8,44 +8,49 @@ from wgan.networks.layers import check_shape
 Size = tuple[int, int]
 
 SMALLEST_SIDE = 4
-ATTENDED = 32
-"""The largest side at which every position can look at every other in reasonable memory."""
+ATTENTION_SIDE = 32
+"""The largest side at which attention between all positions fits into a reasonable amount of memory."""
 
 
-def scales(shape: Sequence[int]) -> list[Size]:
-    """The sizes (H, W), largest first, each half of the last, down to an odd side or one of 4 to 7.
+def image_size(shape: Sequence[int], kind: str, *, smallest: int) -> Size:
+    """Return (H, W) of a shape (C, H, W), for a ``kind`` of network that takes sides from ``smallest`` on.
 
-    Args:
-        shape: (C, H, W).
+    Raises:
+        InputError: The shape is not an image's, or a side is not a multiple of 4 or below ``smallest``.
+    """
+    if len(shape) != 3:
+        raise InputError(
+            f"A {kind} works on images (C, H, W), not on samples of shape {tuple(shape)}; use an MLP."
+        )
+    _, height, width = check_shape(shape)
+    if height % 4 or width % 4 or min(height, width) < smallest:
+        raise InputError(
+            f"A {kind} needs a height and width that are multiples of 4 and at least {smallest}, not "
+            f"{height}x{width}; resize with resolution={max(smallest, round(height / 4) * 4)}, or use an MLP."
+        )
+    return height, width
+
+
+def halved_sizes(shape: Sequence[int]) -> list[Size]:
+    """Return the sizes of a residual network, largest first: halves down to an odd side or one of 4 to 7.
 
     Raises:
         InputError: The shape is not an image's, or a side is not a multiple of 4 or below 8.
     """
-    if len(shape) != 3:
-        raise InputError(
-            f"A residual network works on images (C, H, W), not on samples of shape {tuple(shape)}; "
-            "use an MLP."
-        )
-    _, height, breadth = check_shape(shape)
-    if height % 4 or breadth % 4 or min(height, breadth) < 2 * SMALLEST_SIDE:
-        raise InputError(
-            "A residual network needs a height and width that are multiples of 4 and at least 8, not "
-            f"{height}x{breadth}; resize with resolution={max(8, round(height / 4) * 4)}, or use an MLP."
-        )
-    sizes = [(height, breadth)]
+    sizes = [image_size(shape, "residual network", smallest=2 * SMALLEST_SIDE)]
     while all(side % 2 == 0 and side >= 2 * SMALLEST_SIDE for side in sizes[-1]):
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     return sizes
 
 
-def attended(sizes: Sequence[Size]) -> Size:
-    """Where self-attention stands: the largest size below the image's with sides of at most 32.
+def attention_size(sizes: Sequence[Size]) -> Size:
+    """Return the size that gets self-attention: the largest below the image's with sides of at most 32.
 
-    Zhang et al. 2019, table 1, find 32 x 32 the best place in images of 128 x 128.
+    Source: Zhang et al. 2019, table 1: 32 x 32 is best in images of 128 x 128.
     """
-    return next((size for size in sizes[1:] if max(size) <= ATTENDED), sizes[-1])
+    return next((size for size in sizes[1:] if max(size) <= ATTENTION_SIDE), sizes[-1])
 
 
-def widths(width: int, count: int, widest: int) -> list[int]:
-    """Channels at each of ``count`` sizes, largest first: doubling, at most ``widest`` times ``width``."""
-    return [width * min(2**depth, widest) for depth in range(count)]
+def channels_per_size(width: int, count: int, max_multiplier: int) -> list[int]:
+    """Return the channels at ``count`` sizes, largest first: ``width``, doubling, up to a multiple of it."""
+    return [width * min(2**depth, max_multiplier) for depth in range(count)]

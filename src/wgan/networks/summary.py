@@ -1,4 +1,4 @@
-"""A network layer by layer, for a person to read."""
+"""A readable summary of a network, layer by layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ ForwardHook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One leaf module: its path, class, output shape without the batch, and number of parameters."""
+class LayerSummary:
+    """A leaf module: its path, class, output shape without the batch, and number of parameters."""
 
     path: str
     kind: str
@@ -23,15 +23,15 @@ class Layer:
 
 
 @torch.no_grad()
-def layers(network: nn.Module, example: Tensor, labels: Tensor | None = None) -> list[Layer]:
-    r"""The leaf modules in the order in which they run on ``example`` (N, \*shape), N >= 1, and its labels.
+def summarise(network: nn.Module, example: Tensor, labels: Tensor | None = None) -> list[LayerSummary]:
+    r"""List the leaf modules in the order in which they run on ``example`` (N, \*shape), N >= 1.
 
-    The network's state is left as it was. A re-parametrised module (spectral normalisation) is one leaf.
+    The network's state does not change. A re-parametrised module (spectral normalisation) is one leaf.
     """
-    found: list[Layer] = []
+    rows: list[LayerSummary] = []
     modes = {module: module.training for module in network.modules()}
     hooks = [
-        module.register_forward_hook(_recorder(path, found))
+        module.register_forward_hook(_recorder(path, rows))
         for path, module in network.named_modules()
         if _is_leaf(path, module)
     ]
@@ -42,7 +42,7 @@ def layers(network: nn.Module, example: Tensor, labels: Tensor | None = None) ->
             module.training = training
         for hook in hooks:
             hook.remove()
-    return found
+    return rows
 
 
 def _is_leaf(path: str, module: nn.Module) -> bool:
@@ -51,10 +51,10 @@ def _is_leaf(path: str, module: nn.Module) -> bool:
     return parametrize.is_parametrized(module) or not list(module.children())
 
 
-def _recorder(path: str, found: list[Layer]) -> ForwardHook:
+def _recorder(path: str, rows: list[LayerSummary]) -> ForwardHook:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         kind = parametrize.type_before_parametrizations(module).__name__
         count = sum(parameter.numel() for parameter in module.parameters())
-        found.append(Layer(path, kind, tuple(output.shape[1:]), count))
+        rows.append(LayerSummary(path, kind, tuple(output.shape[1:]), count))
 
     return record

@@ -1,4 +1,4 @@
-"""Which charts a report has, what each is made of, and how it is read."""
+"""The charts of a report: their data, and how each is read."""
 
 from __future__ import annotations
 
@@ -6,332 +6,340 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from wgan.monitors import Histogram
+from wgan.monitors import Histogram, display_name
 from wgan.report.charts import Band, Chart, Line
-from wgan.report.numbers import spread
-from wgan.report.ridges import Kind, Ridges, Rows
-from wgan.report.run_data import Run, number
+from wgan.report.numbers import evenly_spaced
+from wgan.report.ridges import HistogramRows, RidgePlot, RidgeStyle
+from wgan.report.run_data import RunData, as_number
 
 RAMP = 8
-"""Layers shown of a deep network, at most, and colours from the first to the last."""
+"""Number of layers shown of a deep network, at most, and of colours from the first to the last."""
 
-FOLDED = "The machinery: losses, updates, dead units, speed"
-"""Charts for who looks for the cause of something."""
+FOLDED = "Details: losses, updates, dead units, speed"
+"""Charts for whoever looks for the cause of a problem."""
 
 Marks = Sequence[tuple[int, str]]
+Figures = Iterator[Chart | RidgePlot]
 
 
 @final
 @dataclass(frozen=True)
-class Group:
+class ChartGroup:
     """Charts that answer one question.
 
     Attributes:
         title: The question.
-        charts: One at least.
+        charts: At least one.
         folded: Whether they are shown on request only.
     """
 
     title: str
-    charts: Sequence[Chart | Ridges]
+    charts: Sequence[Chart | RidgePlot]
     folded: bool
 
 
-def groups(run: Run, marks: Marks = ()) -> list[Group]:
-    """All charts for which there are data.
+def chart_groups(run: RunData, marks: Marks = ()) -> list[ChartGroup]:
+    """All charts for which the run has data.
 
     Args:
-        run: The run; one that logged nothing has no charts.
-        marks: Steps to mark in each chart, with a name.
+        run: The run; one without log points has no charts.
+        marks: Steps to mark in each chart, each with a name.
     """
     if not run.rows:
         return []
-    made = [
-        Group(title, [chart for make in makers for chart in make(run, marks)], title == FOLDED)
+    groups = (
+        ChartGroup(title, [chart for make in makers for chart in make(run, marks)], title == FOLDED)
         for title, makers in _GROUPS.items()
+    )
+    return [group for group in groups if group.charts]
+
+
+@final
+@dataclass(frozen=True)
+class _Curves:
+    """A chart of logged metrics, left out where none of its lines was logged.
+
+    Attributes:
+        title: Title.
+        reading: One sentence on how to read it.
+        lines: Key, name and style (a colour, perhaps ``dashed``) of each line.
+        quantiles: Key and colour of distributions whose middle half and nine tenths are drawn as bands.
+        references: Named levels.
+        log: Whether the vertical axis is logarithmic.
+        from_zero: Whether the vertical axis includes zero.
+        unless_zero: A metric without which, or with zeros only, the chart is left out.
+    """
+
+    title: str
+    reading: str
+    lines: Sequence[tuple[str, str, str]]
+    quantiles: Sequence[tuple[str, str]] = ()
+    references: Sequence[tuple[float, str]] = ()
+    log: bool = False
+    from_zero: bool = False
+    unless_zero: str | None = None
+
+    def __call__(self, run: RunData, marks: Marks) -> Figures:
+        lines = _lines(run, self.lines)
+        logged = self.unless_zero is None or any(row.get(self.unless_zero) for row in run.rows)
+        if lines and logged:
+            bands = [band for key, colour in self.quantiles for band in _quantiles(run, key, colour)]
+            yield Chart(
+                self.title,
+                self.reading,
+                run.steps,
+                lines,
+                bands,
+                self.references,
+                marks,
+                log=self.log,
+                from_zero=self.from_zero,
+            )
+
+
+def _lines(run: RunData, lines: Sequence[tuple[str, str, str]]) -> list[Line]:
+    return [
+        Line(name, run.series(key), style.split()[0], dashed="dashed" in style)
+        for key, name, style in lines
+        if run.has(key)
     ]
-    return [group for group in made if group.charts]
 
 
-Charts = Iterator[Chart | Ridges]
+def _quantiles(run: RunData, key: str, colour: str) -> Iterator[Band]:
+    for low, high in ((f"{key}/05", f"{key}/95"), (f"{key}/25", f"{key}/75")):
+        if run.has(low) and run.has(high):
+            yield Band(run.series(low), run.series(high), colour)
 
 
-def _gap(run: Run, marks: Marks) -> Charts:
-    lines = _lines(run, ("gap", "training data", "c1"), ("gap_held_out", "held-out data", "c2 dashed"))
-    meaning = (
-        "Falling towards zero, samples become like real ones; training far above held-out, the critic knows "
-        "its data by heart."
-    )
-    if run.setting("loss") != "wasserstein":
-        meaning = (
-            "How much higher the critic scores real samples; with this loss it is no distance, but training "
-            "far above held-out still says that the critic knows its data by heart."
-        )
-    yield from _chart(run, marks, "Gap between real and generated", meaning, lines, from_zero=True)
-
-
-def _bracket(run: Run, marks: Marks) -> Charts:
-    if not (run.has("w1_lower") and run.has("w1_upper")):
-        return
-    low, high = run.series("w1_lower"), run.series("w1_upper")
-    yield Chart(
-        "The distance W1, between proven bounds",
-        "The true distance between real and generated samples lies within the band, at each step with "
-        "99\u00a0% confidence; zero would be perfect.",
-        run.steps,
-        lines=_lines(run, ("w1_lower", "at least", "c3 dashed"), ("w1_upper", "at most", "c3")),
-        bands=[Band(low, high, "c3")],
-        marks=marks,
-        from_zero=True,
+def _networks(key: str, suffix: str = "") -> tuple[tuple[str, str, str], ...]:
+    """Lines of a metric of both networks."""
+    return (
+        (f"critic_{key}", f"critic{suffix}", "c1"),
+        (f"generator_{key}", f"generator{suffix}", "c4 dashed"),
     )
 
 
-def _scores(run: Run, marks: Marks) -> Charts:
-    lines = _lines(
-        run,
-        ("score_real/50", "real, median", "c1"),
-        ("score_held_out/50", "held out, median", "c2 dashed"),
-        ("score_fake/50", "generated, median", "c4"),
+def _gap(run: RunData, marks: Marks) -> Figures:
+    loss = run.setting("loss")
+    name = display_name("gap", loss=loss)
+    reading = (
+        "Mean score of real samples minus that of generated ones, which estimates the Wasserstein distance. "
+        "It should fall towards zero; training far above held-out means that the critic overfits."
+        if loss == "wasserstein"
+        else "How much higher the critic scores real samples. Under this loss it is not a distance, but "
+        "training far above held-out still means that the critic overfits."
     )
-    bands = [*_quantiles(run, "score_real", "c1"), *_quantiles(run, "score_fake", "c4")]
-    yield from _chart(
-        run,
-        marks,
-        "Scores that the critic gives",
-        "Bands hold the middle half and the middle nine tenths of the samples: the more generated overlaps "
-        "real, the less the critic can tell them apart.",
-        lines,
-        bands=bands,
-    )
+    lines = (("gap", "training data", "c1"), ("gap_held_out", "held-out data", "c2 dashed"))
+    yield from _Curves(name[:1].upper() + name[1:], reading, lines, from_zero=True)(run, marks)
 
 
-def _heaps(run: Run, marks: Marks) -> Charts:
-    kinds = (
-        Kind("score_real", "real", "c1"),
-        Kind("score_held_out", "held out", "c2", filled=False),
-        Kind("score_fake", "generated", "c4"),
-    )
-    meaning = (
-        "Scores less the mean real one, a ridge a step, the last in front: the hill of generated samples "
-        "should move under that of real ones; a second hill is a kind of sample that the critic tells apart."
-    )
-    rows = [(step, _centred(shapes)) for step, shapes in run.shapes]
-    yield from _ridges(rows, "How the scores are distributed", meaning, kinds)
-
-
-def _weight_heaps(run: Run, marks: Marks) -> Charts:
-    meaning = "A hill around zero is sound; two towers at the ends are weights that pile up at a bound."
-    kinds = (Kind("critic_weights", "the critic's weights", "c1"),)
-    yield from _ridges(run.shapes, "How the critic's weights are distributed", meaning, kinds)
-
-
-def _centred(shapes: Mapping[str, Histogram]) -> Mapping[str, Histogram]:
-    """Scores have no zero of their own: that of each step is put at the mean of the real ones."""
-    if (real := shapes.get("score_real")) is None:
-        return {}
-    return {
-        name: replace(one, low=one.low - real.mean, high=one.high - real.mean) for name, one in shapes.items()
-    }
-
-
-def _ridges(rows: Rows, title: str, reading: str, kinds: Sequence[Kind]) -> Charts:
-    keys = {kind.key for kind in kinds}
-    if there := [(step, shapes) for step, shapes in rows if keys & shapes.keys()]:
-        yield Ridges(title, reading, there, kinds)
-
-
-def _slopes(run: Run, marks: Marks) -> Charts:
-    target = number(run.setting("constraint.target"))
-    yield from _steepness(
-        run,
-        marks,
-        "slope",
-        "Slope between real and generated",
-        "How steep the critic is on the way from one to the other: the constraint should keep it at one "
-        "level, and a line that climbs away says that it does not hold.",
-        references=[] if target is None else [(target, f"target {target:g}")],
-    )
-    yield from _steepness(
-        run,
-        marks,
-        "slope_pairs",
-        "Slope between real samples",
-        "How differently the critic scores two real samples, for their distance: no pair should come out "
-        "steeper than the way from real to generated.",
-    )
-
-
-def _steepness(
-    run: Run,
-    marks: Marks,
-    key: str,
-    title: str,
-    meaning: str,
-    references: Sequence[tuple[float, str]] = (),
-) -> Charts:
-    lines = _lines(
-        run,
-        (f"{key}/50", "median", "c1"),
-        (f"{key}/95", "95 % are below", "c3"),
-        (f"{key}/max", "steepest", "c4 dashed"),
-    )
-    values = [value for line in lines for value in line.values if value]
-    log = bool(values) and max(values) > 30 * min(values)
-    yield from _chart(run, marks, title, meaning, lines, references=references, log=log, from_zero=True)
-
-
-def _penalty(run: Run, marks: Marks) -> Charts:
-    if any(row.get("penalty") for row in run.rows):
-        lines = _lines(run, ("penalty", "penalty", "c4"))
-        meaning = "What the constraint costs the critic: near zero it is kept, rising it is being broken."
-        yield from _chart(run, marks, "Penalty", meaning, lines, from_zero=True)
-
-
-def _layers(run: Run, marks: Marks) -> Charts:
-    names = [name for name in run.names("critic_gradient/") if run.has(name)]
-    chosen = [names[index] for index in spread(len(names), RAMP)] if names else []
-    colours = [f"r{index}" for index in spread(RAMP, max(len(chosen), 2))]
-    lines = [
-        Line(name.partition("/")[2], run.series(name), colour)
-        for name, colour in zip(chosen, colours, strict=False)
-    ]
-    yield from _chart(
-        run,
-        marks,
-        "Critic's gradient, layer by layer",
-        "From the first layer (dark) to the last (bright): sound lines run close together, and lines that "
-        "fan out over powers of ten are gradients that vanish or explode with depth.",
-        lines,
-        log=True,
-    )
-
-
-def _gradients(run: Run, marks: Marks) -> Charts:
-    lines = _lines(run, ("critic_gradient", "critic", "c1"), ("generator_gradient", "generator", "c4 dashed"))
-    meaning = (
-        "The size of the learning signal of each network: it may wander, but a steady climb or fall over "
-        "powers of ten is trouble."
-    )
-    yield from _chart(run, marks, "Gradients as a whole", meaning, lines, log=True)
-
-
-def _clipping(run: Run, marks: Marks) -> Charts:
-    if any(row.get("clipped") for row in run.rows):
-        lines = _lines(run, ("clipped", "share of weights", "c4"))
-        meaning = "Weights that sit at the bound: near 1, the critic has become a crude on-off function."
-        yield from _chart(run, marks, "Clipped weights", meaning, lines, from_zero=True)
-
-
-def _weights(run: Run, marks: Marks) -> Charts:
-    bound = number(run.setting("constraint.c"))
-    yield from _chart(
-        run,
-        marks,
-        "The critic's weights",
-        "The line is the middle weight, the bands hold half and nine tenths of all; they should settle.",
-        _lines(run, ("critic_weights/50", "median", "c1")),
-        bands=_quantiles(run, "critic_weights", "c1"),
-        references=[] if bound is None else [(bound, f"bound {bound:g}"), (-bound, f"bound {-bound:g}")],
-    )
-
-
-def _variety(run: Run, marks: Marks) -> Charts:
-    lines = _lines(
-        run,
-        ("diversity", "diversity", "c1"),
-        ("recall", "recall", "c3"),
-        ("coverage", "coverage", "c4 dashed"),
-    )
-    meaning = "Near 1, samples are as varied as real ones; falling towards 0, they are becoming all alike."
-    yield from _chart(
-        run, marks, "SampleDiversity", meaning, lines, references=[(1.0, "like real")], from_zero=True
-    )
-
-
-def _copies(run: Run, marks: Marks) -> Charts:
-    lines = _lines(
-        run,
-        ("duplicates", "of one another", "c1"),
-        ("memorised", "of training samples", "c4 dashed"),
-    )
-    meaning = "The share of samples that are copies: it should stay near zero."
-    yield from _chart(run, marks, "Copies", meaning, lines, from_zero=True)
-
-
-def _losses(run: Run, marks: Marks) -> Charts:
-    lines = _lines(run, ("critic_loss", "critic", "c1"), ("generator_loss", "generator", "c4 dashed"))
-    meaning = "What each network minimises: neither need fall for the samples to improve, so watch the gap."
-    yield from _chart(run, marks, "Losses", meaning, lines)
-
-
-def _updates(run: Run, marks: Marks) -> Charts:
-    lines = _lines(run, ("critic_update", "critic", "c1"), ("generator_update", "generator", "c4 dashed"))
-    meaning = (
-        "How far a step moves the weights, as a share of their size: about a thousandth is usual, a tenth "
-        "too fast, a millionth too slow."
-    )
-    yield from _chart(run, marks, "Size of an update", meaning, lines, log=True)
-
-
-def _dead(run: Run, marks: Marks) -> Charts:
-    lines = _lines(run, ("critic_dead", "critic", "c1"), ("generator_dead", "generator", "c4 dashed"))
-    meaning = "The share of units that answer to nothing: they learn no more, so it should stay near zero."
-    yield from _chart(run, marks, "Dead units", meaning, lines, from_zero=True)
-
-
-def _speed(run: Run, marks: Marks) -> Charts:
-    values = run.clock("images_per_second")
-    if any(value is not None for value in values):
+def _bracket(run: RunData, marks: Marks) -> Figures:
+    if run.has("w1_lower") and run.has("w1_upper"):
         yield Chart(
-            "Speed",
-            "Real samples seen each second: a drop says that something else kept the machine busy.",
-            [row["step"] for row in run.timing],
-            lines=[Line("samples each second", values, "c5")],
+            "W1 distance, between proven bounds",
+            "The true distance between real and generated samples lies within the band, at each step with "
+            "99\u00a0% confidence; zero would be perfect.",
+            run.steps,
+            lines=_lines(run, (("w1_lower", "at least", "c3 dashed"), ("w1_upper", "at most", "c3"))),
+            bands=[Band(run.series("w1_lower"), run.series("w1_upper"), "c3")],
             marks=marks,
             from_zero=True,
         )
 
 
-Maker = Callable[[Run, Marks], Charts]
-
-_GROUPS: dict[str, Sequence[Maker]] = {
-    "Is it learning?": (_gap, _bracket, _scores, _heaps),
-    "Is the critic sound?": (_slopes, _penalty, _layers, _gradients, _clipping, _weights, _weight_heaps),
-    "Are the samples varied?": (_variety, _copies),
-    FOLDED: (_losses, _updates, _dead, _speed),
-}
-
-
-def _lines(run: Run, *wanted: tuple[str, str, str]) -> list[Line]:
-    """Lines of those numbers that were logged, each from its key, name and style."""
-    return [
-        Line(name, run.series(key), style.split()[0], dashed="dashed" in style)
-        for key, name, style in wanted
-        if run.has(key)
-    ]
+_scores = _Curves(
+    "Critic scores",
+    "Bands contain the middle half and the middle nine tenths of the samples: the more generated overlaps "
+    "real, the less the critic can tell them apart.",
+    (
+        ("score_real/50", "real, median", "c1"),
+        ("score_held_out/50", "held out, median", "c2 dashed"),
+        ("score_fake/50", "generated, median", "c4"),
+    ),
+    quantiles=(("score_real", "c1"), ("score_fake", "c4")),
+)
 
 
-def _quantiles(run: Run, key: str, colour: str) -> list[Band]:
-    pairs = [(f"{key}/05", f"{key}/95"), (f"{key}/25", f"{key}/75")]
-    return [
-        Band(run.series(low), run.series(high), colour)
-        for low, high in pairs
-        if run.has(low) and run.has(high)
-    ]
+def _score_ridges(run: RunData, marks: Marks) -> Figures:
+    styles = (
+        RidgeStyle("score_real", "real", "c1"),
+        RidgeStyle("score_held_out", "held out", "c2", filled=False),
+        RidgeStyle("score_fake", "generated", "c4"),
+    )
+    reading = (
+        "Scores minus the mean real one, one ridge per step, the last in front. The ridge of generated ones "
+        "should move under that of real ones; a second peak is a kind of sample that the critic tells apart."
+    )
+    rows = [(step, _centred(histograms)) for step, histograms in run.histograms]
+    yield from _ridges(rows, "Distribution of the scores", reading, styles)
 
 
-def _chart(
-    run: Run,
+def _weight_ridges(run: RunData, marks: Marks) -> Figures:
+    reading = "One peak around zero is normal; two peaks at the ends are weights that pile up at a bound."
+    styles = (RidgeStyle("critic_weights", "critic weights", "c1"),)
+    yield from _ridges(run.histograms, "Distribution of the critic weights", reading, styles)
+
+
+def _centred(histograms: Mapping[str, Histogram]) -> Mapping[str, Histogram]:
+    """Scores have no natural zero: shift those of a step so that the mean real score is zero."""
+    if (real := histograms.get("score_real")) is None:
+        return {}
+    return {
+        name: replace(one, low=one.low - real.mean, high=one.high - real.mean)
+        for name, one in histograms.items()
+    }
+
+
+def _ridges(rows: HistogramRows, title: str, reading: str, styles: Sequence[RidgeStyle]) -> Figures:
+    keys = {style.key for style in styles}
+    if drawn := [(step, histograms) for step, histograms in rows if keys & histograms.keys()]:
+        yield RidgePlot(title, reading, drawn, styles)
+
+
+def _slopes(run: RunData, marks: Marks) -> Figures:
+    target = as_number(run.setting("constraint.target"))
+    yield from _slope(
+        run,
+        marks,
+        "slope",
+        "Critic slope between real and generated",
+        "How steep the critic is between real and generated samples: the constraint should hold it at one "
+        "level, and a line that keeps rising means that it does not.",
+        [] if target is None else [(target, f"target {target:g}")],
+    )
+    yield from _slope(
+        run,
+        marks,
+        "slope_pairs",
+        "Critic slope between real samples",
+        "How differently the critic scores two real samples, relative to their distance: no pair should be "
+        "steeper than the slope between real and generated samples.",
+    )
+
+
+def _slope(
+    run: RunData,
     marks: Marks,
+    key: str,
     title: str,
     reading: str,
-    lines: Sequence[Line],
-    *,
-    bands: Sequence[Band] = (),
     references: Sequence[tuple[float, str]] = (),
-    log: bool = False,
-    from_zero: bool = False,
-) -> Charts:
-    """The chart, unless it would have no line."""
-    if lines:
-        yield Chart(title, reading, run.steps, lines, bands, references, marks, log=log, from_zero=from_zero)
+) -> Figures:
+    lines = (
+        (f"{key}/50", "median", "c1"),
+        (f"{key}/95", "95 % are below", "c3"),
+        (f"{key}/max", "steepest", "c4 dashed"),
+    )
+    values = [value for line in _lines(run, lines) for value in line.values if value]
+    log = bool(values) and max(values) > 30 * min(values)
+    curves = _Curves(title, reading, lines, references=references, log=log, from_zero=True)
+    yield from curves(run, marks)
+
+
+def _layers(run: RunData, marks: Marks) -> Figures:
+    names = [name for name in run.names("critic_gradient/") if run.has(name)]
+    chosen = [names[index] for index in evenly_spaced(len(names), RAMP)]
+    colours = [f"r{index}" for index in evenly_spaced(RAMP, max(len(chosen), 2))]
+    yield from _Curves(
+        "Critic gradient by layer",
+        "From the first layer (dark) to the last (bright): healthy lines stay close together, and lines that "
+        "fan out over powers of ten are gradients that vanish or explode with depth.",
+        [(key, key.partition("/")[2], colour) for key, colour in zip(chosen, colours, strict=False)],
+        log=True,
+    )(run, marks)
+
+
+def _weights(run: RunData, marks: Marks) -> Figures:
+    bound = as_number(run.setting("constraint.c"))
+    yield from _Curves(
+        "Critic weights",
+        "The line is the median weight, the bands contain half and nine tenths of all; they should settle.",
+        (("critic_weights/50", "median", "c1"),),
+        quantiles=(("critic_weights", "c1"),),
+        references=[] if bound is None else [(bound, f"bound {bound:g}"), (-bound, f"bound {-bound:g}")],
+    )(run, marks)
+
+
+def _speed(run: RunData, marks: Marks) -> Figures:
+    values = run.clock("images_per_second")
+    if any(value is not None for value in values):
+        yield Chart(
+            "Speed",
+            "Real samples processed per second: a drop means that something else used the machine.",
+            [row["step"] for row in run.timing],
+            lines=[Line("samples per second", values, "c5")],
+            marks=marks,
+            from_zero=True,
+        )
+
+
+_GROUPS: dict[str, Sequence[Callable[[RunData, Marks], Figures]]] = {
+    "Is it learning?": (_gap, _bracket, _scores, _score_ridges),
+    "Is the critic healthy?": (
+        _slopes,
+        _Curves(
+            "Gradient penalty",
+            "The constraint's term of the critic loss: near zero it holds, rising it is violated.",
+            (("penalty", display_name("penalty"), "c4"),),
+            from_zero=True,
+            unless_zero="penalty",
+        ),
+        _layers,
+        _Curves(
+            "Gradient norms",
+            "Norm of each network's gradient: it may fluctuate, but a steady rise or fall over powers of ten "
+            "is a problem.",
+            _networks("gradient"),
+            log=True,
+        ),
+        _Curves(
+            "Clipped weights",
+            "Share of weights at the bound: near 1, the critic has become a crude on-off function.",
+            (("clipped", "share of weights", "c4"),),
+            from_zero=True,
+            unless_zero="clipped",
+        ),
+        _weights,
+        _weight_ridges,
+    ),
+    "Are the samples diverse?": (
+        _Curves(
+            "Sample diversity",
+            "Near 1, samples are as diverse as real ones; falling towards 0, they become all alike.",
+            (
+                ("diversity", "diversity", "c1"),
+                ("recall", "recall", "c3"),
+                ("coverage", "coverage", "c4 dashed"),
+            ),
+            references=[(1.0, "like real")],
+            from_zero=True,
+        ),
+        _Curves(
+            "Copies",
+            "Share of samples that are copies: it should stay near zero.",
+            (("duplicates", "of one another", "c1"), ("memorised", "of training samples", "c4 dashed")),
+            from_zero=True,
+        ),
+    ),
+    FOLDED: (
+        _Curves(
+            "Losses",
+            "What each network minimises: neither has to fall for the samples to improve; watch the gap.",
+            _networks("loss", " loss"),
+        ),
+        _Curves(
+            "Size of an update",
+            "Change of the weights in one step, relative to their norm: about a thousandth is usual, a tenth "
+            "too fast, a millionth too slow.",
+            _networks("update"),
+            log=True,
+        ),
+        _Curves(
+            "Dead units",
+            "Share of units that are zero for every input and no longer learn: it should stay near zero.",
+            _networks("dead"),
+            from_zero=True,
+        ),
+        _speed,
+    ),
+}

@@ -1,4 +1,4 @@
-"""HTML as nested function calls, in which text is escaped unless it is markup already."""
+"""HTML from nested function calls; text is escaped unless it is :class:`Markup`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Markup(str):
 
 
 VOID = {"img", "input", "link", "meta"}
-"""Elements of HTML that have no end."""
+"""HTML elements without an end tag."""
 CLOSED = {"path", "line", "circle"}
-"""Elements of SVG that have no content; unlike the others', their ends have to be written."""
+"""SVG elements without content, which need ``/>``."""
 
 Content = str | None
 Attribute = str | int | float | bool | None
@@ -28,8 +28,8 @@ def tag(name: str, /, *content: Content, **attributes: Attribute) -> Markup:
     Args:
         name: ``p``, ``svg``, ...
         content: Text, which is escaped, or :class:`Markup`; None is left out.
-        attributes: ``class_`` is ``class`` and ``aria_label`` ``aria-label``. True is an attribute without a
-            value, None and False are left out.
+        attributes: ``class_`` stands for ``class`` and ``aria_label`` for ``aria-label``. True is an
+            attribute without a value; None and False are left out.
     """
     opened = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}"
     if name in CLOSED:
@@ -38,7 +38,7 @@ def tag(name: str, /, *content: Content, **attributes: Attribute) -> Markup:
 
 
 def join(*content: Content) -> Markup:
-    """Several pieces as one."""
+    """Concatenate pieces of content."""
     return Markup(
         "".join(part if isinstance(part, Markup) else escape(part) for part in content if part is not None)
     )
@@ -47,5 +47,5 @@ def join(*content: Content) -> Markup:
 def _attribute(name: str, value: Attribute) -> str:
     if value is None or value is False:
         return ""
-    written = name.rstrip("_").replace("_", "-")
-    return f" {written}" if value is True else f' {written}="{escape(str(value))}"'
+    key = name.rstrip("_").replace("_", "-")
+    return f" {key}" if value is True else f' {key}="{escape(str(value))}"'

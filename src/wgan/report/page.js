@@ -45,11 +45,11 @@ for (const chart of document.querySelectorAll("figure[data-chart]")) {
   svg.addEventListener("pointerleave", leave);
   svg.addEventListener("blur", leave);
   svg.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!way) return;
+    const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!direction) return;
     event.preventDefault();
     svg.classList.add("read");
-    show(Math.min(Math.max(here + way, 0), last));
+    show(Math.min(Math.max(here + direction, 0), last));
   });
 }
 
@@ -71,9 +71,9 @@ for (const player of document.querySelectorAll("figure.player")) {
     const { step, image } = frames[index];
     slider.value = index;
     shown.src = image.src;
-    const told = "step " + step.toLocaleString("en");
-    output.textContent = told;
-    slider.setAttribute("aria-valuetext", told);
+    const text = "step " + step.toLocaleString("en");
+    output.textContent = text;
+    slider.setAttribute("aria-valuetext", text);
   };
   const stop = () => {
     clearInterval(timer);

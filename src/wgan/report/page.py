@@ -1,12 +1,11 @@
-"""The page: its parts in order, and the frame around them.
+"""The page: its sections in order, and the HTML document around them.
 
-Nothing in it asks for anything outside of it, and its content security policy would not let it: style and
-script are allowed by their checksums, images as data.
+The page loads nothing, and its content security policy forbids it to: style and script are allowed by their
+checksums, images as data URIs.
 """
 
 from __future__ import annotations
 
-import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -14,160 +13,144 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from wgan.diagnosis import again
-from wgan.report import quality
-from wgan.report.charts import Chart, figure
-from wgan.report.curves import Group, Marks, groups
-from wgan.report.findings import Finding, spelled, spoken
-from wgan.report.html import Markup, join, tag
-from wgan.report.numbers import duration, finite, shown
-from wgan.report.ridges import Ridges, ridge_figure
-from wgan.report.run_data import Run, number
-from wgan.report.sample_images import SampleImages, Still
-from wgan.report.verdict import Verdict, verdict
+from wgan.diagnosis import Finding, format_settings
+from wgan.monitors import display_name
+from wgan.report.charts import Chart, draw_chart
+from wgan.report.commands import Commands
+from wgan.report.curves import ChartGroup, Marks, chart_groups
+from wgan.report.html import Content, Markup, join, tag
+from wgan.report.numbers import format_duration, format_number, present
+from wgan.report.quality import result_tables
+from wgan.report.ridges import RidgePlot, draw_ridges
+from wgan.report.run_data import RunData, as_number
+from wgan.report.sample_images import EmbeddedImage, SampleImages
+from wgan.report.verdict import Verdict, reach_verdict
 from wgan.runs import flatten
 
 _HERE = Path(__file__).parent
-_NAMES = {"origin", "source", "format"}
-"""Parts of the configuration that are told elsewhere or say nothing."""
+_LISTED_ELSEWHERE = {"origin", "dataset", "format"}
+"""Parts of the configuration that are left out of the table of all settings."""
 _SYMBOLS = {"good": "✓", "warning": "!", "error": "×", "open": "…", "note": "i"}
+_NETWORK_SETTINGS = {"latent_dim", "hidden", "width", "stages", "norm", "activation"}
+"""Settings that are listed with the name of a network."""
 MARKED = 2
 """Findings whose beginning is marked in the curves."""
 
 
-def page(run: Run, found: Sequence[Finding], images: SampleImages) -> str:
+def render_page(
+    run: RunData, findings: Sequence[Finding], images: SampleImages, commands: Commands | None = None
+) -> str:
     """The whole report as HTML."""
-    judged = verdict(run, found)
-    curves = groups(run, marks(run, found))
+    curves = chart_groups(run, _marks(run, findings))
     sections = [
-        _section("findings", "Findings", *_findings(found), *_treated(run)) if run.rows else None,
+        _section("findings", "Findings", *_findings(findings, commands), *_interventions(run))
+        if run.rows
+        else None,
         _section("images", "Images over time", *_images(run, images)) if images.stills else None,
         _section("curves", "Curves", *_curves(curves)) if curves else None,
-        _section("quality", "Quality", *_quality(run)),
-        _section("settings", "What was run", *_settings(run)),
-        _section("again", "How to run it again", *_again(run)),
+        _section("quality", "Quality", *_quality(run, commands)),
+        _section("settings", "Settings", *_settings(run)),
+        _section("again", "How to run it again", *_again(run, commands)),
     ]
-    shown_sections = [part for part in sections if part is not None]
-    return _frame(
-        f"{_title(run)} · wgan report", join(_head(run, judged, images), tag("main", *shown_sections))
+    main = tag("main", *(section for section in sections if section is not None))
+    return _document(
+        f"{_title(run)} · wgan report", join(_header(run, reach_verdict(run, findings), images), main)
     )
 
 
-def marks(run: Run, found: Sequence[Finding]) -> Marks:
-    """Steps to mark in the curves: where trouble began."""
-    serious = [finding for finding in found if finding.severity != "note"]
-    begun = {finding.since: spoken(finding.name) for finding in reversed(serious[:MARKED])}
-    return [(step, name) for step, name in begun.items() if len(run.steps) > 1 and step > run.steps[0]]
+def _marks(run: RunData, findings: Sequence[Finding]) -> Marks:
+    """Steps to mark in the curves: the beginnings of the most important problems."""
+    serious = [finding for finding in findings if finding.severity != "note"]
+    starts = {finding.since: display_name(finding.name) for finding in reversed(serious[:MARKED])}
+    return [(step, name) for step, name in starts.items() if len(run.steps) > 1 and step > run.steps[0]]
 
 
-# ------------------------------------------------------------------------------------------ head
+# ------------------------------------------------------------------------------------------ header
 
 
-def _head(run: Run, judged: Verdict, images: SampleImages) -> Markup:
+def _header(run: RunData, verdict: Verdict, images: SampleImages) -> Markup:
     recipe = run.setting("origin.name")
     words = tag(
         "div",
         tag("p", "Run report", f" · recipe {recipe}" if isinstance(recipe, str) else None, class_="eyebrow"),
         tag("h1", _title(run)),
-        tag(
-            "p",
-            tag("span", _SYMBOLS[judged.tone], class_="symbol", aria_hidden="true"),
-            judged.state,
-            class_=f"badge {judged.tone}",
-        ),
-        tag("p", tag("strong", judged.sentences[0]), " ", judged.sentences[1], class_="verdict"),
+        tag("p", _symbol(verdict.tone), verdict.state, class_=f"badge {verdict.tone}"),
+        tag("p", tag("strong", verdict.sentences[0]), " ", verdict.sentences[1], class_="verdict"),
         tag("dl", *_key_numbers(run), class_="key"),
         class_="words",
     )
     return tag("header", words, _player(run, images), class_="with-image" if images.stills else None)
 
 
-def _title(run: Run) -> str:
-    name = run.setting("source.name")
+def _symbol(kind: str, *classes: str) -> Markup:
+    return tag("span", _SYMBOLS[kind], class_=" ".join(("symbol", *classes)), aria_hidden="true")
+
+
+def _title(run: RunData) -> str:
+    name = run.setting("dataset.name")
     stem = Path(name).name if isinstance(name, str) else ""
     return stem or run.path.resolve().name
 
 
-def _key_numbers(run: Run) -> Iterator[Markup]:
-    whole = "" if run.planned is None or run.finished else f" of {run.planned:,}"
-    yield _fact("Steps", f"{run.done:,}{whole}")
+def _key_numbers(run: RunData) -> Iterator[Markup]:
+    planned = "" if run.planned is None or run.finished else f" of {run.planned:,}"
+    yield _definition("Steps", f"{run.done:,}{planned}")
     seconds = run.timing[-1].get("seconds") if run.timing else None
     if seconds is not None:
-        yield _fact("Training time", duration(seconds))
+        yield _definition("Training time", format_duration(seconds))
     last = run.rows[-1] if run.rows else {}
     held_out = last.get("gap_held_out")
     if held_out is not None:
-        yield _fact("Gap, held out", shown(held_out))
+        yield _definition("Gap, held out", format_number(held_out))
     low, high = last.get("w1_lower"), last.get("w1_upper")
     if low is not None and high is not None:
-        yield _fact("W1, proven", f"{shown(low)} to {shown(high)}")
+        yield _definition("W1, proven", f"{format_number(low)} to {format_number(high)}")
 
 
-def _fact(name: str, text: str) -> Markup:
+def _definition(name: str, text: str) -> Markup:
     return tag("div", tag("dt", name), tag("dd", text))
 
 
-def _player(run: Run, images: SampleImages) -> Markup | None:
-    """The last image, and all before it under a slider."""
+def _player(run: RunData, images: SampleImages) -> Markup | None:
+    """The last image, and all earlier ones by a slider."""
     if not images.stills:
         return None
     last = images.stills[-1]
     controls = None
     if images.frames:
-        controls = tag(
-            "div",
-            tag("button", "Play", type="button"),
-            tag(
-                "input",
-                type="range",
-                min=0,
-                max=len(images.frames) - 1,
-                value=len(images.frames) - 1,
-                aria_label="Step of the image",
-            ),
-            class_="controls",
-        )
-    return tag(
-        "figure",
-        _image(run, last),
-        controls,
-        tag(
-            "figcaption",
-            "What the generator draws at ",
-            tag("output", f"step {last.step:,}"),
-            _scatter(run),
-            ".",
-        ),
-        class_="player",
-        data_frames=dumps([[image.step, image.uri] for image in images.frames]),
+        end = len(images.frames) - 1
+        slider = tag("input", type="range", min=0, max=end, value=end, aria_label="Step of the image")
+        controls = tag("div", tag("button", "Play", type="button"), slider, class_="controls")
+    caption = tag(
+        "figcaption",
+        "Generated samples at ",
+        tag("output", f"step {last.step:,}"),
+        ": grey points are real, red ones generated." if _is_scatter(run) else ".",
     )
+    frames = dumps([[image.step, image.uri] for image in images.frames])
+    return tag("figure", _image(run, last), controls, caption, class_="player", data_frames=frames)
 
 
-def _image(run: Run, image: Still) -> Markup:
-    drawn = " drawn" if _is_scatter(run) else ""
-    what = "Generated points" if _is_scatter(run) else "Generated samples"
+def _image(run: RunData, image: EmbeddedImage) -> Markup:
+    scatter = _is_scatter(run)
     return tag(
         "img",
         src=image.uri,
         width=image.width,
         height=image.height,
-        alt=f"{what} at step {image.step:,}",
-        class_=f"image{drawn}",
+        alt=f"Generated {'points' if scatter else 'samples'} at step {image.step:,}",
+        class_=f"image{' drawn' if scatter else ''}",
     )
 
 
-def _is_scatter(run: Run) -> bool:
+def _is_scatter(run: RunData) -> bool:
     return run.shape is not None and len(run.shape) == 1
-
-
-def _scatter(run: Run) -> str:
-    return ": grey points are real, red ones generated" if _is_scatter(run) else ""
 
 
 # -------------------------------------------------------------------------------------- sections
 
 
-def _section(name: str, title: str, *content: Markup | None) -> Markup:
+def _section(name: str, title: str, *content: Content) -> Markup:
     return tag("section", tag("h2", title), *content, id=name)
 
 
@@ -175,75 +158,75 @@ def _lead(text: str) -> Markup:
     return tag("p", text, class_="lead")
 
 
-def _findings(found: Sequence[Finding]) -> Iterator[Markup]:
-    if not found:
-        yield _lead("The diagnosis looked at everything that was logged and found nothing to tell.")
+def _findings(findings: Sequence[Finding], commands: Commands | None) -> Iterator[Markup]:
+    if not findings:
+        yield _lead("The diagnosis examined all logged metrics and found no problem.")
         return
     yield _lead(
-        "What the diagnosis sees in the log, the most important first, with the numbers that show it."
+        "Problems that the diagnosis found in the log, the most important first, with their evidence."
     )
-    yield tag("ol", *(_finding(finding) for finding in found), class_="findings")
+    yield tag("ol", *(_finding(finding, commands) for finding in findings), class_="findings")
 
 
-def _finding(finding: Finding) -> Markup:
-    evidence = [_fact(spoken(name), _quantity(value)) for name, value in finding.evidence.items()]
-    severity = finding.severity
+def _finding(finding: Finding, commands: Commands | None) -> Markup:
+    command = commands.remedied(finding.remedy) if commands and finding.remedy else None
+    evidence = [_definition(display_name(name), _number(value)) for name, value in finding.evidence.items()]
+    settings = None
+    if finding.remedy and not command:
+        settings = tag("p", "Settings: ", ", ".join(format_settings(finding.remedy)))
     return tag(
         "li",
         tag(
             "h3",
-            tag("span", _SYMBOLS[severity], class_=f"symbol {severity}", aria_hidden="true"),
-            _capital(spoken(finding.name)),
-            tag("small", f"{severity}, since step {finding.since:,}"),
+            _symbol(finding.severity, finding.severity),
+            _capitalised(display_name(finding.name)),
+            tag("small", f"{finding.severity}, since step {finding.since:,}"),
         ),
         tag("p", finding.meaning),
         tag("dl", *evidence, class_="evidence") if evidence else None,
         tag("p", tag("strong", "What to do: "), finding.advice),
-        _shell(finding.command) if finding.command else None,
-        tag("p", "Settings: ", ", ".join(spelled(finding.remedy)))
-        if finding.remedy and not finding.command
-        else None,
-        class_=severity,
+        _shell(command) if command else None,
+        settings,
+        class_=finding.severity,
     )
 
 
-def _treated(run: Run) -> Iterator[Markup]:
-    """What the run did about earlier findings by itself."""
-    given = run.setting("origin.interventions")
-    done = [part for part in given if isinstance(part, dict)] if isinstance(given, list) else []
-    if done:
-        yield tag("h3", "What was done on the way")
+def _interventions(run: RunData) -> Iterator[Markup]:
+    """What a run that was healed changed by itself."""
+    noted = run.setting("origin.interventions")
+    interventions = [part for part in noted if isinstance(part, dict)] if isinstance(noted, list) else []
+    if interventions:
+        yield tag("h3", "Automatic remedies")
         yield _lead(
-            "This run looked after itself; each attempt that was given up is kept whole in its folder."
+            "This run treated its own problems; each abandoned attempt is kept complete in its folder."
         )
-        yield tag("ol", *(tag("li", _intervention(part)) for part in done), class_="treated")
+        yield tag("ol", *(tag("li", _intervention(part)) for part in interventions), class_="treated")
 
 
-def _intervention(done: Mapping[str, Any]) -> str:
-    step, since, start = (number(done.get(name)) or 0 for name in ("step", "since", "start"))
-    remedy = done.get("remedy")
-    settings = spelled(remedy) if isinstance(remedy, Mapping) else ()
+def _intervention(plain: Mapping[str, Any]) -> str:
+    step, since, start = (as_number(plain.get(name)) or 0 for name in ("step", "since", "start"))
+    remedy = plain.get("remedy")
+    settings = ", ".join(format_settings(remedy)) if isinstance(remedy, Mapping) else ""
     return (
-        f"At step {step:,.0f}: {spoken(str(done.get('name')))}, since step {since:,.0f}. It went on "
-        f"{f'from step {start:,.0f}' if start else 'anew'} with {', '.join(settings)}; what was there is in "
-        f"{done.get('before')}."
+        f"At step {step:,.0f}: {display_name(str(plain.get('name')))}, since step {since:,.0f}. Training "
+        f"{f'resumed from step {start:,.0f}' if start else 'started again'} with {settings}; the abandoned "
+        f"attempt is {plain.get('before')}."
     )
 
 
-def _quantity(value: object) -> str:
-    found = number(value)
-    return str(value) if found is None else shown(found)
+def _number(value: object) -> str:
+    number = as_number(value)
+    return str(value) if number is None else format_number(number)
 
 
-def _images(run: Run, images: SampleImages) -> Iterator[Markup]:
-    left_out = f", {len(images.stills)} of {images.count}" if images.count > len(images.stills) else ""
-    yield _lead(
-        f"The same random inputs at different steps{left_out}: from one to the next they should become "
-        "sharper and stay different from each other."
-        if not _is_scatter(run)
-        else f"The same random inputs at different steps{left_out}: the red generated points should come to "
-        "cover the grey real ones."
+def _images(run: RunData, images: SampleImages) -> Iterator[Markup]:
+    chosen = f", {len(images.stills)} of {images.count}" if images.count > len(images.stills) else ""
+    goal = (
+        "the red generated points should come to cover the grey real ones."
+        if _is_scatter(run)
+        else "they should become sharper and stay different from each other."
     )
+    yield _lead(f"Samples of the same latents at different steps{chosen}: {goal}")
     stills = (
         tag("figure", _image(run, image), tag("figcaption", f"step {image.step:,}"))
         for image in images.stills
@@ -251,9 +234,9 @@ def _images(run: Run, images: SampleImages) -> Iterator[Markup]:
     yield tag("div", *stills, class_="stills")
 
 
-def _curves(curves: Sequence[Group]) -> Iterator[Markup]:
+def _curves(groups: Sequence[ChartGroup]) -> Iterator[Markup]:
     yield _lead("Steps run from left to right; point at a curve, or touch it, to read the values there.")
-    for group in curves:
+    for group in groups:
         charts = tag("div", *map(_figure, group.charts), class_="charts")
         if group.folded:
             yield tag("details", tag("summary", group.title), charts)
@@ -261,48 +244,48 @@ def _curves(curves: Sequence[Group]) -> Iterator[Markup]:
             yield join(tag("h3", group.title), charts)
 
 
-def _figure(chart: Chart | Ridges) -> Markup:
-    return figure(chart) if isinstance(chart, Chart) else ridge_figure(chart)
+def _figure(chart: Chart | RidgePlot) -> Markup:
+    return draw_chart(chart) if isinstance(chart, Chart) else draw_ridges(chart)
 
 
-def _quality(run: Run) -> Iterator[Markup]:
-    yield from (tag("p", text, class_="trouble") for text in run.trouble)
-    if run.numbers:
+def _quality(run: RunData, commands: Commands | None) -> Iterator[Markup]:
+    yield from (tag("p", text, class_="trouble") for text in run.problems)
+    if run.results:
         yield _lead(
-            "Each measure of this run beside what fresh real samples get in its place, which is as good as "
-            "it can be; ± is one standard error, and the small print is where the numbers come from."
+            "Each metric of this run beside the value for new real samples, which is the best possible; ± is "
+            "one standard error, and the small print is the provenance."
         )
-        yield quality.tables(run)
-    elif not run.trouble:
-        yield _lead("Nothing was measured yet; this command does it, and the next report shows the numbers.")
-        yield _shell(shlex.join(["wgan", "evaluate", str(run.path)]))
+        yield result_tables(run)
+    elif not run.problems:
+        yield _lead("Nothing was evaluated yet; after an evaluation, the next report shows the results.")
+        if commands is not None:
+            yield _shell(commands.evaluate)
 
 
-def _settings(run: Run) -> Iterator[Markup]:
-    yield _lead("The data, the networks and the rules of their game; everything else is folded in below.")
-    yield tag("dl", *(_fact(name, text) for name, text in _facts(run)), class_="facts")
+def _settings(run: RunData) -> Iterator[Markup]:
+    yield _lead("Data, networks and training settings; the complete configuration is folded in below.")
+    yield tag("dl", *(_definition(name, text) for name, text in _key_settings(run)), class_="facts")
     rows = [
         tag("tr", tag("th", name, scope="row"), tag("td", _plain(value)))
-        for name, value in flatten({key: run.config[key] for key in run.config if key not in _NAMES})
+        for name, value in flatten(
+            {key: run.config[key] for key in run.config if key not in _LISTED_ELSEWHERE}
+        )
     ]
     yield tag("details", tag("summary", "All settings"), tag("table", tag("tbody", *rows), class_="settings"))
 
 
-def _facts(run: Run) -> Iterator[tuple[str, str]]:
-    wanted = {
-        "Data": _data(run),
-        "TrainingSettings": run.setting("origin.name"),
+def _key_settings(run: RunData) -> Iterator[tuple[str, str]]:
+    optimisers = (_call(run.setting(f"{network}_optimiser")) for network in ("generator", "critic"))
+    settings = {
+        "Data": _dataset(run),
+        "Recipe": run.setting("origin.name"),
         "Loss": run.setting("loss"),
         "Constraint": _call(run.setting("constraint")),
         "Generator": _network(run.setting("generator")),
         "Critic": _network(run.setting("critic")),
-        "Optimisers": " / ".join(
-            dict.fromkeys(
-                filter(None, (_call(run.setting(f"{which}_optimiser")) for which in ("generator", "critic")))
-            )
-        ),
-        "Critic steps for each of the generator": run.setting("n_critic"),
-        "Samples in a batch": run.setting("batch_size"),
+        "Optimisers": " / ".join(dict.fromkeys(filter(None, optimisers))),
+        "Critic steps per generator step": run.setting("n_critic"),
+        "Batch size": run.setting("batch_size"),
         "Precision": run.setting("precision"),
         "Seed": run.setting("seed"),
         "Speed": _speed(run),
@@ -310,11 +293,11 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         "Started from": run.setting("origin.start"),
         "Folder": run.path,
     }
-    yield from ((name, str(value)) for name, value in wanted.items() if value not in (None, ""))
+    yield from ((name, str(value)) for name, value in settings.items() if value not in (None, ""))
 
 
-def _data(run: Run) -> str | None:
-    name, shape = run.setting("source.name"), run.shape
+def _dataset(run: RunData) -> str | None:
+    name, shape = run.setting("dataset.name"), run.shape
     if not isinstance(name, str):
         return None
     if shape is None:
@@ -325,18 +308,18 @@ def _data(run: Run) -> str | None:
     return f"{name}: vectors of {' × '.join(map(str, shape))}"
 
 
-def _speed(run: Run) -> str | None:
-    values = finite(run.clock("images_per_second"))
-    return f"{shown(sorted(values)[len(values) // 2])} samples a second" if values else None
+def _speed(run: RunData) -> str | None:
+    values = present(run.clock("images_per_second"))
+    return f"{format_number(sorted(values)[len(values) // 2])} samples per second" if values else None
 
 
-def _memory(run: Run) -> str | None:
-    most = [max(values) for name in ("memory", "gpu_memory") if (values := finite(run.clock(name)))]
-    return " and on the GPU ".join(f"{value:,.0f} MiB" for value in most) or None
+def _memory(run: RunData) -> str | None:
+    peaks = [max(values) for name in ("memory", "gpu_memory") if (values := present(run.clock(name)))]
+    return " and on the GPU ".join(f"{peak:,.0f} MiB" for peak in peaks) or None
 
 
-def _call(settings: Any) -> str | None:  # noqa: ANN401 - whatever stands in config.json
-    """A part of the configuration as it is written in Python."""
+def _call(settings: Any) -> str | None:  # noqa: ANN401 - any value of config.json
+    """A part of the configuration, as a call in Python."""
     if not isinstance(settings, dict) or "is" not in settings:
         return None
     members = (f"{name}={_plain(value)}" for name, value in settings.items() if name not in ("is", "eps"))
@@ -346,11 +329,8 @@ def _call(settings: Any) -> str | None:  # noqa: ANN401 - whatever stands in con
 def _network(settings: Any) -> str | None:  # noqa: ANN401
     if not isinstance(settings, dict):
         return None
-    members = (f"{name}={_plain(value)}" for name, value in settings.items() if name in _TELLING)
+    members = (f"{name}={_plain(value)}" for name, value in settings.items() if name in _NETWORK_SETTINGS)
     return f"{settings.get('network', 'network')}({', '.join(members)})"
-
-
-_TELLING = {"latent_dim", "hidden", "width", "stages", "norm", "activation"}
 
 
 def _plain(value: object) -> str:
@@ -358,50 +338,48 @@ def _plain(value: object) -> str:
         return f"({', '.join(map(_plain, value))})"
     if isinstance(value, dict):
         return _call(value) or str(value)
-    return shown(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
-def _again(run: Run) -> Iterator[Markup]:
-    words = again(run.config)
-    if words is None:
+def _again(run: RunData, commands: Commands | None) -> Iterator[Markup]:
+    if commands is None or commands.rerun is None:
         yield _lead(
-            "This run was started from Python: the same settings, data and seed give the same run, and "
-            "`fit` in the same folder goes on with it."
+            "This run was started from Python: the same settings, data and seed give the same run, and `fit` "
+            "in the same folder resumes it."
         )
     else:
         yield _lead(
-            "In the same folder this command goes on with the run; in another one it does it again from the "
-            "start, on one CPU to the last bit."
+            "In the same folder this command resumes the run; in another one it repeats it from the start, "
+            "on one CPU to the last bit."
         )
-        yield _shell(words)
+        yield _shell(commands.rerun)
     versions = run.setting("versions")
     listed = ", ".join(f"{name} {v}" for name, v in versions.items()) if isinstance(versions, dict) else None
-    fingerprint = run.setting("source.fingerprint")
+    fingerprint = run.setting("dataset.fingerprint")
     yield tag(
         "dl",
-        _fact("Versions", listed) if listed else None,
-        _fact("Data's fingerprint", fingerprint) if isinstance(fingerprint, str) else None,
+        _definition("Versions", listed) if listed else None,
+        _definition("Fingerprint of the data", fingerprint) if isinstance(fingerprint, str) else None,
         class_="facts",
     )
-    if run.saved is not None:
+    if run.saved is not None and commands is not None:
         yield tag("p", "Samples from the last checkpoint:", class_="reading")
-        yield _shell(shlex.join(["wgan", "sample", str(run.path), "--count", "64", "--out", "samples.png"]))
+        yield _shell(commands.sample)
 
 
-def _shell(words: str) -> Markup:
-    """A command that breaks into lines between its words only."""
-    spaced = (join(tag("span", word), " ") for word in words.split(" "))
-    return tag("pre", *spaced)
+def _shell(command: str) -> Markup:
+    """A command that wraps between its words only."""
+    return tag("pre", *(join(tag("span", word), " ") for word in command.split(" ")))
 
 
-def _capital(text: str) -> str:
+def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-# ----------------------------------------------------------------------------------------- frame
+# -------------------------------------------------------------------------------------- document
 
 
-def _frame(title: str, body: Markup) -> str:
+def _document(title: str, body: Markup) -> str:
     style, script = (Markup((_HERE / name).read_text("utf-8")) for name in ("style.css", "page.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_checksum(style)}; script-src {_checksum(script)}; "

@@ -1,4 +1,4 @@
-"""Histograms over time as inline SVG: one ridge a step, the first at the back and the last in front."""
+"""Histograms over time as inline SVG: one ridge per step, the first at the back and the last in front."""
 
 from __future__ import annotations
 
@@ -7,30 +7,29 @@ from dataclasses import dataclass
 from typing import final
 
 from wgan.monitors import Histogram
-from wgan.report.charts import BOTTOM, HEIGHT, LETTER, RIGHT, TOP, WIDTH, short, swatch
+from wgan.report.charts import BOTTOM, HEIGHT, LETTER, RIGHT, TOP, WIDTH, coordinate, swatch
 from wgan.report.html import Markup, tag
-from wgan.report.numbers import shown, spread, ticks
+from wgan.report.numbers import evenly_spaced, format_number, ticks
 
-SHOWN = 5
-"""Ridges, at most."""
+MOST_RIDGES = 5
 OVERLAP = 1.5
-"""How high a ridge may be, in distances between two of them."""
+"""Height of the tallest ridge, in distances between two ridges."""
 
 
-Rows = Sequence[tuple[int, Mapping[str, Histogram]]]
+HistogramRows = Sequence[tuple[int, Mapping[str, Histogram]]]
 """Steps, rising, each with histograms by key."""
 
 
 @final
 @dataclass(frozen=True)
-class Kind:
-    """Which histograms are shown, and how.
+class RidgeStyle:
+    """Which histograms are drawn, and how.
 
     Attributes:
         key: Their name in the log.
         name: For the legend.
         colour: A class of the style sheet.
-        filled: Or else an outline only, dashed.
+        filled: Whether the ridge is filled, or a dashed outline.
     """
 
     key: str
@@ -41,36 +40,36 @@ class Kind:
 
 @final
 @dataclass(frozen=True)
-class Ridges:
-    """What the figure shows.
+class RidgePlot:
+    """Contents of a ridge plot.
 
     Attributes:
-        title: What it is.
-        reading: One sentence that says how to read it.
-        rows: One at least.
-        kinds: One at least; those that a row lacks are left out there.
+        title: Title.
+        reading: One sentence on how to read it.
+        rows: At least one.
+        styles: At least one; a row may lack some of the histograms.
     """
 
     title: str
     reading: str
-    rows: Rows
-    kinds: Sequence[Kind]
+    rows: HistogramRows
+    styles: Sequence[RidgeStyle]
 
 
-def ridge_figure(ridges: Ridges) -> Markup:
-    """The ridges with their title, legend and reading."""
-    chosen = [ridges.rows[index] for index in spread(len(ridges.rows), SHOWN)]
-    items = (tag("li", swatch(kind.colour, not kind.filled), kind.name) for kind in ridges.kinds)
+def draw_ridges(plot: RidgePlot) -> Markup:
+    """The plot with its title, legend and reading."""
+    rows = [plot.rows[index] for index in evenly_spaced(len(plot.rows), MOST_RIDGES)]
+    items = (tag("li", swatch(style.colour, not style.filled), style.name) for style in plot.styles)
     return tag(
         "figure",
-        tag("figcaption", tag("h4", ridges.title), tag("p", ridges.reading, class_="reading")),
+        tag("figcaption", tag("h4", plot.title), tag("p", plot.reading, class_="reading")),
         tag("div", tag("ul", *items), class_="legend"),
         tag(
             "svg",
-            *_drawn(chosen, ridges.kinds),
+            *_svg_content(rows, plot.styles),
             viewBox=f"0 0 {WIDTH} {HEIGHT}",
             role="img",
-            aria_label=f"{ridges.title}, at steps {', '.join(f'{step:,}' for step, _ in chosen)}.",
+            aria_label=f"{plot.title}, at steps {', '.join(f'{step:,}' for step, _ in rows)}.",
         ),
         class_="chart",
     )
@@ -79,7 +78,7 @@ def ridge_figure(ridges: Ridges) -> Markup:
 @final
 @dataclass(frozen=True)
 class _Axis:
-    """From values to places in the image."""
+    """Horizontal axis of values."""
 
     left: float
     low: float
@@ -90,46 +89,46 @@ class _Axis:
         return self.left + share * (WIDTH - RIGHT - self.left)
 
 
-def _drawn(rows: Rows, kinds: Sequence[Kind]) -> Iterator[Markup]:
+def _svg_content(rows: HistogramRows, styles: Sequence[RidgeStyle]) -> Iterator[Markup]:
     names = [f"step {rows[0][0]:,}", *(f"{step:,}" for step, _ in rows[1:])]
-    edges = [edge for _, row in rows for kind in kinds if kind.key in row for edge in row[kind.key].edges]
+    edges = [edge for _, row in rows for style in styles if style.key in row for edge in row[style.key].edges]
     axis = _Axis(12 + LETTER * max(map(len, names)), min(edges), max(edges))
     distance = (HEIGHT - BOTTOM - TOP) / (len(rows) - 1 + OVERLAP)
     for value in ticks(axis.low, axis.high):
-        x = short(axis.x(value))
+        x = coordinate(axis.x(value))
         yield tag("line", class_="rule", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM)
-        yield tag("text", shown(value), x=x, y=HEIGHT - 7, text_anchor="middle")
+        yield tag("text", format_number(value), x=x, y=HEIGHT - 7, text_anchor="middle")
     for index, ((_, row), name) in enumerate(zip(rows, names, strict=True)):
         ground = TOP + (OVERLAP + index) * distance
-        yield tag("text", name, x=short(axis.left - 8), y=short(ground), text_anchor="end")
-        yield from _ridge(axis, row, kinds, ground, OVERLAP * distance)
+        yield tag("text", name, x=coordinate(axis.left - 8), y=coordinate(ground), text_anchor="end")
+        yield from _ridge(axis, row, styles, ground, OVERLAP * distance)
 
 
 def _ridge(
-    axis: _Axis, row: Mapping[str, Histogram], kinds: Sequence[Kind], ground: float, height: float
+    axis: _Axis, row: Mapping[str, Histogram], styles: Sequence[RidgeStyle], ground: float, height: float
 ) -> Iterator[Markup]:
-    there = [(kind, row[kind.key]) for kind in kinds if kind.key in row]
-    tallest = max((max(_shares(shape)) for _, shape in there), default=0.0)
-    for kind, shape in there:
-        places = [
-            f"{short(axis.x(value))} {short(ground - share / tallest * height)}"
-            for value, share in _outline(shape)
+    drawn = [(style, row[style.key]) for style in styles if style.key in row]
+    tallest = max((max(_shares(histogram)) for _, histogram in drawn), default=0.0)
+    for style, histogram in drawn:
+        points = [
+            f"{coordinate(axis.x(value))} {coordinate(ground - share / tallest * height)}"
+            for value, share in _outline(histogram)
         ]
-        path = "M" + "L".join(places)
-        if kind.filled:
-            yield tag("path", class_=f"band {kind.colour}", d=f"{path}Z")
-        yield tag("path", class_=f"line {kind.colour}{'' if kind.filled else ' dashed'}", d=path)
+        path = "M" + "L".join(points)
+        if style.filled:
+            yield tag("path", class_=f"band {style.colour}", d=f"{path}Z")
+        yield tag("path", class_=f"line {style.colour}{'' if style.filled else ' dashed'}", d=path)
 
 
-def _outline(shape: Histogram) -> Iterator[tuple[float, float]]:
-    """Through the middle of each bin, and down to the ground at both ends."""
-    edges = shape.edges
+def _outline(histogram: Histogram) -> Iterator[tuple[float, float]]:
+    """Points through the middle of each bin, at zero at both ends."""
+    edges = histogram.edges
     yield edges[0], 0.0
-    for low, high, share in zip(edges, edges[1:], _shares(shape), strict=False):
+    for low, high, share in zip(edges, edges[1:], _shares(histogram), strict=False):
         yield low + (high - low) / 2, share
     yield edges[-1], 0.0
 
 
-def _shares(shape: Histogram) -> list[float]:
-    whole = sum(shape.counts) or 1
-    return [count / whole for count in shape.counts]
+def _shares(histogram: Histogram) -> list[float]:
+    total = sum(histogram.counts) or 1
+    return [count / total for count in histogram.counts]

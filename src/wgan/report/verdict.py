@@ -1,4 +1,4 @@
-"""The verdict: how it went, in two sentences for somebody who has never trained such a network."""
+"""The verdict: the state of a run in two sentences, for readers who have never trained a GAN."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from dataclasses import dataclass
 from math import hypot
 from typing import final
 
-from wgan.report.findings import Finding, tone
-from wgan.report.numbers import counted, finite, shown
-from wgan.report.run_data import Run, number
+from wgan.diagnosis import Finding
+from wgan.report.numbers import format_number, present
+from wgan.report.run_data import RunData, as_number
+from wgan.report.run_diagnosis import worst_severity
 
 EARLY = 4
-"""Log points that say nothing yet."""
+"""Number of log points below which nothing can be concluded."""
 AS_GOOD = 1.3
-"""A distance below so many times what real samples get is as small as can be told."""
-SURE = 2.0
-"""Standard errors by which two numbers differ that can be told apart."""
+"""A distance below this multiple of that of real samples cannot be told from it."""
+SIGNIFICANT = 2.0
+"""Difference in standard errors above which two numbers differ."""
 CLOSER = 0.8
-"""A gap below this share of its greatest value has come down."""
+"""A gap below this share of its greatest value has fallen."""
 
 
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """How it went.
+    """The state of a run.
 
     Attributes:
         tone: ``good``, ``warning``, ``error`` or ``open``.
@@ -38,81 +39,75 @@ class Verdict:
     sentences: tuple[str, str]
 
 
-def verdict(run: Run, found: Sequence[Finding]) -> Verdict:
-    """Judge a run: by what ended it, else by its most important finding, else by its progress."""
-    worst = tone(found)
+def reach_verdict(run: RunData, findings: Sequence[Finding]) -> Verdict:
+    """Judge a run by its divergence, else by its most important finding, else by its progress."""
+    worst = worst_severity(findings)
     if run.diverged_at is not None:
-        return Verdict("error", "Broke down", (_broke(run.diverged_at), _way_out(found)))
+        first = (
+            f"At step {run.diverged_at:,} the numbers of the training were not finite any more, so it was "
+            "stopped there."
+        )
+        second = _first_sentence(findings[0].advice) if worst != "good" else _ADVICE
+        return Verdict("error", "Diverged", (first, second))
     if not run.rows:
-        return Verdict("open", *_nothing(run))
+        return Verdict("open", "Just started", _NO_ROWS)
+    state = "Finished" if run.finished else "Not finished"
     if worst != "good":
-        lead = found[0]  # which explains the others
+        cause = findings[0]  # which explains the others
         label = "something is wrong" if worst == "error" else "worth a look"
-        return Verdict(worst, f"{_state(run)} · {label}", (_first(lead.meaning), _first(lead.advice)))
-    return Verdict("good", f"{_state(run)} · looks healthy", (_sound(run), _progress(run)))
+        sentences = (_first_sentence(cause.meaning), _first_sentence(cause.advice))
+        return Verdict(worst, f"{state} · {label}", sentences)
+    return Verdict("good", f"{state} · looks healthy", (_healthy(run), _progress(run)))
 
 
-def _state(run: Run) -> str:
-    return "Finished" if run.finished else "Not finished"
+_ADVICE = "The last healthy checkpoint was kept; use lower learning rates or a stronger constraint."
+_NO_ROWS = (
+    "This run has not logged any metrics yet, so there is nothing to judge.",
+    "Run its command again to resume it, then look at the report again.",
+)
 
 
-def _broke(step: int) -> str:
-    return f"At step {step:,} the training's numbers grew beyond all bounds, so it was ended there."
+def _healthy(run: RunData) -> str:
+    if run.finished:
+        steps = "1 step" if run.done == 1 else f"{run.done:,} steps"
+        return f"The run finished all of its {steps}, and nothing in it looks wrong."
+    planned = "" if run.planned is None else f" of {run.planned:,}"
+    return f"The run has done {run.done:,}{planned} steps, and nothing looks wrong so far."
 
 
-def _way_out(found: Sequence[Finding]) -> str:
-    if tone(found) != "good":
-        return _first(found[0].advice)
+def _progress(run: RunData) -> str:
+    """Progress by the evaluated distance, else by the gap."""
     return (
-        "The last healthy checkpoint is kept; start a new run with a lower learning rate or a stronger "
-        "constraint."
+        _evaluated(run)
+        or _gap_progress(run)
+        or (f"Look at its images, and evaluate them with `wgan evaluate {run.path}`.")
     )
 
 
-def _nothing(run: Run) -> tuple[str, tuple[str, str]]:
-    first = "This run has not written down any numbers yet, so there is nothing to judge."
-    return "Just started", (first, "Run its command again to go on with it, then look here again.")
-
-
-def _sound(run: Run) -> str:
-    if run.finished:
-        return f"The run finished all of its {counted(run.done, 'step')}, and nothing in it looks wrong."
-    whole = "" if run.planned is None else f" of {run.planned:,}"
-    return f"The run has done {run.done:,}{whole} steps, and nothing looks wrong so far."
-
-
-def _progress(run: Run) -> str:
-    """What it came to: by what was measured, else by the gap."""
-    return _measured(run) or _gap(run) or _look(run)
-
-
-def _measured(run: Run) -> str | None:
-    rows = [row for row in run.numbers if row["name"] == "fd"]
+def _evaluated(run: RunData) -> str | None:
+    rows = [row for row in run.results if row["name"] == "fd"]
     if not rows or rows[-1]["step"] != run.done:
         return None
     (value, error), (best, slack) = _with_error(rows[-1]), _with_error(rows[-1].get("floor"))
     if value is None or best is None or best <= 0 or value < 0:
         return None
-    told = f"({shown(value)} against {shown(best)})"
-    if value <= max(AS_GOOD * best, best + SURE * hypot(error, slack)):
-        return (
-            f"Measured by the Fréchet distance, its samples are as close to the data as new real ones {told}."
-        )
+    numbers = f"({format_number(value)} against {format_number(best)})"
+    if value <= max(AS_GOOD * best, best + SIGNIFICANT * hypot(error, slack)):
+        return f"By the Fréchet distance, its samples are as close to the data as new real ones {numbers}."
     return (
-        f"Measured by the Fréchet distance, its samples are {shown(value / best, 2)} times as far from the "
-        f"data as new real ones are {told}."
+        f"By the Fréchet distance, its samples are {format_number(value / best, 2)} times as far from the "
+        f"data as new real ones {numbers}."
     )
 
 
 def _with_error(row: object) -> tuple[float | None, float]:
     if not isinstance(row, Mapping):
         return None, 0.0
-    return number(row.get("value")), number(row.get("standard_error")) or 0.0
+    return as_number(row.get("value")), as_number(row.get("standard_error")) or 0.0
 
 
-def _gap(run: Run) -> str | None:
-    name = "gap_held_out" if run.has("gap_held_out") else "gap"
-    values = finite(run.series(name))
+def _gap_progress(run: RunData) -> str | None:
+    values = present(run.series("gap_held_out" if run.has("gap_held_out") else "gap"))
     if len(values) < EARLY:
         return "It is too early to say how good its samples are."
     peak, last = max(values), sum(values[-EARLY:]) / EARLY
@@ -124,16 +119,12 @@ def _gap(run: Run) -> str | None:
             "as wide as it ever was, so more steps may help."
         )
     return (
-        f"Its samples have come closer to the real ones: the gap between the two went from {shown(peak)} at "
-        f"its widest to {shown(max(last, 0.0), 2)}, and 0 would mean that the critic cannot tell them apart."
+        f"Its samples have come closer to the real ones: the gap between the two fell from at most "
+        f"{format_number(peak)} to {format_number(max(last, 0.0), 2)}, and at 0 the critic could not tell "
+        "them apart."
     )
 
 
-def _look(run: Run) -> str:
-    return f"Look at its images, and measure them with `wgan evaluate {run.path}`."
-
-
-def _first(text: str) -> str:
-    """The first sentence."""
+def _first_sentence(text: str) -> str:
     sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text.strip(), maxsplit=1)[0]
     return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

@@ -1,12 +1,13 @@
-"""A run is a folder: its configuration, history, checkpoints and images, safe against any interruption."""
+"""A run is a folder: its configuration, history, checkpoints and images, safe against interruptions."""
 
 from wgan.runs.checkpoint import Checkpoint, generator_files, load_latest, save, saved_steps
-from wgan.runs.folder import FORMAT, RunFolder
+from wgan.runs.folder import FORMAT, Row, RunFolder
 from wgan.runs.plain import differences, flatten, from_plain, setting, to_plain
 
 __all__ = [
     "FORMAT",
     "Checkpoint",
+    "Row",
     "RunFolder",
     "differences",
     "flatten",

@@ -1,7 +1,7 @@
 """Checkpoints: tensors in safetensors, the rest in JSON, checksums over both; never pickle.
 
-A checkpoint is a folder ``checkpoints/00001200/``, written under a temporary name, synced and renamed: one
-that bears its name is whole unless somebody changed it, and then its checksums say so.
+A checkpoint is a folder ``checkpoints/00001200/``. It is written under a temporary name, synced and renamed,
+so that a folder of this name is complete unless it was changed later; its checksums detect that.
 """
 
 import hashlib
@@ -20,17 +20,15 @@ from torch import Tensor
 from wgan.core.files import remove, storing, sync_file, sync_folder, write_atomically
 from wgan.errors import InputError
 
-Tensors = Mapping[str, Tensor]
-
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint read back.
+    """A checkpoint that was read.
 
     Attributes:
-        step: After how many steps it was taken.
-        tensors: Its groups of tensors, by name.
-        broken: Later checkpoints that were not whole, each with the reason, latest first.
+        step: Step after which it was saved.
+        tensors: Tensors by group and name.
+        broken: Later checkpoints that are damaged, each with the reason, latest first.
     """
 
     step: int
@@ -38,16 +36,16 @@ class Checkpoint:
     broken: tuple[str, ...]
 
 
-def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> Path:
+def save(folder: Path, step: int, groups: Mapping[str, Mapping[str, Tensor]], keep: int) -> Path:
     """Write a checkpoint and remove all but the last ``keep``.
 
-    Those of later steps go too: they are broken, or the run would have gone on from them.
+    Checkpoints of later steps are removed too: they are damaged, or the run would have resumed from them.
 
     Args:
         folder: The run's ``checkpoints/``.
-        step: After how many steps, >= 0.
+        step: Number of completed steps, >= 0.
         groups: Tensors by group name; each group becomes one file.
-        keep: How many checkpoints stay, >= 1.
+        keep: Number of checkpoints to keep, >= 1.
 
     Raises:
         StorageError: The file system refuses; earlier checkpoints are untouched.
@@ -59,7 +57,7 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
         partial.mkdir(parents=True)
         try:
             for name, tensors in groups.items():
-                save_file(_apart(tensors), _file(partial, name))
+                save_file(_contiguous(tensors), _file(partial, name))
             sums = {name: _checksum(_file(partial, name)) for name in groups}
             _write_index(partial / "checkpoint.json", {"step": step, "sha256": sums})
             for file in partial.iterdir():
@@ -72,9 +70,9 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
                 raise OSError(str(error)) from error
             raise
         sync_folder(folder)
-        found = _all(folder)
-        last = found.index(final) + 1
-        for other in found[: max(0, last - keep)] + found[last:]:
+        paths = _paths(folder)
+        last = paths.index(final) + 1
+        for other in paths[: max(0, last - keep)] + paths[last:]:
             remove(other)
     return final
 
@@ -82,50 +80,50 @@ def save(folder: Path, step: int, groups: Mapping[str, Tensors], keep: int) -> P
 def load_latest(
     folder: Path, groups: tuple[str, ...] | None = None, *, before: int | None = None
 ) -> Checkpoint | None:
-    """Read the last whole checkpoint, or None if there never was one.
+    """Read the last complete checkpoint; None if there is none at all.
 
     Args:
         folder: The run's ``checkpoints/``.
-        groups: Which groups to read; all by default.
-        before: Only of steps before this one.
+        groups: Groups to read; all by default.
+        before: Ignore checkpoints of this step and later ones.
 
     Raises:
-        InputError: There are checkpoints, and none of them is whole.
+        InputError: There are checkpoints, and all of them are damaged.
     """
     broken: list[str] = []
-    for path in reversed([path for path in _all(folder) if before is None or int(path.name) < before]):
+    for path in reversed([path for path in _paths(folder) if before is None or int(path.name) < before]):
         try:
             return _load(path, groups, tuple(broken))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             broken.append(f"{path.name} ({error})")
     if broken:
         raise InputError(
-            f"No checkpoint in {folder} is whole: {'; '.join(broken)}. "
-            "Put one back from a copy, or move the run folder away to start again."
+            f"No checkpoint in {folder} is complete: {'; '.join(broken)}. "
+            "Restore one from a copy, or move the run folder away to start again."
         )
     return None
 
 
 def saved_steps(folder: Path) -> list[int]:
-    """The steps of which there is a checkpoint, whole or broken, in rising order."""
-    return [int(path.name) for path in _all(folder)]
+    """Steps that have a checkpoint, complete or damaged, in rising order."""
+    return [int(path.name) for path in _paths(folder)]
 
 
 def generator_files(folder: Path) -> list[Path]:
-    """The files of the last checkpoint that are the trained generator; none where there is no checkpoint."""
-    found = _all(folder)
-    return [found[-1] / "checkpoint.json", _file(found[-1], "average")] if found else []
+    """The files of the last checkpoint that hold the trained generator; none without a checkpoint."""
+    paths = _paths(folder)
+    return [paths[-1] / "checkpoint.json", _file(paths[-1], "average")] if paths else []
 
 
 def _load(path: Path, groups: tuple[str, ...] | None, broken: tuple[str, ...]) -> Checkpoint:
     index = _read_index(path / "checkpoint.json")
     if index["step"] != int(path.name):
         raise ValueError(f"it is the checkpoint of step {index['step']}")
-    wanted = index["sha256"] if groups is None else groups
-    for name in wanted:
+    names = index["sha256"] if groups is None else groups
+    for name in names:
         if _checksum(_file(path, name)) != index["sha256"][name]:
             raise ValueError(f"{name}.safetensors does not match its checksum")
-    return Checkpoint(index["step"], {name: load_file(_file(path, name)) for name in wanted}, broken)
+    return Checkpoint(index["step"], {name: load_file(_file(path, name)) for name in names}, broken)
 
 
 def _write_index(path: Path, index: dict[str, Any]) -> None:
@@ -142,12 +140,12 @@ def _read_index(path: Path) -> dict[str, Any]:
     return index
 
 
-def _all(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
-    return sorted(found, key=lambda path: int(path.name))
+def _paths(folder: Path) -> list[Path]:
+    paths = [path for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    return sorted(paths, key=lambda path: int(path.name))
 
 
-def _apart(tensors: Tensors) -> dict[str, Tensor]:
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # safetensors refuses tensors that share memory, as tied weights do.
     return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
 

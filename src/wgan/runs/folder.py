@@ -1,17 +1,17 @@
-"""The folder of a run and what is in it.
+"""The folder of a run and its files.
 
 ::
 
     config.json      everything needed to build the run again
-    metrics.jsonl    one object a log point: a function of the configuration and the seed alone
-    timing.jsonl     one object a log point: what the clock said, and how much memory was used
-    histograms.jsonl one object a log point: how scores and weights are distributed, each over 32 equal bins
-    data.json        what the data are like, looked at when the run started
-    checkpoints/     the last few states, each whole
+    metrics.jsonl    one object per log point: a function of the configuration and the seed alone
+    timing.jsonl     one object per log point: times and memory use
+    histograms.jsonl one object per log point: distributions of scores and weights, each over 32 equal bins
+    data.json        statistics of the training data, measured when the run started
+    checkpoints/     the last few states, each complete
     samples/         images of the fixed latents, by step
-    report.html      all of this as a page to look at
-    evaluation.json  numbers that say how good the samples are, each with its step and provenance
-    directions.npz   ways in the space of latents, once they were looked for
+    report.html      the report
+    evaluation.json  evaluation results, each with its step and provenance
+    directions.npz   latent directions, once they were computed
 """
 
 import json
@@ -26,15 +26,19 @@ from typing import Any
 from wgan.core.files import locked, remove, storing, sync_file, write_atomically
 from wgan.errors import InputError
 
-FORMAT = 1
-"""The version of the folder's layout, in ``config.json``; a reader refuses newer ones."""
+FORMAT = 2
+"""The version of the folder's layout, in ``config.json``; only this one is read."""
 
 Row = dict[str, Any]
+"""One JSON object of a log, such as a line of ``metrics.jsonl``."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, whether or not it exists yet."""
+    """A run's folder, whether or not it exists yet.
+
+    Whatever writes raises StorageError if the file system refuses; an old file is then untouched.
+    """
 
     path: Path
 
@@ -66,14 +70,13 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         """Whether a run was ever started here."""
-        return os.path.isfile(self.config_file)  # unlike pathlib's, False where one may not look
+        return os.path.isfile(self.config_file)  # unlike pathlib's, False where reading is forbidden
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration.
+        """Read the configuration.
 
         Raises:
-            InputError: This is no run folder, its configuration is broken, or its format is newer than this
-                version reads.
+            InputError: This is not a run folder, or its configuration is broken or of another format.
         """
         if not self.exists:
             missing = "it has no config.json" if self.path.exists() else "there is no such folder"
@@ -89,12 +92,22 @@ class RunFolder:
             ) from error
         if not isinstance(version, int) or version > FORMAT:
             raise InputError(
-                f"{self.path} was written in format {version}, this wgan reads up to {FORMAT}; upgrade wgan."
+                f"{self.path} was written in format {version}, and this wgan reads format {FORMAT}; upgrade "
+                "wgan."
+            )
+        if version < FORMAT:
+            raise InputError(
+                f"{self.path} was written by an earlier version of wgan, in format {version}, and this one "
+                f"reads format {FORMAT}; train again, or use wgan 0.1."
             )
         return config
 
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration; one that was read before keeps its format."""
+        _write_text(self.config_file, json.dumps({"format": FORMAT, **config}, indent=1))
+
     def read_data(self) -> dict[str, Any]:
-        """What the data are like; empty where there is no such file, as in runs of older versions.
+        """Read the statistics of the training data; empty where there is no such file.
 
         Raises:
             InputError: The file is broken.
@@ -102,26 +115,21 @@ class RunFolder:
         if not self.data_file.is_file():
             return {}
         try:
-            facts: dict[str, Any] = dict(json.loads(self.data_file.read_text()))
+            statistics: dict[str, Any] = dict(json.loads(self.data_file.read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{self.data_file} cannot be read ({type(error).__name__}: {error}).") from error
-        return facts
+        return statistics
 
-    def write_data(self, facts: Mapping[str, Any]) -> None:
-        """Write ``data.json``, with null for a number that is not finite.
-
-        Raises:
-            StorageError: The file system refuses.
-        """
+    def write_data(self, statistics: Mapping[str, Any]) -> None:
+        """Write ``data.json``, with null for a number that is not finite."""
         plain = {
             name: None if isinstance(value, float) and not isfinite(value) else value
-            for name, value in facts.items()
+            for name, value in statistics.items()
         }
-        text = json.dumps(plain, indent=1).encode()
-        write_atomically(self.data_file, lambda file: file.write(text))
+        _write_text(self.data_file, json.dumps(plain, indent=1))
 
     def read_numbers(self) -> list[Row]:
-        """What was evaluated: the rows of ``evaluation.json``; none where there is no such file.
+        """Read the rows of ``evaluation.json``; none where there is no such file.
 
         Raises:
             InputError: The file is broken.
@@ -131,8 +139,8 @@ class RunFolder:
             return []
         try:
             rows: list[Row] = json.loads(path.read_text())["numbers"]
-            shapes = {"name": str, "step": int, "provenance": dict}
-            if not all(isinstance(row[key], kind) for row in rows for key, kind in shapes.items()):
+            types = {"name": str, "step": int, "provenance": dict}
+            if not all(isinstance(row[key], kind) for row in rows for key, kind in types.items()):
                 raise ValueError("a number lacks its name, step or provenance")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -141,29 +149,20 @@ class RunFolder:
         return rows
 
     def write_numbers(self, rows: Sequence[Row]) -> None:
-        """Write ``evaluation.json`` whole, one row a line.
-
-        Raises:
-            StorageError: The file system refuses; the old file is untouched.
-        """
+        """Write ``evaluation.json``, one row per line."""
         lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-        text = f'{{"numbers": [\n{lines}\n]}}\n'.encode()
-        write_atomically(self.path / "evaluation.json", lambda file: file.write(text))
+        _write_text(self.path / "evaluation.json", f'{{"numbers": [\n{lines}\n]}}\n')
 
     @contextmanager
     def changing_numbers(self) -> Iterator[None]:
-        """Keep other processes from changing ``evaluation.json`` inside the block; waits for them to end.
-
-        Raises:
-            StorageError: The file system refuses.
-        """
+        """Lock ``evaluation.json`` for the block; wait for other processes that hold the lock."""
         if os.name != "posix":
             yield
             return
         import fcntl
 
         with storing(self.path):
-            handle = os.open(self.path, os.O_RDONLY)  # the folder itself: no file is left behind
+            handle = os.open(self.path, os.O_RDONLY)  # the folder itself: no lock file is left behind
         try:
             with storing(self.path):
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -172,10 +171,10 @@ class RunFolder:
             os.close(handle)
 
     def check_free(self) -> None:
-        """Make sure that a run can start here, touching nothing.
+        """Check that a run can start here, without writing anything.
 
         Raises:
-            InputError: The folder holds something that is no run.
+            InputError: The folder contains something other than a run.
             StorageError: The file system refuses.
         """
         with storing(self.path):
@@ -183,21 +182,12 @@ class RunFolder:
                 raise InputError(f"{self.path} is a file; a run needs a folder.")
             if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise InputError(
-                    f"{self.path} holds files and is no run folder; choose a new or empty folder for the run."
+                    f"{self.path} contains files but is not a run folder; choose a new or empty folder."
                 )
-
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration; one that was read before keeps its format.
-
-        Raises:
-            StorageError: The file system refuses; the old one is untouched.
-        """
-        text = json.dumps({"format": FORMAT, **config}, indent=1)
-        write_atomically(self.config_file, lambda file: file.write(text.encode()))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep other processes from training in it, until this one ends at the latest.
+        """Create the folder and keep other processes from training in it during the block.
 
         Raises:
             InputError: Another process is training here.
@@ -207,41 +197,30 @@ class RunFolder:
             yield
 
     def append(self, name: str, row: Row) -> None:
-        """Add a line to ``name``.jsonl.
-
-        Raises:
-            StorageError: The file system refuses.
-        """
+        """Append a line to ``name``.jsonl."""
         path = self.path / f"{name}.jsonl"
         with storing(path), path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     def sync(self) -> None:
-        """Make the lines so far outlast a power failure, as a checkpoint after them does.
-
-        Raises:
-            StorageError: The file system refuses.
-        """
+        """Flush all logs to the disk, so that they survive a power failure."""
         with storing(self.path):
             for path in self.path.glob("*.jsonl"):
-                if path.is_file():  # and no pipe or device
+                if path.is_file():  # not a pipe or device
                     sync_file(path)
 
     def history(self, name: str = "metrics") -> list[Row]:
-        """The lines of ``name``.jsonl; a last line torn by a crash is left out."""
+        """Read the lines of ``name``.jsonl; a last line torn by a crash is left out."""
         path = self.path / f"{name}.jsonl"
-        if not path.is_file():
-            return []
-        return list(_whole_rows(path.read_bytes()))
+        return list(_complete_rows(path.read_bytes())) if path.is_file() else []
 
     def rewind(self, step: int) -> None:
-        """Forget everything after ``step``, which a resumed run will write again, identically."""
+        """Remove everything after ``step``; a resumed run will write it again, identically."""
         for name in ("metrics", "timing", "histograms"):
             path = self.path / f"{name}.jsonl"
             if path.is_file():
-                kept = [json.dumps(row) + "\n" for row in self.history(name) if row["step"] <= step]
-                text = "".join(kept).encode()
-                write_atomically(path, lambda file, text=text: file.write(text))  # type: ignore[misc]
+                lines = [json.dumps(row) + "\n" for row in self.history(name) if row["step"] <= step]
+                _write_text(path, "".join(lines))
         with storing(self.samples):
             for image in self.images():
                 if int(image.stem) > step:
@@ -252,11 +231,15 @@ class RunFolder:
 
     def images(self) -> list[Path]:
         """The images in ``samples/``, in step order."""
-        found = [path for path in self.samples.glob("*.png") if path.stem.isdigit()]
-        return sorted(found, key=lambda path: int(path.stem))
+        paths = [path for path in self.samples.glob("*.png") if path.stem.isdigit()]
+        return sorted(paths, key=lambda path: int(path.stem))
 
 
-def _whole_rows(text: bytes) -> Iterator[Row]:
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _complete_rows(text: bytes) -> Iterator[Row]:
     for line in text.splitlines():
         try:
             yield json.loads(line)

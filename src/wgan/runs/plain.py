@@ -1,4 +1,4 @@
-"""Frozen dataclasses as plain JSON values and back, and the differences between two such values."""
+"""Conversion of frozen dataclasses to plain JSON values and back, and differences of such values."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -8,7 +8,7 @@ from wgan.errors import InputError
 
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Dataclasses become ``{"is": class name, field: value, ...}``, tuples lists; the rest stays."""
+    """Convert dataclasses to ``{"is": class name, field: value, ...}`` and tuples to lists."""
     if is_dataclass(value) and not isinstance(value, type):
         members = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
         return {"is": type(value).__name__, **members}
@@ -20,11 +20,11 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def from_plain(value: Any, types: Mapping[str, type]) -> Any:  # noqa: ANN401
-    """The inverse of :func:`to_plain` (with tuples for lists), for dataclasses named in ``types``.
+    """Invert :func:`to_plain`, with tuples for lists, for the dataclasses in ``types``.
 
     Raises:
-        InputError: A class is not in ``types``, so that no file can name code to run; or its settings are
-            not those of this version, or cannot work.
+        InputError: A class is not in ``types`` (a file cannot name code to run), its settings are not those
+            of this version, or a value is out of its range.
     """
     if isinstance(value, Mapping):
         members = {key: from_plain(member, types) for key, member in value.items()}
@@ -33,7 +33,7 @@ def from_plain(value: Any, types: Mapping[str, type]) -> Any:  # noqa: ANN401
         name = members.pop("is")
         if not isinstance(name, str) or name not in types:
             raise InputError(
-                f"{name!r} is none of wgan's own settings; known are {', '.join(sorted(types))}."
+                f"{name!r} is not a settings class of wgan; there are {', '.join(sorted(types))}."
             )
         return _construct(types[name], members)
     if isinstance(value, list):
@@ -46,15 +46,15 @@ def _construct(kind: type, members: dict[str, Any]) -> Any:  # noqa: ANN401
     if unknown := sorted(set(members) - known):
         raise InputError(f"{kind.__name__} has no setting {', '.join(unknown)}.")
     try:
-        if set(members) == {"of"}:  # a chain takes its parts as they come
+        if set(members) == {"of"}:  # Chain takes its constraints as positional arguments
             return kind(*members["of"])
         return kind(**members)
     except TypeError as error:
-        raise InputError(f"These are no settings of a {kind.__name__}: {error}.") from error
+        raise InputError(f"These settings do not fit {kind.__name__}: {error}.") from error
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    """Each leaf of a plain value with its dotted path; lists are leaves."""
+    """Yield each leaf of a plain value with its dotted path; lists are leaves."""
     if isinstance(value, Mapping):
         for key, member in value.items():
             yield from flatten(member, f"{path}.{key}" if path else key)
@@ -63,7 +63,7 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: A
 
 
 def setting(config: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401
-    """The part of a plain value at a dotted path; None where there is none."""
+    """Return the part of a plain value at a dotted path; None where there is none."""
     value: Any = config
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -71,7 +71,7 @@ def setting(config: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401
 
 
 def differences(old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401
-    """Each leaf in which two plain values differ: its dotted path, old value, new value (None: not there)."""
+    """Yield each leaf that differs as (dotted path, old value, new value); None for a missing one."""
     before, after = dict(flatten(old)), dict(flatten(new))
     for path in [*before, *(path for path in after if path not in before)]:
         if before.get(path) != after.get(path):

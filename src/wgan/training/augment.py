@@ -1,8 +1,8 @@
-"""Differentiable augmentation of what the critic sees, for small sets of images.
+"""Differentiable augmentation of real and fake images before the critic, for small datasets.
 
-A critic that sees few images learns them by heart. With random transforms T of real and fake alike, which the
-generator's gradient goes through, it compares the distributions T#P and T#Q instead, of which each image is a
-new one; where T loses nothing of a distribution, they are equal only if P and Q are.
+A critic overfits a small dataset. With random transforms T of real and fake images alike, through which the
+generator's gradient passes, it compares the distributions T#P and T#Q instead, and every image is a new one.
+Where T is invertible as a map of distributions, T#P = T#Q only if P = Q.
 
 Sources: Zhao, Liu, Lin, Zhu, Han 2020, "Differentiable Augmentation for Data-Efficient GAN Training", section
 3 (the transforms); Karras, Aittala, Hellsten, Laine, Lehtinen, Aila 2020, "Training Generative Adversarial
@@ -22,28 +22,29 @@ from wgan.training.optimisers import is_share
 Transform = Literal["translation", "cutout", "colour", "flip"]
 
 ADAPTED_EVERY = 4
-"""Steps from one adaptation to the next."""
-MOST = 0.8
-"""The strength that adaptation does not exceed: nearer to 1, transforms leak into the samples (Karras et al.
-2020, section 2.2)."""
+"""Generator steps between two adaptations of the strength."""
+MAX_STRENGTH = 0.8
+"""Largest adapted strength: above, transforms leak into the samples (Karras et al. 2020, section 2.2)."""
 SHIFT = 1 / 8
-"""How far translation goes, as a share of the side."""
+"""Largest translation, as a share of the side."""
 CUT = 1 / 2
-"""The side of what cut-out blanks, as a share of the image's."""
+"""Side of the square that cutout blanks, as a share of the image's side."""
 
 
 @final
 @dataclass(frozen=True)
 class Augment:
-    """Random transforms of all images before the critic; off unless there is a strength or a target.
+    """Random transforms of all images before the critic; off without a strength or a target.
 
     Attributes:
-        transforms: Which of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
-            right; not for images that are never mirrored, such as letters).
-        strength: In [0, 1]: the probability of each transform for each image, from the start.
-        target: In (0, 1): adapt the strength so that the share of the gap that held-out images do not have
-            stays there, 0.5 being a good choice; 0: the strength stays.
-        span: How many real images it takes to adapt the strength from 0 to 1, >= 1; 500,000 in the paper.
+        transforms: Any of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
+        right;
+            not for images that are never mirrored, such as letters).
+        strength: Probability of each transform for each image, from the start, in [0, 1].
+        target: Adapt the strength so that the share of the gap which held-out images do not show stays at
+        this
+            value, in (0, 1), 0.5 being a good choice; 0: the strength stays as it is.
+        span: Number of real images in which the strength can go from 0 to 1, >= 1; 500,000 in the paper.
     """
 
     transforms: tuple[Transform, ...] = ("translation", "cutout", "colour")
@@ -65,16 +66,16 @@ class Augment:
 
     @property
     def active(self) -> bool:
-        """Whether anything is transformed."""
+        """Whether images are transformed."""
         return self.strength > 0 or self.target > 0
 
 
 @final
 class Augmenter(nn.Module):
-    """Applies the settings, and keeps their strength.
+    """Applies the transforms and holds their strength, which may adapt.
 
     Args:
-        settings: Which are active.
+        settings: The transforms and their strength.
     """
 
     strength: Tensor
@@ -85,7 +86,7 @@ class Augmenter(nn.Module):
         self.register_buffer("strength", torch.tensor(settings.strength))
 
     def forward(self, images: Tensor, rng: torch.Generator | None) -> Tensor:
-        """Images (N, C, H, W), each with its own transforms, drawn with ``rng``; differentiable."""
+        """Transform images (N, C, H, W), each by its own random transforms; differentiable."""
         for name in self.settings.transforms:
             chance = torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device)
             changed = TRANSFORMS[name](images, rng)
@@ -94,27 +95,26 @@ class Augmenter(nn.Module):
 
     @torch.no_grad()
     def adapt(self, seen: Tensor, unseen: Tensor, fake: Tensor, images: int) -> None:
-        """Follow the target: what the critic knows by heart is the gap that held-out images do not have.
+        """Move the strength towards its target, by how much the critic overfits.
 
             r_v = (E f(x) - E f(x')) / (E f(x) - E f(G(z))),  x seen in training and x' held out
 
-        (eq. 1, left). The paper prefers r_t = E sign(f(x)), which needs no held-out images; but a
-        Wasserstein critic is determined up to a constant only, and its sign, with whatever border, says
-        little of what it has learnt by heart (docs/recipes.md).
+        (eq. 1, left). The paper prefers r_t = E sign(f(x)), which needs no held-out images; but a Wasserstein
+        critic is determined up to a constant only, so that its sign says little about overfitting.
 
         Args:
-            seen: The critic's mean score of training images.
-            unseen: Of held-out ones.
-            fake: Of fakes, all three transformed.
-            images: Real images that were learnt from since the last time.
+            seen: The critic's mean score of transformed training images.
+            unseen: Its mean score of transformed held-out images.
+            fake: Its mean score of transformed fakes.
+            images: Number of real images trained on since the last adaptation.
         """
         excess = (seen - unseen) - self.settings.target * (seen - fake)
         step = excess.sign() * images / self.settings.span
-        self.strength.add_(step).clamp_(0, max(MOST, self.settings.strength))
+        self.strength.add_(step).clamp_(0, max(MAX_STRENGTH, self.settings.strength))
 
 
 def translate(images: Tensor, rng: torch.Generator | None) -> Tensor:
-    """Shift by up to an eighth of the sides, whole pixels; what comes in is zero, mid-grey."""
+    """Shift by up to an eighth of each side, in whole pixels; new pixels are zero, mid-grey."""
     shifted = images
     for axis in (2, 3):
         side = images.shape[axis]

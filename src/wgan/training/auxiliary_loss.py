@@ -1,4 +1,4 @@
-"""A second aim of the generator, beside the critic's score."""
+"""A second term of the generator's loss, beside the critic's score."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 class AuxiliaryLoss(ABC):
-    """A term of the generator's loss that knows the latents, as that of a student does."""
+    """A term of the generator's loss, such as a student's distance to its teacher."""
 
     @abstractmethod
     def __call__(self, latents: Tensor, labels: Tensor | None, fake: Tensor) -> Tensor:
-        r"""The term, a scalar, for fakes (N, \*shape) made of latents (N, latent_dim) and labels."""
+        r"""The term, a scalar, for fakes (N, \*shape) generated from latents (N, latent_dim) and labels."""
 
     @abstractmethod
     def to(self, device: torch.device) -> None:
-        """Move to where the generator trains."""
+        """Move to the generator's device."""
 
     @abstractmethod
     def plain(self) -> dict[str, Any]:
-        """What it is, as JSON: part of the run's identity."""
+        """A description as JSON values: part of the run's identity."""

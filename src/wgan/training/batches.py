@@ -1,4 +1,4 @@
-"""Which real samples a step sees, and with which labels."""
+"""Drawing batches of real samples, with their labels."""
 
 from typing import final
 
@@ -14,13 +14,13 @@ from wgan.training.objective import Batch
 
 @final
 class BatchSampler:
-    """Independent draws, with replacement, from a split.
+    """Draws batches from a split, independently and with replacement.
 
     Args:
-        split: Where from.
-        labelled: Whether labels come along.
-        balanced: Whether every class is drawn equally often, however rare it is; else every sample is.
-        device: Where samples go.
+        split: The samples to draw from.
+        labelled: Whether a batch has labels.
+        balanced: Whether every class is drawn equally often, however rare it is; otherwise every sample is.
+        device: Device of the batches.
     """
 
     def __init__(self, split: Split, *, labelled: bool, balanced: bool, device: torch.device) -> None:
@@ -28,15 +28,15 @@ class BatchSampler:
         self._by_class: Tensor | None = None
         if balanced:
             assert split.labels is not None
-            found = split.labels[split.rows.to(split.labels.device)]
-            counts = found.bincount()
+            labels = split.labels[split.rows.to(split.labels.device)]
+            counts = labels.bincount()
             present = counts > 0
-            self._by_class = found.argsort(stable=True).to(device)
+            self._by_class = labels.argsort(stable=True).to(device)
             self._counts = counts[present].to(device)
             self._starts = (counts.cumsum(0) - counts)[present].to(device)
 
     def draw(self, count: int, rng: torch.Generator) -> Batch:
-        """Draw ``count`` samples."""
+        """Draw a batch of ``count`` samples."""
         index = local_rows(lambda whole: self._index(whole, rng), count, rng)
         labels = self._split.batch_labels(index) if self._labelled else None
         return Batch(self._split.batch(index), labels)
@@ -51,7 +51,7 @@ class BatchSampler:
 
 
 def condition_of(dataset: Dataset) -> Condition:
-    """What the labels of a source are: its classes, or its attributes with the moments of its training split.
+    """What a dataset's labels are: classes, or attributes with the moments of the training split.
 
     Raises:
         InputError: It has no labels, one class only, or an attribute that is constant.
@@ -59,13 +59,13 @@ def condition_of(dataset: Dataset) -> Condition:
     labels = dataset.train.labels
     if labels is None:
         raise InputError(
-            f"{dataset.name} has no labels, so nothing can be asked of a generator trained on it: leave out "
-            "--conditional, or give labels (an array `labels` in a .npz file, one sub-folder a class)."
+            f"{dataset.name} has no labels, which a conditional generator needs: leave out "
+            "`conditional`, or give labels (an array `labels` in a .npz file, one sub-folder a class)."
         )
     if dataset.classes is not None:
         if len(dataset.classes) < 2:
             raise InputError(
-                f"{dataset.name} has one class only, {dataset.classes[0]}: leave out --conditional."
+                f"{dataset.name} has one class only, {dataset.classes[0]}: leave out `conditional`."
             )
         return Condition(classes=len(dataset.classes))
     # By NumPy: torch's sums depend on how many threads there are, and these are part of the run's identity.
@@ -73,11 +73,11 @@ def condition_of(dataset: Dataset) -> Condition:
     moments = zip(known.mean(0).tolist(), known.std(0).tolist(), strict=True)
     attributes = tuple(moments)
     if constant := [str(position) for position, (_, std) in enumerate(attributes) if std == 0]:
-        raise InputError(f"Attribute {', '.join(constant)} of {dataset.name} never changes: leave it out.")
+        raise InputError(f"Attribute {', '.join(constant)} of {dataset.name} is constant: remove it.")
     return Condition(attributes=attributes)
 
 
 def refuse_unbalanced(dataset: Dataset) -> None:
-    """Raise InputError for a source without classes to draw equally often."""
+    """Raise InputError for a dataset without classes to draw equally often."""
     if dataset.classes is None:
-        raise InputError(f"{dataset.name} has no classes to balance: leave out --balanced.")
+        raise InputError(f"{dataset.name} has no classes to balance: leave out `balanced`.")

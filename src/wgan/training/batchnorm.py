@@ -1,4 +1,4 @@
-"""Batch normalisation over the whole batch that processes share."""
+"""Batch normalisation over a batch that several processes share."""
 
 from typing import Any, final
 
@@ -11,41 +11,41 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @final
 class SharedBatchNorm(_BatchNorm):
-    """Batch normalisation with the statistics of all processes' samples; torch's own works on GPUs only.
+    """Batch normalisation by the statistics of all processes' samples; ``nn.SyncBatchNorm`` needs GPUs.
 
-    Source: Ioffe, Szegedy 2015, "Batch Normalization", algorithm 1, the mini-batch being all processes'.
+    Source: Ioffe, Szegedy 2015, "Batch Normalization", algorithm 1.
     """
 
     @classmethod
     def of(cls, norm: _BatchNorm) -> "SharedBatchNorm":
-        """One that shares the weights and the running statistics of another."""
+        """Wrap another norm: weights and running statistics are shared."""
         made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
         made._parameters, made._buffers = norm._parameters, norm._buffers
         return made.train(norm.training)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, ...), equally many in every process, normalised."""
+        """Normalise features (N, C, ...), equally many in every process."""
         if not self.training:
             return F.batch_norm(
                 features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
-        given = features.dtype
+        dtype = features.dtype
         # A sum in bfloat16 loses most of what is added to it.
-        features = features.to(torch.promote_types(given, torch.float32))
+        features = features.to(torch.promote_types(dtype, torch.float32))
         others = [side for side in range(features.dim()) if side != 1]
         shape = [1, -1] + [1] * (features.dim() - 2)
         count = features.numel() // features.shape[1] * get_world_size()
         mean = summed(features.sum(others)) / count
         centred = features - mean.reshape(shape)
         variance = summed(centred.square().sum(others)) / count
-        self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))
+        self._update_running(mean.detach(), variance.detach() * count / max(1, count - 1))
         normal: Tensor = centred * torch.rsqrt(variance + self.eps).reshape(shape)
         if self.weight is not None:
             normal = normal * self.weight.reshape(shape) + self.bias.reshape(shape)
-        return normal.to(given)
+        return normal.to(dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
@@ -58,7 +58,7 @@ class SharedBatchNorm(_BatchNorm):
 
 
 class _Sum(torch.autograd.Function):
-    """Every process's sum over processes: what one tensor adds to all sums, all their gradients tell it."""
+    """Sum over processes; the gradient of a part is the sum of all processes' gradients."""
 
     @staticmethod
     def forward(context: Any, part: Tensor) -> Tensor:  # noqa: ANN401 - torch has no public type for it
@@ -81,7 +81,7 @@ def summed(part: Tensor) -> Tensor:
 
 
 def synchronised(network: nn.Module) -> nn.Module:
-    """The network with each batch norm replaced by one over the whole batch, of the same weights."""
+    """Replace each batch norm of a network by one over the whole batch, with the same weights."""
     if isinstance(network, _BatchNorm):
         return network if isinstance(network, SharedBatchNorm) else SharedBatchNorm.of(network)
     for name, child in network.named_children():

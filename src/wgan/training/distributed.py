@@ -1,10 +1,10 @@
-"""Several processes that train one run together, by PyTorch's own engine.
+"""Data-parallel training: several processes that train one run together.
 
-Each step's batch is a function of (seed, step) alone; every process draws the whole of it and keeps its own
-rows, so that one, two or four processes are the same run, to rounding. A network's whole objective, its
-penalty's inner gradient included, is the forward pass of one module under ``DistributedDataParallel``, with
-one backward pass: two of them, or a penalty in a pass of its own, leave processes with different weights and
-no error.
+A step's batch is a function of (seed, step) alone; every process draws all of it and keeps its own rows, so
+that one, two or four processes make the same run, up to rounding. All terms of a network, the penalty's inner
+gradient included, are the forward pass of one module under ``DistributedDataParallel``, with one backward
+pass: with two of them, or with the penalty in a pass of its own, processes would end up with different
+weights and no error.
 """
 
 import atexit
@@ -36,18 +36,18 @@ _BUFFERS_AS_THEY_ARE: dict[str, Any] = {
     "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers": False
 }
 PATIENCE = timedelta(minutes=10)
-"""How long a process waits for another one before it calls it lost."""
-LOST = re.compile("gloo|nccl|ucc|process group|connection|socket|timed? ?out", re.IGNORECASE)
-"""What a backend says when another process is gone."""
+"""How long a process waits for another before it counts as lost."""
+CONNECTION_ERROR = re.compile("gloo|nccl|ucc|process group|connection|socket|timed? ?out", re.IGNORECASE)
+"""Errors that a backend raises when another process is gone."""
 
 
 @final
 class World:
-    """The processes of a run; a single one unless ``torchrun`` started several.
+    """The processes of a run: one, unless ``torchrun`` started several.
 
     Attributes:
-        rank: Of this process, in [0, size).
-        size: How many there are.
+        rank: Rank of this process, in [0, size).
+        size: Number of processes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -61,7 +61,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def refuse(self, settings: TrainingSettings, *networks: nn.Module) -> None:
@@ -88,7 +88,7 @@ class World:
                 )
 
     def main_process_first(self, act: Callable[[], None]) -> None:
-        """Have the first process do something while the others wait; where it fails, all end."""
+        """Call a function in the main process while the others wait; where it fails, all end."""
         if self.size == 1:
             act()
             return
@@ -102,22 +102,22 @@ class World:
             raise failure or SystemExit(2)
 
     def rng(self, seed: int) -> torch.Generator:
-        """The generator of a step; modules that draw for themselves draw from the device's own."""
+        """The generator of a step; modules such as dropout draw from the device's own, seeded alike."""
         own = seed_global_rng(seed, self._device)
         if self.size == 1:
             return own
         return RankGenerator(self._device, rank=self.rank, size=self.size).manual_seed(seed)
 
     def share(self, batch_size: int) -> int:
-        """How many samples of a batch are this process's."""
+        """Number of samples of a batch that are this process's."""
         return batch_size // self.size
 
     def synchronise(self, network: nn.Module) -> nn.Module:
-        """The network with statistics of whole batches in its batch norms."""
+        """Let a network's batch norms use the statistics of the whole batch."""
         return network if self.size == 1 else synchronised(network)
 
     def wrap(self, state: State) -> None:
-        """Have both networks' objectives evaluated so that gradients become those of the whole batch."""
+        """Evaluate both networks' terms so that gradients are those of the whole batch."""
         if self.size > 1:
             state.evaluate_critic = self._evaluate(state.critic)
             state.evaluate_generator = self._evaluate(state.generator)
@@ -131,7 +131,7 @@ class World:
         return lambda terms, _, **inputs: whole(terms, inputs)
 
     def mean(self, numbers: Numbers) -> Numbers:
-        """Each process's means as those of all."""
+        """Average each number over processes."""
         if self.size == 1 or not numbers:
             return numbers
         together = torch.stack([number.double() for number in numbers.values()]) / self.size
@@ -139,19 +139,19 @@ class World:
         return dict(zip(numbers, together.to(torch.float32).unbind(), strict=True))
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether a condition holds in any process."""
         return self.each(here)[0]
 
     def each(self, *here: bool) -> list[bool]:
-        """Of several things, whether each is so in any process."""
+        """Whether each of several conditions holds in any process."""
         return list(here) if self.size == 1 else [n > 0 for n in self._reduced(dist.ReduceOp.MAX, *here)]
 
     def of_main(self, number: float) -> float:
-        """What the first process has found."""
+        """The main process's number."""
         return number if self.size == 1 else self._reduced(dist.ReduceOp.SUM, self.is_main * number)[0]
 
     def check_agreement(self, step: int, *networks: nn.Module) -> None:
-        """Make sure that all processes have the same weights and buffers, to the last bit.
+        """Check that all processes have the same weights and buffers, bit for bit.
 
         Raises:
             ProcessError: They have not.
@@ -170,16 +170,16 @@ class World:
             )
 
     @contextmanager
-    def telling_of_lost(self) -> Iterator[None]:
-        """Say in one sentence that another process is gone.
+    def naming_lost_process(self) -> Iterator[None]:
+        """A context in which the loss of another process is an error of one sentence.
 
         Raises:
-            ProcessError: One is.
+            ProcessError: Another process is gone.
         """
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or not LOST.search(str(error)):
+            if self.size == 1 or not CONNECTION_ERROR.search(str(error)):
                 raise
             raise ProcessError(
                 f"Another of the run's {self.size} processes is gone, so process {self.rank} ends too. The "
@@ -187,16 +187,16 @@ class World:
             ) from error
 
     def _reduced(self, by: Any, *numbers: float) -> list[float]:  # noqa: ANN401 - torch's type is private
-        told = torch.tensor(numbers, dtype=torch.float64, device=self._device)
-        dist.all_reduce(told, by)
-        reduced: list[float] = told.tolist()
+        values = torch.tensor(numbers, dtype=torch.float64, device=self._device)
+        dist.all_reduce(values, by)
+        reduced: list[float] = values.tolist()
         return reduced
 
 
 def _leave() -> None:
-    """End the backend's threads, which it does once nothing knows of the group, cycles of objects included.
+    """Destroy the process group, whose threads end once no object refers to it, cycles included.
 
-    A thread that lets go of its last tensor while the interpreter ends would abort the process.
+    A thread that frees its last tensor while the interpreter ends would abort the process.
     """
     gc.collect()
     dist.destroy_process_group()
@@ -205,13 +205,13 @@ def _leave() -> None:
 def fingerprint(tensor: Tensor) -> Tensor:
     """The sum of i w_i over a tensor's words w_i, i = 1, 2, ..., modulo 2^64: a scalar, int64.
 
-    Any bit that changes in one value changes it, and so do two values that change places. Of whole numbers,
-    it does not depend on the order in which a device adds.
+    It changes with any bit of a single value, and when two values are exchanged. Being a sum of whole
+    numbers, it does not depend on the order in which a device adds.
 
     Source: Fletcher 1982, "An Arithmetic Checksum for Serial Transmissions", the second of its two sums.
 
     Args:
-        tensor: Of any shape and type; what is not finite counts as any other such, as the run ends of that.
+        tensor: Of any shape and type; all values that are not finite count as equal.
     """
     values = tensor.detach().nan_to_num().flatten().contiguous()
     words = values.view(torch.int32 if values.element_size() % 4 == 0 else torch.int8).long()
@@ -220,7 +220,7 @@ def fingerprint(tensor: Tensor) -> Tensor:
 
 @final
 class _Whole(nn.Module):
-    """An objective of a network as the forward pass of one module."""
+    """The terms of a network as the forward pass of one module."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""How a step is carried out: as it is written, with compiled objectives, or captured once and replayed.
+"""How a step is executed: eagerly, with compiled terms, or captured once as a CUDA graph and replayed.
 
-All three are the same algorithm, and the eager one is its meaning: another is used only after it has made,
-on copies of the run's own networks, the same steps but for rounding. Compiled second derivatives have been
-wrong in silence before, and what can be captured depends on the networks; so neither is taken on trust.
+The eager step defines the algorithm. Another engine is used only after it has taken, on copies of the run's
+own networks, the same steps up to rounding: compilers have computed wrong second derivatives without an error
+before, and whether a step can be captured depends on the networks.
 """
 
 from __future__ import annotations
@@ -33,25 +33,26 @@ from wgan.training.state import State
 Engine = Literal["auto", "eager", "graph", "compile"]
 
 TOLERANCE = 0.02
-"""How far what steps do to a network's weights may be from what they do eagerly, as a share of its norm.
+"""Largest difference to the eager change of a network's weights, relative to the norm of that change.
 
-Rounding alone turns Adam's first steps around where a gradient is all but zero, which comes to some tenths of
-a percent; a term that is wrong or missing comes to tens of percent."""
+Rounding reverses Adam's first steps where a gradient is nearly zero, which amounts to some tenths of a
+percent; a wrong
+or missing term amounts to tens of percent."""
 VERIFIED_STEPS = 2
-"""Steps of a rehearsal: the first of a run is always eager, for moments come into being in it."""
+"""Steps that are compared: the first step of a run is always eager, because it creates the moments."""
 _DERIVATIVES = {"backward_pass_autocast": "off"} if hasattr(functorch, "backward_pass_autocast") else {}
-"""In the precision of their operations, and not in that around the call of what is compiled."""
-LONGEST = 32
-"""Critic steps up to which a step is captured; those of a warm-up are a hundred, and rare."""
+"""Derivatives have the precision of their operations, not that of the context of the compiled call."""
+MAX_CAPTURED = 32
+"""Most critic steps of a step that is captured; those of a warm-up have a hundred, and are rare."""
 
 
 @final
 @dataclass(frozen=True)
 class Plan:
-    """What of a step is decided before it begins, and is no number on the device.
+    """What is decided about a step before it begins, and is not a number on the device.
 
     Attributes:
-        penalties: The factor on the penalty in each of the critic's steps; 0 leaves it out.
+        penalties: Factor on the penalty in each critic step; 0 leaves it out.
         adapts: Whether the augmentation's strength is adapted.
     """
 
@@ -60,51 +61,50 @@ class Plan:
 
 
 Step = Callable[[State, Plan, torch.Generator], list[Numbers]]
-"""A step from the first draw to the generator's update, with all rates set, and randomness seeded."""
+"""A step from the first draw to the generator's update, with learning rates and randomness set."""
 Capture = Callable[[Callable[[], list[Numbers]]], Callable[[], list[Numbers]]]
-"""Makes of some work, having done it any number of times, what does it again."""
+"""Turns a function into one that repeats its work, having called it any number of times."""
 
 
 @final
 class Replays:
-    """Steps that are captured when their plan first comes up, and replayed from then on.
+    """Steps that are captured when their plan first occurs, and replayed from then on.
 
-    A plan that cannot be captured, perhaps because the memory has become short, ends the capturing and not
-    the run; a rehearsal is there to find that out.
+    Where a plan cannot be captured, for example for lack of memory, the run goes on eagerly.
 
     Args:
         step: The step.
         capture: How it is captured; on a GPU, :func:`captured`.
 
     Attributes:
-        rehearsing: Whether a capture that fails is an error.
+        strict: Whether a capture that fails is an error.
     """
 
     def __init__(self, step: Step, capture: Capture) -> None:
         self._step, self._capture = step, capture
         self._known: dict[Plan, Callable[[], list[Numbers]]] = {}
         self._captures = True
-        self.rehearsing = False
+        self.strict = False
 
     def __call__(self, state: State, plan: Plan, rng: torch.Generator) -> list[Numbers]:
-        """Carry out a step, always of the same state; what is returned is valid until the next one."""
+        """Take a step, always of the same state; the returned numbers are valid until the next call."""
         begun = bool(state.generator_optimiser.state)
-        if plan not in self._known and self._captures and begun and len(plan.penalties) <= LONGEST:
-            self._learn(state, plan, rng)
+        if plan not in self._known and self._captures and begun and len(plan.penalties) <= MAX_CAPTURED:
+            self._capture_plan(state, plan, rng)
         return self._known[plan]() if plan in self._known else self._step(state, plan, rng)
 
-    def _learn(self, state: State, plan: Plan, rng: torch.Generator) -> None:
+    def _capture_plan(self, state: State, plan: Plan, rng: torch.Generator) -> None:
         try:
-            self._known[plan] = self._learnt(state, plan, rng)
+            self._known[plan] = self._captured(state, plan, rng)
         except RuntimeError as error:
-            if self.rehearsing:
+            if self.strict:
                 raise
             self._captures = False
             warnings.warn(
                 f"Steps of another kind stay eager: capturing them {_failure(error)}.", stacklevel=2
             )
 
-    def _learnt(self, state: State, plan: Plan, rng: torch.Generator) -> Callable[[], list[Numbers]]:
+    def _captured(self, state: State, plan: Plan, rng: torch.Generator) -> Callable[[], list[Numbers]]:
         before = [(tensor, tensor.clone()) for tensor in touched(state)]
         try:
             with isolated_global_rng(before[0][0].device):
@@ -115,7 +115,7 @@ class Replays:
 
 
 def captured(work: Callable[[], list[Numbers]], device: torch.device) -> Callable[[], list[Numbers]]:
-    """The work on a GPU as a CUDA graph, whose replays write what they return to the same place each time."""
+    """Capture work on a GPU as a CUDA graph, whose replays write their results to the same memory."""
     with torch.cuda.device(device):  # streams are those of the current device, which need not be the run's
         now, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         graph = torch.cuda.CUDAGraph()
@@ -135,7 +135,7 @@ def captured(work: Callable[[], list[Numbers]], device: torch.device) -> Callabl
 
 
 def touched(state: State) -> list[Tensor]:
-    """All that a step changes, where it is: weights, buffers, moments, the augmentation's strength."""
+    """All tensors that a step changes: weights, buffers, moments, the augmentation's strength."""
     modules = [state.generator, state.critic, *([state.augmenter] if state.augmenter else [])]
     held = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
     for optimiser in (state.generator_optimiser, state.critic_optimiser):
@@ -144,12 +144,12 @@ def touched(state: State) -> list[Tensor]:
 
 
 def replaying(state: State, step: Step) -> None:
-    """Have a state's steps captured and replayed."""
+    """Let a state's steps be captured and replayed."""
     state.step_fn = Replays(step, partial(captured, device=_device(state)))
 
 
 def compiling(state: State, step: Step) -> None:
-    """Have both objectives of a state compiled."""
+    """Let the terms of both networks be compiled."""
     state.evaluate_critic = _compiled(critic_terms)
     state.evaluate_generator = _compiled(generator_terms)
 
@@ -165,7 +165,7 @@ def _compiled(terms: Terms) -> Evaluate:
 
 
 ENGINES: dict[str, Callable[[State, Step], None]] = {"graph": replaying, "compile": compiling}
-"""How a state is given an engine other than the eager one, which it has."""
+"""The engines besides the eager one, as functions that give a state its engine."""
 
 
 def equip(
@@ -177,17 +177,17 @@ def equip(
     n_critic: int,
     resident: bool = True,
 ) -> None:
-    """Give a state the engine of that name, or say in a line why it stays eager.
+    """Give a state the engine of that name, or warn in one line why it stays eager.
 
     ``auto`` is eager: on a CPU compiling takes a minute and gains nothing, and captured steps have not been
     measured on a GPU yet (``python -m benchmarks.gpu``).
 
     Args:
-        state: Before the next step of a run.
-        name: Of the engine.
-        step: See :class:`Replays`.
-        verify_against_eager: Takes a copy of the state through :data:`VERIFIED_STEPS` steps.
-        n_critic: Of the run.
+        state: The state before the run's next step.
+        name: Name of the engine.
+        step: The eager step.
+        verify_against_eager: Takes :data:`VERIFIED_STEPS` steps of a copy of the state.
+        n_critic: Critic steps per generator step.
         resident: Whether the data are on the state's device.
     """
     if name in ("auto", "eager"):
@@ -209,8 +209,8 @@ def _hindrance(state: State, name: str, n_critic: int, resident: bool) -> str | 
         return "needs a GPU"
     if torch.__version__ < "2.13":  # a failed capture takes eager randomness with it
         return "needs torch 2.13 or later"
-    if n_critic > LONGEST:
-        return f"captures at most {LONGEST} critic steps"
+    if n_critic > MAX_CAPTURED:
+        return f"captures at most {MAX_CAPTURED} critic steps"
     return None if resident else "needs data that fit into memory"
 
 
@@ -220,22 +220,20 @@ def _disagreement(
     step: Step,
     verify_against_eager: Callable[[State], None],
 ) -> str | None:
-    """Why the engine cannot be used, None if it can: it fails, or moves weights elsewhere."""
+    """Why the engine cannot be used, None if it can: it fails, or changes weights differently."""
     try:
         eager, other = deepcopy(state), deepcopy(state)
         engine(other, step)
         if isinstance(other.step_fn, Replays):
-            other.step_fn.rehearsing = True
+            other.step_fn.strict = True
         verify_against_eager(eager)
         verify_against_eager(other)
     except Exception as error:  # whatever a compiler, a capture, or a GPU without room for copies may raise
         return _failure(error)
     for name in ("critic", "generator"):
-        off = apart(getattr(state, name), getattr(eager, name), getattr(other, name))
+        off = relative_difference(getattr(state, name), getattr(eager, name), getattr(other, name))
         if not off <= TOLERANCE:
-            return (
-                f"moves the {name} {off:.1%} away from where eager steps move it, more than {TOLERANCE:.0%}"
-            )
+            return f"changes the {name} by {off:.1%} differently from eager steps, more than {TOLERANCE:.0%}"
     return None
 
 
@@ -244,8 +242,8 @@ def _failure(error: Exception) -> str:
 
 
 @torch.no_grad()
-def apart(start: nn.Module, one: nn.Module, other: nn.Module) -> float:
-    """How far two networks are from each other, as a share of how far the first is from the start."""
+def relative_difference(start: nn.Module, one: nn.Module, other: nn.Module) -> float:
+    """Distance of two networks, relative to the distance of the first from the start."""
     moved = distance = torch.zeros((), dtype=torch.float64)
     for was, here_, there in zip(start.parameters(), one.parameters(), other.parameters(), strict=True):
         moved = moved + (here_ - was).double().square().sum().cpu()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wgan.errors import InputError, check_whole
 from wgan.networks.initialisation import fan_in
-from wgan.networks.layers import Layer
+from wgan.networks.layers import WeightLayer
 
 Decay = Literal["constant", "linear", "cosine"]
 
@@ -22,7 +22,7 @@ DECAYS: dict[str, Callable[[float], float]] = {
     "linear": lambda done: 1.0 - done,
     "cosine": lambda done: (1.0 + cos(pi * done)) / 2,
 }
-"""The factor on the learning rate, given the share of the steps that is done, in [0, 1)."""
+"""Factor on the learning rate as a function of the share of steps done, in [0, 1)."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Adam:
     lr: float = 1e-4
     """Learning rate, > 0."""
     betas: tuple[float, float] = (0.0, 0.9)
-    """Decay of the first and second moment, in [0, 1)."""
+    """Decay rates of the first and second moment, each in [0, 1)."""
     eps: float = 1e-8
     """Added to the root of the second moment, > 0."""
     size: int | None = None
-    """Up to which size a network has this rate, >= 1; one of twice the size has half of it. A network's size
-    is the sum of the inputs of its dense and convolutional layers. None: every network has this rate."""
+    """Largest network that has this rate, >= 1; a network of twice the size has half of it. The size is the
+    sum of the fan-ins of all dense and convolutional layers. None: every network has this rate."""
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
@@ -87,7 +87,7 @@ class RMSprop:
         )
 
     def rate(self, network: nn.Module) -> float:
-        """The learning rate of a network, whichever it is, before it decays."""
+        """The learning rate of a network, before it decays."""
         return self.lr
 
 
@@ -160,20 +160,20 @@ def as_optimiser(name: str, value: object) -> Optimiser | TorchOptimiser:
 
 
 def size_of(network: nn.Module) -> float:
-    """The sum of what an output of each dense layer or convolution has inputs.
+    """The sum of the fan-ins of all dense and convolutional layers.
 
-    Adam moves every weight by about its rate, whatever the gradient is. So a layer moves each of its outputs
-    by that times its inputs, and all of them together what the network gives by that times their sum: wide
-    and deep networks fall apart at a rate that suits small ones.
+    Adam changes every weight by about its rate, whatever the gradient. A layer's outputs then change by the
+    rate times its fan-in, and the network's output by the rate times the sum of fan-ins: wide and deep
+    networks diverge at a rate that suits small ones.
 
     Source: Yang et al. 2021, "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter
     Transfer", table 3 (Adam's rate of a hidden layer falls as 1 / width); the sum over layers is ours.
     """
-    return sum(fan_in(module) for module in network.modules() if isinstance(module, Layer))
+    return sum(fan_in(module) for module in network.modules() if isinstance(module, WeightLayer))
 
 
 def _for_capture(network: nn.Module, rate: float) -> tuple[list[nn.Parameter], float | Tensor, bool]:
-    """The parameters, the rate as captured steps can read it, and whether they lie on a GPU."""
+    """The parameters, the rate as captured steps can read it, and whether they are on a GPU."""
     weights = list(network.parameters())
     on_gpu = weights[0].device.type == "cuda"
     if on_gpu:  # some steps are not captured: those that are observed, and all of the eager engine
@@ -182,7 +182,7 @@ def _for_capture(network: nn.Module, rate: float) -> tuple[list[nn.Parameter], f
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate, where it is."""
+    """Set the learning rate of all parameters."""
     for group in optimiser.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)

@@ -1,4 +1,4 @@
-"""What networks compute in while they learn; weights, moments and averages are float32 always."""
+"""Precision of the networks' forward passes; weights, moments and averages are always float32."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
@@ -11,7 +11,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """A region whose products of matrices and convolutions are in that precision, and their derivatives.
+    """A context in which matrix products and convolutions, and their derivatives, have that precision.
 
     Source: Micikevicius et al. 2018, "Mixed Precision Training", section 3; bfloat16 has float32's range, so
     that no loss need be scaled.

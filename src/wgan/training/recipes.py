@@ -84,10 +84,12 @@ def _resnet(generator: int = 1) -> Callable[[TrainingSettings, Shape], TrainingS
 
     def adapt(settings: TrainingSettings, shape: Shape) -> TrainingSettings:
         side = max(shape[1:], default=0)
-        width, widest = next(sizes for most, sizes in RESNET_WIDTHS.items() if side <= most)
-        wide = generator * width if widest == 1 else width
+        width, multiplier = next(sizes for most, sizes in RESNET_WIDTHS.items() if side <= most)
+        wide = generator * width if multiplier == 1 else width
         assert isinstance(settings.networks, ResNet)
-        networks = replace(settings.networks, generator_width=wide, critic_width=width, widest=widest)
+        networks = replace(
+            settings.networks, generator_width=wide, critic_width=width, max_multiplier=multiplier
+        )
         return replace(settings, networks=networks)
 
     return adapt
@@ -112,7 +114,7 @@ PUBLISHED = TrainingSettings(
 CLIPPED = replace(PUBLISHED, constraint=WeightClipping(0.01), **_both(RMSprop(5e-5)))
 RESNET = replace(
     PUBLISHED,
-    networks=ResNet(critic_labels="auxiliary"),
+    networks=ResNet(critic_conditioning="auxiliary"),
     **_both(Adam(2e-4, (0.0, 0.9))),
     decay="linear",
     steps=100_000,
@@ -287,7 +289,7 @@ RECIPES: dict[str, Recipe] = {
         "Miyato et al. 2018, CIFAR-10 network, table 4, and its code", SPECTRAL, adapt=_resnet(generator=2)
     ),
     "sagan": Recipe(
-        "Zhang et al. 2019, with two learning rates; --conditional is the paper's",
+        "Zhang et al. 2019, with two learning rates; the paper's is conditional",
         replace(
             SPECTRAL,
             networks=ResNet(pooling="sum", attention=True, generator_spectral=True),
@@ -304,7 +306,7 @@ RECIPES: dict[str, Recipe] = {
         "After R3GAN, Huang et al. 2024: norm-free, relativistic, R1 + R2",
         replace(
             PUBLISHED,
-            networks=R3GAN(generator_width=16, critic_width=16, widest=8),
+            networks=R3GAN(generator_width=16, critic_width=16, max_multiplier=8),
             constraint=R1R2(0.3),
             **_both(Adam(1e-3, (0.0, 0.99))),
             loss="relativistic",

@@ -1,4 +1,4 @@
-"""Writing down what a run does: numbers, images, checkpoints, at their times and places."""
+"""Writing a run's numbers, images and checkpoints into its folder, and passing them to monitors."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wgan.errors import DivergenceError
 from wgan.images import write_png
-from wgan.monitors import Audience, Monitor
+from wgan.monitors import GuardedMonitors, Monitor
 from wgan.runs import RunFolder, generator_files, save
 from wgan.training.observe import histograms
 from wgan.training.observe.histograms import Histograms
@@ -30,12 +30,12 @@ class Recorder:
     """Writes to a run's folder and to its monitors.
 
     Attributes:
-        folder: The run.
-        logging: How often.
-        monitors: Who else wants to know.
+        folder: The run's folder.
+        logging: The intervals, in steps.
+        monitors: The monitors besides the folder.
         images_per_step: Real samples that the critic sees in a step, for the speed.
-        writes: Whether anything is written or told: of several processes, the first one does.
-        stopped: Whether the run was ended by whoever watches it.
+        writes: Whether this process writes; of several, the main process does.
+        stopped: Whether the run was ended by ``stop``.
     """
 
     folder: RunFolder
@@ -44,7 +44,7 @@ class Recorder:
     images_per_step: int
     writes: bool = True
     stopped: bool = field(default=False, init=False)
-    _audience: Audience = field(init=False)
+    _guarded: GuardedMonitors = field(init=False)
     _seconds: float = 0.0
     _fetched: float = 0.0
     _since: float = field(default_factory=time.perf_counter)
@@ -52,14 +52,14 @@ class Recorder:
     _last_checkpoint: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self._audience = Audience(self.monitors if self.writes else ())
+        self._guarded = GuardedMonitors(self.monitors if self.writes else ())
 
     def start(self, config: Mapping[str, object], step: int) -> None:
-        """Begin after ``step`` steps; the clock goes on where the history left it."""
+        """Start after ``step`` steps; the clock goes on from the history."""
         timing = self.folder.history("timing")
         self._seconds = timing[-1]["seconds"] if timing else 0.0
         self._since, self._last_log = time.perf_counter(), step
-        self._audience.start(config, step)
+        self._guarded.start(config, step)
 
     def log(
         self,
@@ -73,11 +73,11 @@ class Recorder:
         """Write a log point, with None for a number that is not finite. Waits for the device.
 
         Args:
-            step: How many steps are done.
+            step: Number of steps done.
             vital: Numbers that are finite as long as the run is healthy.
-            others: Numbers that a run can go on without.
-            shapes: Distributions, likewise.
-            fetching: Seconds in which the networks waited for samples, since the block began.
+            others: Numbers that need not be finite.
+            shapes: Histograms.
+            fetching: Seconds in which the networks waited for samples, since the start.
 
         Raises:
             DivergenceError: A vital number is not finite; what was saved before stays.
@@ -107,21 +107,21 @@ class Recorder:
     ) -> None:
         self.folder.append("metrics", {"step": step, **row})
         self.folder.append("timing", {"step": step, **timing})
-        self._audience.log(step, {**row, **timing})
-        if known := histograms.plain(shapes):
+        self._guarded.log(step, {**row, **timing})
+        if known := histograms.plain_histograms(shapes):
             parts = {name: asdict(shape) for name, shape in known.items()}
             self.folder.append("histograms", {"step": step, **parts})
-            self._audience.histograms(step, known)
+            self._guarded.histograms(step, known)
 
     def images(self, state: State, snapshot: Snapshot) -> None:
         """Draw what the averaged generator makes of the fixed latents; of several processes, one does."""
         if self.writes:
             image = snapshot.draw(state.average)
             write_png(self.folder.samples / f"{state.step:08d}.png", image)
-            self._audience.images(state.step, image)
+            self._guarded.images(state.step, image)
 
     def checkpoint_due(self, step: int) -> bool:
-        """Whether it is time for a checkpoint."""
+        """Whether a checkpoint is due."""
         old = time.perf_counter() - self._last_checkpoint > CHECKPOINT_SECONDS
         return old or step % self.logging.checkpoint == 0
 
@@ -129,8 +129,8 @@ class Recorder:
         """Save the state.
 
         Args:
-            state: To be saved.
-            sums: Those of all processes, for one that has only its own.
+            state: The state to save.
+            sums: The sums over all processes, where there are several.
 
         Raises:
             DivergenceError: A weight is not finite; the last healthy checkpoint stays.
@@ -143,22 +143,22 @@ class Recorder:
         self._last_checkpoint = time.perf_counter()
 
     @contextmanager
-    def telling_outcome(self) -> Iterator[None]:
-        """Tell the monitors how the block ended: ``finished``, ``stopped``, ``interrupted`` or ``failed``.
+    def reporting_outcome(self) -> Iterator[None]:
+        """A context whose outcome the monitors get: ``finished``, ``stopped``, ``interrupted`` or ``failed``.
 
-        After the end of a whole run they get what it leaves.
+        After a finished run they also get its configuration and its generator.
         """
         outcome = "failed"
         try:
             yield
             outcome = "stopped" if self.stopped else "finished"
             if not self.stopped and self.writes:
-                self._audience.artifact(self._artifact())
+                self._guarded.artifact(self._artifact())
         except (KeyboardInterrupt, SystemExit):
             outcome = "interrupted"
             raise
         finally:
-            self._audience.finish(outcome)
+            self._guarded.finish(outcome)
 
     def _artifact(self) -> dict[str, Path]:
         files = [self.folder.config_file, *generator_files(self.folder.checkpoints)]
@@ -166,7 +166,7 @@ class Recorder:
 
 
 def memory() -> dict[str, float]:
-    """The largest memory so far in MiB: ``memory`` of this process, ``gpu_memory`` of tensors on a GPU."""
+    """Peak memory in MiB: ``memory`` of this process, ``gpu_memory`` of tensors on a GPU."""
     found = {}
     if os.name == "posix":
         import resource

@@ -1,4 +1,4 @@
-"""Starting a run in a folder, or going on with the one that is there."""
+"""Starting a run in a folder, or resuming the run that is there."""
 
 import warnings
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ class ChangedSettingsError(InputError):
     """The folder holds a run with other settings; the message lists the differences."""
 
 
-def check(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Make sure that the folder is this run's or can become it, touching nothing.
+def check_same_run(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Check that a folder holds this run or can take it; change nothing.
 
-    A run whose learning rates are constant may be made longer: its first steps stay the same.
+    A run whose learning rates are constant may become longer: its first steps stay the same.
 
     Raises:
         ChangedSettingsError: The folder holds a run with other settings.
@@ -38,8 +38,8 @@ def check(folder: RunFolder, config: Mapping[str, Any]) -> None:
         )
 
 
-def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Make the folder, checked and locked, this run's: write the configuration, or the new number of steps.
+def write_run_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Write the configuration, or the new number of steps, into a folder that was checked and locked.
 
     Raises:
         StorageError: The file system refuses.
@@ -52,8 +52,8 @@ def claim(folder: RunFolder, config: Mapping[str, Any]) -> None:
         folder.write_config({**old, "steps": config["steps"]})
 
 
-def resume(state: State, folder: RunFolder, *, rewind: bool = True) -> None:
-    """Bring the state to the folder's last whole checkpoint, and the folder back to the same step."""
+def restore_last_checkpoint(state: State, folder: RunFolder, *, rewind: bool = True) -> None:
+    """Restore the state from the folder's last whole checkpoint, and rewind the folder to its step."""
     checkpoint = load_latest(folder.checkpoints)
     if checkpoint is not None:
         _warn_of_broken(checkpoint)
@@ -62,13 +62,13 @@ def resume(state: State, folder: RunFolder, *, rewind: bool = True) -> None:
         folder.rewind(state.step)
 
 
-def branch(state: State, parent: RunFolder, before: int | None = None) -> None:
-    """Take another run's last weights and their step; the optimisers start fresh: their settings may differ.
+def start_from(state: State, parent: RunFolder, before: int | None = None) -> None:
+    """Restore the weights and the step of another run; the optimisers start fresh: their settings may differ.
 
     Args:
-        state: Takes them.
+        state: The state to restore.
         parent: The other run.
-        before: Rather its last weights before this step.
+        before: Take the last weights before this step; None: the last ones.
 
     Raises:
         InputError: The other run has no checkpoint, or other networks.
@@ -78,9 +78,9 @@ def branch(state: State, parent: RunFolder, before: int | None = None) -> None:
         raise InputError(f"{parent.path} has no checkpoint to start from.")
     _warn_of_broken(checkpoint)
     fresh = state.groups()
-    kept = {name: checkpoint.tensors[name] for name in ("generator", "critic", "average")}
+    weights = {name: checkpoint.tensors[name] for name in ("generator", "critic", "average")}
     try:
-        state.restore(checkpoint.step, fresh | kept)
+        state.restore(checkpoint.step, fresh | weights)
     except InputError as error:
         raise InputError(
             f"The networks of {parent.path} are others than those asked for, so no run can start from them: "

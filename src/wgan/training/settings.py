@@ -86,7 +86,7 @@ class TrainingSettings:
     """
 
     networks: Networks = field(
-        default=DCGAN(latent_dim=64, generator_width=16, critic_width=16, critic_labels=None),
+        default=DCGAN(latent_dim=64, generator_width=16, critic_width=16, critic_conditioning=None),
         metadata=NO_IDENTITY,  # config.json describes the generator and the critic themselves
     )
     """Family and sizes of the generator and the critic."""
@@ -174,6 +174,26 @@ IDENTITY = tuple(f.name for f in fields(TrainingSettings) if f.metadata.get("ide
 """The settings that are part of a run's identity."""
 
 
+ELSEWHERE = {
+    **dict.fromkeys(("discriminator", "netD", "D"), "the network that scores is critic=..."),
+    **dict.fromkeys(("netG", "G"), "the network that makes samples is generator=..."),
+    **dict.fromkeys(
+        ("lambda_gp", "gp_weight", "gp_lambda", "lambda_"), "use constraint=GradientPenalty(10.0)"
+    ),
+    **dict.fromkeys(("clip_value", "weight_clip", "clip"), "use constraint=WeightClipping(0.01)"),
+    **dict.fromkeys(
+        ("lr", "learning_rate", "beta1", "beta2", "b1", "b2", "betas", "optimizer", "optimiser"),
+        "use generator_optimiser=Adam(1e-4, (0.5, 0.9)) and critic_optimiser=Adam(...)",
+    ),
+    **dict.fromkeys(("epochs", "n_epochs", "num_epochs", "max_steps"), "use steps=..., in generator steps"),
+    **dict.fromkeys(("critic_iters", "d_steps", "n_dis", "discriminator_steps"), "use n_critic=..."),
+    **dict.fromkeys(("z_dim", "nz", "noise_dim", "latent_size"), "use latent_dim=..."),
+    **dict.fromkeys(("num_workers", "pin_memory"), "batches are drawn in memory, without workers"),
+    "sample_interval": "use logging=LoggingIntervals(images=...)",
+}
+"""What other projects call our settings, and what to use here."""
+
+
 def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:  # noqa: ANN401 - any setting
     """The settings with some replaced.
 
@@ -182,6 +202,8 @@ def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:  # 
     """
     known = [setting.name for setting in fields(TrainingSettings)]
     for name in changes:
+        if name in ELSEWHERE:
+            raise InputError(f"There is no setting {name!r}; {ELSEWHERE[name]}.")
         if name not in known:
             raise unknown("setting", name, known)
     return replace(settings, **changes)

@@ -1,4 +1,4 @@
-"""Ending a run on request, between two steps."""
+"""Ending a run at SIGINT or SIGTERM, between two steps."""
 
 import signal
 import threading
@@ -7,9 +7,9 @@ from typing import NoReturn, Self
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM set :attr:`received`; a second SIGINT interrupts at once.
+    """A context in which SIGINT and SIGTERM only set :attr:`received`; a second SIGINT interrupts at once.
 
-    Outside the main thread, where Python lets nobody catch signals, it does nothing.
+    Outside of the main thread, where Python cannot catch signals, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class Signals:
             signal.signal(number, handler)
 
     def raise_received(self) -> NoReturn:
-        """End what was asked to end, as the signal would have done by itself.
+        """Raise what the received signal would have raised.
 
         Raises:
             KeyboardInterrupt: After SIGINT.
-            SystemExit: With code 143, after SIGTERM, and where another of the run's processes was asked.
+            SystemExit: With code 143, after SIGTERM, or where another process of the run received a signal.
         """
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt

@@ -35,7 +35,12 @@ from wgan.training.observe import Observer, measure_dataset
 from wgan.training.optimisers import DECAYS, set_rate
 from wgan.training.recipes import recipe
 from wgan.training.recorder import Recorder
-from wgan.training.resume import branch, check, claim, resume
+from wgan.training.resume import (
+    check_same_run,
+    restore_last_checkpoint,
+    start_from,
+    write_run_config,
+)
 from wgan.training.settings import TrainingSettings, changed, find_loss
 from wgan.training.signals import Signals
 from wgan.training.snapshot import Snapshot
@@ -164,14 +169,15 @@ class Trainer:
         folder, config = RunFolder(Path(run_dir)), self.config(steps)
         if start is not None:
             config["origin"]["start"] = str(start)
-        self._world.main_process_first(lambda: check(folder, config))
+        self._world.main_process_first(lambda: check_same_run(folder, config))
         state = self.state()
         if start is not None and not saved_steps(folder.checkpoints):
-            branch(state, RunFolder(Path(start)), before)
+            start_from(state, RunFolder(Path(start)), before)
         with ExitStack() as held:
             self._world.main_process_first(lambda: held.enter_context(folder.locked()))
-            self._world.main_process_first(lambda: check(folder, config))  # another run may have been faster
-            resume(state, folder, rewind=self._world.is_main)
+            # Once more, as another process may have started a run meanwhile.
+            self._world.main_process_first(lambda: check_same_run(folder, config))
+            restore_last_checkpoint(state, folder, rewind=self._world.is_main)
             self._world.wrap(state)  # from here on all processes have read what they need
             self._equip(state)
             self._step.waited = 0.0
@@ -180,7 +186,7 @@ class Trainer:
             recorder.start(config, state.step)
             if self._device.type == "cpu":
                 keep_freed_memory()
-            with recorder.telling_outcome(), Signals() as signals, self._world.telling_of_lost():
+            with recorder.reporting_outcome(), Signals() as signals, self._world.naming_lost_process():
                 self._loop(state, steps, recorder, signals, stop)
                 if state.step < steps and not recorder.stopped:
                     signals.raise_received()
@@ -307,7 +313,7 @@ class Trainer:
         )
 
     def _claim(self, folder: RunFolder, config: dict[str, Any]) -> None:
-        claim(folder, config)
+        write_run_config(folder, config)
         if not folder.data_file.exists():
             folder.write_data(measure_dataset(self.dataset))
 

@@ -1,7 +1,7 @@
-"""What a run sees of itself at a log point: a function of its state and the data, leaving no trace in either.
+"""The numbers of a log point, measured without changing the run.
 
-One module for each thing that is looked at; :class:`Observer` puts them together. What each name in
-``metrics.jsonl`` means stands at the function that makes it.
+One module per subject; :class:`Observer` puts them together. The function that computes a number of
+``metrics.jsonl`` documents it.
 """
 
 from wgan.training.observe.dataset_statistics import measure_dataset

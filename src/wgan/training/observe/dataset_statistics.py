@@ -1,4 +1,4 @@
-"""What the data are like: looked at once, when a run starts."""
+"""Statistics of a dataset, measured once, when a run starts."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ from torch import Tensor
 from wgan.data import Dataset
 from wgan.training.observe.probe_batch import spread
 
-LOOKED_AT = 2048
-"""Training samples that the facts are about."""
+MEASURED = 2048
+"""Training samples that are measured, at most."""
 
 
 def measure_dataset(dataset: Dataset) -> dict[str, Any]:
-    """Facts of a source as training sees it, of at most :data:`LOOKED_AT` samples evenly spread.
+    """Measure at most :data:`MEASURED` training samples, evenly spread over the split.
 
     Returns:
-        ``count`` and ``held_out``: how many samples of each split. ``classes``: how many labels training
-        samples have; ``largest_class_share``: of the most frequent one; both None without classes.
-        ``duplicate_share``: of samples that equal an earlier one. ``constant_share``: of images of one
-        colour; None for vectors. ``min``, ``max``, ``std``: over all numbers of the samples.
+        ``count`` and ``held_out``: samples of each split. ``classes``: number of different labels in the
+        training split; ``largest_class_share``: share of the most frequent one; both None without classes.
+        ``duplicate_share``: share of samples that equal an earlier one. ``constant_share``: share of images
+        of a single colour; None for vectors. ``min``, ``max``, ``std``: over all values.
     """
-    samples = spread(dataset.train, LOOKED_AT, dataset.train.rows.device).flatten(1)
+    samples = spread(dataset.train, MEASURED, dataset.train.rows.device).flatten(1)
     return {
         "count": len(dataset.train),
         "held_out": len(dataset.held_out),

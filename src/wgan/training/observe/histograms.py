@@ -1,4 +1,4 @@
-"""Whole distributions, where quantiles would hide two heaps: of scores, and of weights that pile up."""
+"""Histograms of scores and weights, which show what quantiles hide: two modes, or clipped weights."""
 
 import torch
 from torch import Tensor
@@ -6,14 +6,14 @@ from torch import Tensor
 from wgan.monitors import Histogram
 
 BINS = 32
-"""Of equal width, in every histogram."""
+"""Bins of equal width in a histogram."""
 
 Histograms = dict[str, Tensor]
-"""By name, (2 + BINS,): the lower edge of the first bin, the upper edge of the last, the count in each."""
+"""Tensors (2 + BINS,) by name: lower edge of the first bin, upper edge of the last, count of each bin."""
 
 
-def together(**values: Tensor) -> Histograms:
-    """Histograms over the same bins, from the least to the greatest of all values.
+def shared_bins(**values: Tensor) -> Histograms:
+    """Histograms over the same bins, from the smallest to the largest of all values.
 
     Args:
         values: (N,) each, N >= 1, by name.
@@ -23,14 +23,14 @@ def together(**values: Tensor) -> Histograms:
     return {name: _counted(some, low, high) for name, some in values.items()}
 
 
-def around_zero(values: Tensor) -> Tensor:
-    """A histogram of (N,) values from -m to m, with m the largest size: clipped weights fill its end bins."""
+def symmetric_bins(values: Tensor) -> Tensor:
+    """A histogram of values (N,) from -m to m, m = max |value|: clipped weights fill its outer bins."""
     size = values.abs().amax().float()
     return _counted(values, -size, size)
 
 
-def plain(histograms: Histograms) -> dict[str, Histogram]:
-    """Histograms as numbers, but those of values that are not all finite; the device is waited for once."""
+def plain_histograms(histograms: Histograms) -> dict[str, Histogram]:
+    """Histograms as numbers, without those of values that are not all finite. Waits for the device once."""
     if not histograms:
         return {}
     rows = dict(zip(histograms, torch.stack(list(histograms.values())).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""All that a run sees of itself, put together."""
+"""All numbers of a log point."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ from wgan.errors import InputError
 from wgan.latents import draw_latents as draw_latents
 from wgan.lipschitz import Chain, Constraint
 from wgan.training.objective import Numbers
-from wgan.training.observe.histograms import Histograms, around_zero, together
+from wgan.training.observe.histograms import Histograms, shared_bins, symmetric_bins
 from wgan.training.observe.probe_batch import draw_probe_batch, observing, quantiles, spread
-from wgan.training.observe.sample_diversity import SampleDiversity, compared
+from wgan.training.observe.sample_diversity import SampleDiversity, compared_samples
 from wgan.training.observe.scores import Scored, certified_bounds, gaps, scored, spreads
 from wgan.training.observe.slopes import Slopes
 from wgan.training.observe.weights import (
@@ -33,7 +33,7 @@ from wgan.training.observe.weights import (
 
 Data = Dataset | npt.NDArray[Any] | Tensor | str | Path
 OBSERVED = 256
-"""Samples of each kind behind the numbers of a log point."""
+"""Samples of each kind that are measured at a log point."""
 
 
 @final
@@ -95,7 +95,7 @@ class Observer:
         self._weights = Weights(critic)
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
         self._diversity = SampleDiversity(
-            self._held_out, spread(dataset.train, compared(dataset.shape), latents.device)
+            self._held_out, spread(dataset.train, compared_samples(dataset.shape), latents.device)
         )
         self._updates: dict[str, Update] = {}
 
@@ -133,8 +133,8 @@ class Observer:
             vital = gaps(seen) | self._bounds(seen)
             weights = self._weights.look()
             others = self._networks(seen) | quantiles("critic_weights", weights) | self._samples(seen)
-            scores = together(score_real=seen.real, score_held_out=seen.held_out, score_fake=seen.fake)
-        return vital | self._norms(), others, scores | {"critic_weights": around_zero(weights)}
+            scores = shared_bins(score_real=seen.real, score_held_out=seen.held_out, score_fake=seen.fake)
+        return vital | self._norms(), others, scores | {"critic_weights": symmetric_bins(weights)}
 
     def _bounds(self, seen: Scored) -> Numbers:
         finite = all(bool(torch.isfinite(part).all()) for part in (seen.fakes, seen.real, seen.held_out))

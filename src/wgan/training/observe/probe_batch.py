@@ -1,4 +1,4 @@
-"""How to look without being seen, and how to say what was seen in a few numbers."""
+"""The probe batch that a run is measured on, and contexts in which measuring leaves no trace."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from wgan.training.objective import Numbers
 QUARTILES = (5, 25, 50, 75, 95)
 UPPER = (50, 95, 100)
 CANDIDATES = 4096
-"""Samples among which those of the nearest attributes are looked for."""
+"""Samples among which the nearest attributes are searched."""
 
 
 @contextmanager
 def observing(*networks: nn.Module) -> Iterator[None]:
-    """Run networks in training mode without a trace: no gradients, buffers put back afterwards."""
+    """A context without gradients, after which the networks' buffers are as before."""
     buffers = [buffer for network in networks for buffer in network.buffers()]
     before = [buffer.clone() for buffer in buffers]
     with torch.no_grad():
@@ -32,7 +32,7 @@ def observing(*networks: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Run a network in evaluation mode, then put each module back into the mode it had."""
+    """A context in which a network is in evaluation mode."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
@@ -51,30 +51,30 @@ def quantiles(name: str, values: Tensor, percents: Sequence[int] = QUARTILES) ->
 
 
 def golden(count: int) -> Tensor:
-    """Numbers that fill [0, 1) evenly, without a period that data could have: i / golden ratio modulo 1."""
+    """A low-discrepancy sequence in [0, 1): i / golden ratio modulo 1."""
     return (torch.arange(count, dtype=torch.float64) * ((5**0.5 - 1) / 2)) % 1
 
 
 def spread_labels(split: Split, count: int, device: torch.device) -> Tensor:
-    """The labels of ``count`` samples evenly spread over a labelled split, repeated where it has fewer."""
+    """Labels of ``count`` samples evenly spread over a labelled split, repeated where it has fewer."""
     labels = split.even_labels(count)
     assert labels is not None
     return labels.to(device)
 
 
 def spread(split: Split, count: int, device: torch.device) -> Tensor:
-    """At most ``count`` samples evenly spread over a split, so that sorted data show all their classes."""
+    """At most ``count`` samples evenly spread over a split, so that all classes of sorted data occur."""
     return split.batch(positions(len(split), count).to(device))
 
 
 class ProbeBatch(NamedTuple):
-    """What a run is looked at by, the same at every log point.
+    """The samples that a run is measured on, the same at every log point.
 
     Attributes:
-        latents: (N, latent_dim), of which fakes are made.
-        train: (M, *shape), real samples that training sees.
-        held_out: (K, *shape), real samples that it never sees.
-        labels: Asked of the fakes, of ``train`` and of ``held_out``, in a conditional run.
+        latents: (N, latent_dim), from which fakes are generated.
+        train: (M, *shape), real samples of the training split.
+        held_out: (K, *shape), real samples that training never sees.
+        labels: Of the fakes, of ``train`` and of ``held_out``, in a conditional run.
     """
 
     latents: Tensor
@@ -86,10 +86,10 @@ class ProbeBatch(NamedTuple):
 def draw_probe_batch(dataset: Dataset, latents: Tensor, *, labelled: bool) -> ProbeBatch:
     """At most as many samples as there are latents, evenly spread over each split, on the latents' device.
 
-    In a conditional run, fakes have the labels of the samples held out, each as often, for which some latents
-    may be left over, and training's samples one by one the same class or the nearest attributes: what a
-    critic adds to the scores of a whole class costs it nothing and says nothing, but where one side had more
-    of that class than the other it would look like a gap.
+    In a conditional run the fakes have the labels of the held-out samples, each equally often, so that some
+    latents may be left over, and each training sample has the same class or the nearest attributes. A critic
+    may add any number to the scores of a whole class; if one side had more samples of that class, it would
+    appear as a gap.
     """
     count, device = len(latents), latents.device
     shown = positions(len(dataset.held_out), count).to(device)
@@ -98,20 +98,20 @@ def draw_probe_batch(dataset: Dataset, latents: Tensor, *, labelled: bool) -> Pr
         return ProbeBatch(latents, spread(dataset.train, count, device), held_out)
     labels = dataset.held_out.batch_labels(shown)
     assert labels is not None
-    asked = torch.cat([labels] * (count // len(shown)))
-    alike = _alike(dataset.train, asked)
+    requested = torch.cat([labels] * (count // len(shown)))
+    alike = _same_labels(dataset.train, requested)
     return ProbeBatch(
-        latents[: len(asked)],
+        latents[: len(requested)],
         dataset.train.batch(alike),
         held_out,
-        (asked, dataset.train.batch_labels(alike), labels),
+        (requested, dataset.train.batch_labels(alike), labels),
     )
 
 
-def _alike(split: Split, labels: Tensor) -> Tensor:
-    """Positions (n,) of samples with these labels: evenly over a class, or those of the nearest attributes.
+def _same_labels(split: Split, labels: Tensor) -> Tensor:
+    """Positions (n,) of samples with these labels, spread over a class, or of the nearest attributes.
 
-    Where there is none of a class, any will do.
+    Where there is no sample of a class, any sample is taken.
     """
     if labels.is_floating_point():
         some = positions(len(split), CANDIDATES).to(labels.device)

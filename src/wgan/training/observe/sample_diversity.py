@@ -1,4 +1,4 @@
-"""How the fakes lie among real samples: their diversity, duplicates, the modes they reach, copies."""
+"""Diversity of the fakes, duplicates among them, precision and recall, and copies of training samples."""
 
 from typing import final
 
@@ -7,33 +7,33 @@ from torch import Tensor
 
 from wgan.training.objective import Numbers
 
-FEWEST = 6
-"""Held-out samples under which there are no fifth neighbours, and none of these numbers."""
+MIN_SAMPLES = 6
+"""Fewest held-out samples that have a fifth neighbour; with fewer there are none of these numbers."""
 COMPARED = 2048
-"""Training samples among which copies are looked for."""
-LARGEST = 2**23
-"""Numbers that those samples hold at most: of larger images there are fewer."""
+"""Training samples among which copies are searched, at most."""
+MAX_VALUES = 2**23
+"""Values in those samples, at most: of larger images there are fewer."""
 COPY = 1 / 3
-"""How much nearer than to the second nearest sample a copy is to the nearest."""
+"""A copy is at most this share as far from the nearest sample as from the second nearest."""
 _ROUND_OFF = 1e-6  # of squared distances, by the size of what was subtracted
 
 
 @final
 class SampleDiversity:
-    """Compares fakes with real samples by Euclidean distances between flattened samples.
+    """Compares fakes with real samples by Euclidean distances of flattened samples.
 
-    All about real samples alone is computed once.
+    What depends on real samples alone is computed once.
 
     Args:
-        held_out: (K, *shape), what the fakes' distances are held against.
-        train: (M, *shape), among which copies are looked for.
+        held_out: (K, *shape), the samples that fakes are compared with.
+        train: (M, *shape), the samples among which copies are searched.
     """
 
     def __init__(self, held_out: Tensor, train: Tensor) -> None:
         self._centre = held_out.flatten(1).mean(0)
         self._held_out = held_out.flatten(1) - self._centre
         self._count = len(held_out)
-        if self._count < FEWEST:
+        if self._count < MIN_SAMPLES:
             return
         within = squared_distances(self._held_out, self._held_out).fill_diagonal_(torch.inf)
         nearest = within.topk(5, largest=False).values
@@ -47,7 +47,7 @@ class SampleDiversity:
         """Compare as many fakes as there are held-out samples.
 
         Returns:
-            Nothing with less than :data:`FEWEST` held-out samples or fakes; otherwise
+            Nothing with less than :data:`MIN_SAMPLES` held-out samples or fakes; otherwise
 
             ``diversity``: the median distance of two fakes, over that of two held-out samples.
 
@@ -67,11 +67,11 @@ class SampleDiversity:
             as from the second nearest, less the same share of held-out samples (the criterion of Yoon et al.
             2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize", section 3).
         """
-        if min(self._count, len(fakes)) < FEWEST:
+        if min(self._count, len(fakes)) < MIN_SAMPLES:
             return {}
-        made = fakes[: self._count].flatten(1) - self._centre
-        within = squared_distances(made, made).fill_diagonal_(torch.inf)
-        across = squared_distances(made, self._held_out)
+        fake = fakes[: self._count].flatten(1) - self._centre
+        within = squared_distances(fake, fake).fill_diagonal_(torch.inf)
+        across = squared_distances(fake, self._held_out)
         nearest = within.topk(3, largest=False).values
         numbers = {
             "duplicates": (nearest[:, 0] <= self._birthday).float().mean(),
@@ -82,7 +82,7 @@ class SampleDiversity:
         if self._usual > 0:
             numbers["diversity"] = _median_distance(within) / self._usual
         if len(self._train) > 1:
-            numbers["memorised"] = (self._copies(made) - self._by_chance).clamp_min(0)
+            numbers["memorised"] = (self._copies(fake) - self._by_chance).clamp_min(0)
         return numbers
 
     def _copies(self, samples: Tensor) -> Tensor:
@@ -99,9 +99,9 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return squared.masked_fill_(squared < _ROUND_OFF * size, 0)
 
 
-def compared(shape: tuple[int, ...]) -> int:
-    """How many training samples of a shape copies are looked for among."""
-    return max(2, min(COMPARED, LARGEST // max(1, torch.Size(shape).numel())))
+def compared_samples(shape: tuple[int, ...]) -> int:
+    """Number of training samples of a shape among which copies are searched."""
+    return max(2, min(COMPARED, MAX_VALUES // max(1, torch.Size(shape).numel())))
 
 
 def _median_distance(squared: Tensor) -> Tensor:

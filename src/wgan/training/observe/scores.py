@@ -1,4 +1,4 @@
-"""What the critic says of real, held-out and generated samples, and what that proves."""
+"""Scores of real, held-out and generated samples, and the bracket of W1 that follows from them."""
 
 from dataclasses import dataclass
 from typing import final
@@ -13,35 +13,35 @@ from wgan.lipschitz import score
 from wgan.losses import gap
 from wgan.networks import generate
 from wgan.training.objective import Numbers
-from wgan.training.observe.dead_units import Units
+from wgan.training.observe.dead_units import RectifiedUnits
 from wgan.training.observe.probe_batch import quantiles
 from wgan.wasserstein.bracket import lower_bound, upper_bound
 
 CONFIDENCE = 0.99
-"""Of the bracket that a run logs."""
+"""Confidence of the bracket that a run logs."""
 EPSILON = 1e-6  # a critic that is constant has a range, too
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The one pass through both networks that all of a log point's numbers of scores share.
+    """The scores of a log point, from a single pass through both networks.
 
     Attributes:
-        fakes: (N, *shape), made of fixed latents.
+        fakes: (N, *shape), generated from fixed latents.
         fake: Their scores, (N,).
-        real: Scores of samples that training sees.
-        held_out: Scores of samples that it never sees.
-        generator_units: The generator's rectified units, as they made the fakes.
-        critic_units: The critic's, as they scored samples of training and fakes.
+        real: Scores of training samples.
+        held_out: Scores of held-out samples.
+        generator_units: The generator's rectified units in that pass.
+        critic_units: The critic's rectified units in the passes of training samples and fakes.
     """
 
     fakes: Tensor
     fake: Tensor
     real: Tensor
     held_out: Tensor
-    generator_units: Units
-    critic_units: Units
+    generator_units: RectifiedUnits
+    critic_units: RectifiedUnits
 
 
 def scored(
@@ -56,28 +56,28 @@ def scored(
     """Generate and score, each of the three batches by itself, in the networks' own modes.
 
     Args:
-        critic: As it trains; run it under :func:`~wgan.training.observe.observing`.
-        generator: Likewise.
+        critic: In training mode; call it inside :func:`~wgan.training.observe.observing`.
+        generator: In training mode.
         latents: (N, latent_dim), the same at every log point.
-        train: (M, *shape) samples that training sees.
-        held_out: (K, *shape) samples that it never sees.
-        labels: Asked of the fakes, of ``train`` and of ``held_out``, in a conditional run.
+        train: (M, *shape), training samples.
+        held_out: (K, *shape), held-out samples.
+        labels: Of the fakes, of ``train`` and of ``held_out``, in a conditional run.
     """
-    asked, of_train, of_held_out = labels
-    with Units() as generator_units:
-        fakes = generate(generator, latents, asked)
-    critic_units = Units()
+    of_fakes, of_train, of_held_out = labels
+    with RectifiedUnits() as generator_units:
+        fakes = generate(generator, latents, of_fakes)
+    critic_units = RectifiedUnits()
     with critic_units:
         real = score(critic, train, of_train)
     with critic_units:
-        fake = score(critic, fakes, asked)
+        fake = score(critic, fakes, of_fakes)
     return Scored(fakes, fake, real, score(critic, held_out, of_held_out), generator_units, critic_units)
 
 
 def gaps(seen: Scored) -> Numbers:
-    """The gap on training and on held-out samples, against the same fakes, in units of the score.
+    """The gap of training and of held-out samples to the same fakes, in units of the score.
 
-    Training far above held-out says that the critic knows its training data by heart.
+    A training gap far above the held-out gap means that the critic overfits.
 
     Returns:
         Scalars ``gap`` and ``gap_held_out``.
@@ -95,11 +95,11 @@ def spreads(seen: Scored) -> Numbers:
 
 
 def certified_bounds(critic: nn.Module, seen: Scored, held_out: Tensor) -> Numbers:
-    """A bracket of W1 between the generator's distribution and the data's, by the critic that trains.
+    """A bracket of W1 between the generator's distribution and the data's, by the critic under training.
 
-    No step of the training sees the held-out samples, nor fakes of these latents, so that the bounds hold for
-    each log point by itself with a confidence of 99 %. They are wider than an audit's, which has a critic of
-    its own and more samples. The scores of training samples give the range that scores are clipped to.
+    Training sees neither the held-out samples nor fakes of these latents, so that the bounds hold at each log
+    point by itself with a confidence of 99 %. They are wider than an audit's, which has a critic of its own
+    and more samples. Scores are clipped to the range of the scores of training samples.
 
     Args:
         critic: Certifiable, see :func:`~wgan.lipschitz.certify`; without a proof there is no bracket.

@@ -1,4 +1,4 @@
-"""How steep the critic is, between real and fake and among real samples."""
+"""Slopes of the critic, between real and fake and among real samples."""
 
 from typing import final
 
@@ -12,22 +12,22 @@ from wgan.training.objective import Numbers
 from wgan.training.observe.probe_batch import UPPER, evaluating, golden, quantiles
 
 INTERPOLATES = 64
-"""Points between real and fake whose slope is taken."""
+"""Points between real and fake at which the slope is measured."""
 TWO_MODES = (_DropoutNd, _NormBase, nn.RReLU)
 
 
 @final
 class Slopes:
-    """The critic's slopes, at points that stay the same all through a run but for the fakes.
+    """The critic's slopes, at points that are the same at every log point but for the fakes.
 
-    They are those of the critic in evaluation mode: in training, noise or the rest of a batch would count as
-    slope. A critic that mixes samples even then has none.
+    The critic is in evaluation mode: in training mode, noise or the rest of the batch would count as slope. A
+    critic that mixes samples even then has no slopes.
 
     Args:
-        train: (M, *shape), samples that training sees.
-        held_out: (K, *shape), samples that it never sees.
-        labels: Those of ``train`` and of ``held_out``, in a conditional run, where fakes have those of
-            ``train`` one by one.
+        train: (M, *shape), training samples.
+        held_out: (K, *shape), held-out samples.
+        labels: Of ``train``, which are those of the fakes one by one, and of ``held_out``, in a conditional
+        run.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What became of the weights: gradients by layer, the last update's size, where the weights lie."""
+"""Gradients by layer, the size of the last update, the distribution of the weights."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from wgan.training.observe.probe_batch import golden
 from wgan.training.state import trainable
 
 SAMPLED = 8192
-"""Weights that are looked at of a critic that has more; which ones stays the same all through a run."""
+"""Weights that are sampled from a critic that has more, the same ones at every log point."""
 TINY = 1e-30
 
 

@@ -1,4 +1,4 @@
-"""Packages that only one monitor needs."""
+"""Imports of packages that only one monitor needs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,8 @@ from wgan.errors import MissingExtraError
 
 
 @contextmanager
-def needing(extra: str, monitor: str) -> Iterator[None]:
-    """Imports of what ``wgan[extra]`` installs.
-
-    Raises:
-        MissingExtraError: Instead of any ImportError inside the block.
-    """
+def optional_package(extra: str, monitor: str) -> Iterator[None]:
+    """Turn any ImportError inside the block into MissingExtraError, which names ``wgan[extra]``."""
     try:
         yield
     except ImportError as error:

@@ -1,0 +1,3 @@
+"""What options of other projects are called here."""
+
+ELSEWHERE: dict[str, str] = {}
