@@ -27,7 +27,7 @@ class History:
         config: The run's configuration, as in ``config.json``.
         timing: One a log point: what the clock said.
         data: What was found in the training data before the first step.
-        probe: What :func:`wgan.probing.probe` found at the last checkpoint, if it was asked to.
+        probe: What :func:`wgan.probing.probe_critic` found at the last checkpoint, if it was asked to.
     """
 
     rows: Sequence[Row]

@@ -192,14 +192,14 @@ def memorises(history: History) -> Mask:
 def partly_collapsed(history: History) -> Mask:
     """Fakes come in copies; or they lie on data, of which they cover a part that does not grow."""
     copies = (smooth(history["duplicates"]) > 0.3) & (smooth(history["diversity"]) >= 0.1)
-    coverage = smooth(history["coverage"], SHOCK)
-    narrow = (smooth(history["precision"], SHOCK) > 0.7) & (coverage < 0.4) & _stuck(coverage)
+    coverage = smooth(history["coverage_held_out"], SHOCK)
+    narrow = (smooth(history["precision_held_out"], SHOCK) > 0.7) & (coverage < 0.4) & _stuck(coverage)
     return copies | narrow
 
 
 def lost_progress(history: History) -> Mask:
     """Fakes as varied as data covered them, and cover a third of that by now, and do not come back."""
-    coverage = smooth(history["coverage"])
+    coverage = smooth(history["coverage_held_out"])
     # In many dimensions a few fakes in the middle are near to all data.
     best = peak(np.where(smooth(history["diversity"]) > 0.7, coverage, np.nan))
     return (best > 0.3) & (coverage < best / 3) & _stuck(coverage)
@@ -222,7 +222,9 @@ def converged(history: History) -> Mask:
     shown = np.zeros(len(history.rows), dtype=bool)
     half = len(history.rows) // 2
     if half >= 10:
-        shown[half:] = all(_flat(history[name][-half:]) for name in ("gap_held_out", "coverage", "diversity"))
+        shown[half:] = all(
+            _flat(history[name][-half:]) for name in ("gap_held_out", "coverage_held_out", "diversity")
+        )
     return shown
 
 
@@ -285,7 +287,7 @@ def _unheld(history: History) -> Mask:
 def _still(history: History, moved: Array) -> Mask:
     """Whether a step at the full rate changes next to nothing, and fakes are not data; or nothing at all."""
     share = moved / history.decay
-    return (share > 0) & ((share < STILL) & (history["coverage"] < 0.5) | (share < ROUNDING))
+    return (share > 0) & ((share < STILL) & (history["coverage_held_out"] < 0.5) | (share < ROUNDING))
 
 
 def _stuck(coverage: Array) -> Mask:

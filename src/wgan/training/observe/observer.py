@@ -44,7 +44,7 @@ class Observer:
         >>> from wgan.networks import MLPCritic, MLPGenerator
         >>> generator, critic = MLPGenerator((2,), latent_dim=2), MLPCritic((2,))
         >>> row = Observer(generator, critic, "ring8").observe()  # in a loop of your own, now and then
-        >>> {"gap", "recall", "critic_gradient"} <= row.keys()
+        >>> {"gap", "recall_held_out", "critic_gradient"} <= row.keys()
         True
 
     A list of such rows, each with its ``step``, is what :func:`wgan.diagnose` reads.
