@@ -145,7 +145,7 @@ def test_copies_of_training_samples_are_memorised_and_held_out_ones_are_not():
 def test_memorisation_needs_the_data_that_the_run_learned_from(run):
     other = data.load(DIGITS.held_out.batch(torch.arange(179)), name="others")
     assert "memorisation" not in evaluate(run, other, count=70).estimates
-    with pytest.raises(InputError, match="others is something else"):
+    with pytest.raises(InputError, match="others is other data"):
         evaluate(run, other, metrics=["memorisation"])
     assert "memorisation" in evaluate(run, DIGITS, metrics=["memorisation"], count=70).estimates
 
@@ -482,7 +482,7 @@ def test_metrics_are_chosen_by_the_names_that_evaluate_takes():
 
 
 def test_a_provenance_of_another_version_is_refused():
-    with pytest.raises(InputError, match="not one this version writes"):
+    with pytest.raises(InputError, match="not one that this version writes"):
         comparable_columns({A: [row(colour="red")], B: [row(colour="red")]})
 
 
@@ -495,5 +495,5 @@ def test_a_run_that_was_never_evaluated_says_how(folder, tmp_path):
 
 def test_the_weights_of_another_model_are_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="holds no classifier"):
+    with pytest.raises(InputError, match="is not a classifier"):
         evaluate(vectors(200, 1), vectors(400, 0), extractor=tmp_path / "other.safetensors")

@@ -58,25 +58,6 @@ class Transport:
         return self.value
 
 
-@final
-@dataclass(frozen=True)
-class SlicedDistance:
-    """An average over random directions, with the standard error of that average; ``float()`` is its value.
-
-    Attributes:
-        value: The mean over the directions.
-        standard_error: Standard error of the mean over directions, for fixed samples.
-        projections: Number of directions.
-    """
-
-    value: float
-    standard_error: float
-    projections: int
-
-    def __float__(self) -> float:
-        return self.value
-
-
 def wasserstein1(
     x: ArrayOrTensor,
     y: ArrayOrTensor,
@@ -125,55 +106,6 @@ def wasserstein1(
     return Transport(value=value, plan=plan.tocsr(), potentials=(scale * f, scale * g))
 
 
-def sliced_wasserstein1(
-    x: ArrayOrTensor, y: ArrayOrTensor, *, projections: int = 128, seed: int = 0
-) -> SlicedDistance:
-    r"""Average W1(t.x, t.y) over random directions t on the unit sphere: E_t W1(t_# P, t_# Q).
-
-    At most W1, and E|t_1| |v| for a shift by v, with E|t_1| = Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)).
-
-    Source: Bonneel, Rabin, Peyre, Pfister 2015, "Sliced and Radon Wasserstein Barycenters of Measures",
-    section 3.
-
-    Args:
-        x: (n, \*shape).
-        y: (m, \*shape).
-        projections: Number of directions, >= 2.
-        seed: Random seed of the directions, >= 0.
-
-    Raises:
-        InputError: The sets have different sample shapes, are empty or not finite, or an argument is out of
-            its range.
-    """
-    points_x, points_y = _pair(x, y)
-    if not isinstance(projections, int) or projections < 2:
-        raise InputError(f"projections must be a whole number of at least 2, not {projections!r}.")
-    if not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}.")
-    directions = np.random.default_rng(seed).standard_normal((projections, points_x.shape[1]))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    i, j, mass = _monotone_coupling(_uniform_masses(len(points_x)), _uniform_masses(len(points_y)))
-    values = np.array(
-        [mass @ np.abs(np.sort(points_x @ t)[i] - np.sort(points_y @ t)[j]) for t in directions]
-    )
-    error = values.std(ddof=1) / math.sqrt(projections)
-    return SlicedDistance(float(values.mean()), float(error), projections)
-
-
-def wasserstein1_shift(shift: ArrayOrTensor) -> float:
-    """W1(P, P + v) = |v| for any distribution P with a mean, such as Gaussians of equal covariance.
-
-    No coupling costs less, since E|X - Y| >= |E X - E Y|, and moving every point by v costs |v|.
-
-    Args:
-        shift: v, of any shape.
-
-    Raises:
-        InputError: The shift is not finite.
-    """
-    return float(np.linalg.norm(_to_array("shift", shift).ravel()))
-
-
 def wasserstein1_gaussian_1d(mean_p: float, std_p: float, mean_q: float, std_q: float) -> float:
     r"""W1 of two one-dimensional Gaussians: the mean of a folded normal.
 
@@ -202,42 +134,6 @@ def wasserstein1_gaussian_1d(mean_p: float, std_p: float, mean_q: float, std_q: 
         return abs(shift)
     ratio = shift / (spread * math.sqrt(2))
     return spread * math.sqrt(2 / math.pi) * math.exp(-(ratio**2)) + shift * math.erf(ratio)
-
-
-def wasserstein2_gaussian(
-    mean_p: ArrayOrTensor, cov_p: ArrayOrTensor, mean_q: ArrayOrTensor, cov_q: ArrayOrTensor
-) -> float:
-    r"""W2 (not squared) of two Gaussians, the Bures-Wasserstein distance.
-
-        W2^2 = |mean_p - mean_q|^2 + tr(P) + tr(Q) - 2 tr((P^1/2 Q P^1/2)^1/2)
-
-    computed as |mean_p - mean_q|^2 + min over orthogonal U of ||P^1/2 - Q^1/2 U||_F^2, which is equal and has
-    no cancellation for similar distributions (Bhatia, Jain, Lim 2019, "On the Bures-Wasserstein
-    distance between positive definite matrices", theorem 1).
-
-    Source: Dowson, Landau 1982, "The Frechet distance between multivariate normal distributions", eq. 4.
-
-    Args:
-        mean_p: (d,).
-        cov_p: (d, d), symmetric and positive semi-definite up to rounding.
-        mean_q: (d,).
-        cov_q: (d, d), likewise.
-
-    Raises:
-        InputError: The shapes do not fit, a number is not finite, or a matrix is no covariance.
-    """
-    mean_p, mean_q = _to_array("mean_p", mean_p), _to_array("mean_q", mean_q)
-    root_p, root_q = _root("cov_p", cov_p), _root("cov_q", cov_q)
-    if not len(root_p) == len(root_q) == mean_p.size == mean_q.size:
-        raise InputError(
-            f"The means have {mean_p.size} and {mean_q.size} numbers and the covariances {len(root_p)} and "
-            f"{len(root_q)} rows; two Gaussians can be compared in the same number of dimensions only."
-        )
-    left, _, right = np.linalg.svd(root_q @ root_p)
-    difference = root_p - root_q @ (left @ right)
-    return math.hypot(
-        float(np.linalg.norm(mean_p.ravel() - mean_q.ravel())), float(np.linalg.norm(difference))
-    )
 
 
 def jensen_shannon(p: ArrayOrTensor, q: ArrayOrTensor) -> float:
@@ -276,7 +172,7 @@ def _network_simplex(
     if len(x) * len(y) > LARGEST_PLAN:
         raise InputError(
             f"An exact plan of {len(x)} x {len(y)} points does not fit in memory; pass at most "
-            f"{math.isqrt(LARGEST_PLAN)} of each, average over batches, or use sliced_wasserstein1."
+            f"{math.isqrt(LARGEST_PLAN)} of each, or average over batches."
         )
     # Points without mass are left out: the solver does not determine their potentials.
     rows, columns = np.flatnonzero(mass_x), np.flatnonzero(mass_y)
@@ -383,19 +279,6 @@ def _to_array(name: str, values: ArrayOrTensor) -> DoubleArray:
     if not np.isfinite(numbers).all():
         raise InputError(f"{name} holds NaN or infinity; a distance needs finite numbers.")
     return numbers
-
-
-def _root(name: str, covariance: ArrayOrTensor) -> DoubleArray:
-    """The symmetric square root of a covariance."""
-    matrix = _to_array(name, covariance)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise InputError(f"{name} has shape {matrix.shape}; a covariance is a square matrix (d, d).")
-    size = float(np.abs(matrix).max())
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    if np.abs(matrix - matrix.T).max() > 1e-6 * size or values[0] < -1e-6 * size:
-        raise InputError(f"{name} is no covariance: it must be symmetric without negative eigenvalues.")
-    root: DoubleArray = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return root
 
 
 def _power_of_two(size: float) -> float:
