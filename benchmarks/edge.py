@@ -4,10 +4,10 @@
 
 Trains the default recipe on Fashion-MNIST and digits with 128,000 images, distils students of at most a
 quarter of the weights with as many, and converts all of them; a folder with these runs is gone on with. All
-forms of a generator are timed in turns in one process, so that whatever else the machine does befalls all of
-them. A last table has the DCGAN generator of width 64 with random weights, for only its time counts, as that
-of the diffusion model beside each: a U-Net of about as many weights as the generator, random ones, in 50 and
-in 1,000 steps of ancestral sampling (Ho, Jain, Abbeel 2020, "Denoising Diffusion Probabilistic Models",
+forms of a generator are timed in turns in one process, so that other load on the machine affects all alike. A
+last table has the DCGAN generator of width 64 with random weights, for only its time counts, as that of the
+diffusion model beside each: a U-Net of about as many weights as the generator, random ones, in 50 and in
+1,000 steps of ancestral sampling (Ho, Jain, Abbeel 2020, "Denoising Diffusion Probabilistic Models",
 algorithm 2).
 """
 
@@ -47,7 +47,6 @@ ROWS = Path(__file__).with_suffix(".jsonl")
 EAGER = "eager torch"
 FORMS = {
     "ONNX Runtime, float32": ("onnx", False),
-    "ONNX Runtime, int8": ("onnx", True),
     "OpenVINO, float32": ("openvino", False),
     "OpenVINO, int8": ("openvino", True),
 }
@@ -142,7 +141,7 @@ def trained(dataset: str, runs: Path) -> tuple[TrainedGenerator, TrainedGenerato
     return TrainedGenerator.load(run), TrainedGenerator.load(student)
 
 
-def random_subject(width: int) -> TrainedGenerator:
+def random_generator(width: int) -> TrainedGenerator:
     """The DCGAN generator of images of 28 x 28, with random weights."""
     generator = DCGANGenerator((1, 28, 28), width=width).eval().requires_grad_(False)
     return TrainedGenerator(
@@ -202,8 +201,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [row for dataset in SOURCES for row in case(dataset, options)]
     with TemporaryDirectory() as folder:
-        large = random_subject(64)
-        student = random_subject(narrower(describe(large.sampler.generator), SIZE)["width"])
+        large = random_generator(64)
+        student = random_generator(narrower(describe(large.sampler.generator), SIZE)["width"])
         timing, _ = timed(large, student, Path(folder), options.seconds)
         sizes = {"weights": weights(large.sampler.generator), "student": weights(student.sampler.generator)}
         rows += joined("width 64, random", timing, {}, sizes)

@@ -109,7 +109,7 @@ def test_inputs_that_do_not_fit_are_refused(folder):
         with pytest.raises(InputError, match="2 latents need as many labels"):
             runtime(two, labels)
     for labels in ([0, 2], [-1, 0]):
-        with pytest.raises(InputError, match=r"Labels must lie in \[0, 2\)"):
+        with pytest.raises(InputError, match=r"Labels must be in \[0, 2\)"):
             runtime(two, labels)
     with pytest.raises(InputError, match="threads"):
         Artifact.load(folder).runtime(threads=0)
@@ -117,15 +117,18 @@ def test_inputs_that_do_not_fit_are_refused(folder):
 
 def test_labels_belong_to_generators_with_classes():
     plain = Runtime(LATENT, None, lambda given: given["latents"])
-    with pytest.raises(InputError, match="knows no labels"):
+    with pytest.raises(InputError, match="takes no labels"):
         plain(np.zeros((1, LATENT)), [0])
     asked = Runtime(LATENT, 2, lambda given: given["labels"])(np.zeros((5, LATENT)))
     assert asked.tolist() == [0, 1, 0, 1, 0]
 
 
 BROKEN = {
-    "another format": ({"format": FORMAT + 1}, f"of format {FORMAT + 1}, this wgan reads {FORMAT}"),
-    "no format": ({"format": None}, "does not say what format it has"),
+    "another format": (
+        {"format": FORMAT + 1},
+        f"of format {FORMAT + 1}, and this wgan reads format {FORMAT}",
+    ),
+    "no format": ({"format": None}, "has no format number"),
     "an edited number": ({"latent_dim": 4}, "was changed after the export"),
     "no seal": ({"seal": None}, "was changed after the export"),
 }
@@ -142,10 +145,10 @@ def test_an_edited_specification_is_refused(folder, name):
 
 SEALED = {
     "another kind": ({"kind": "tensorrt"}, "of kind 'tensorrt', this wgan runs onnx, openvino"),
-    "no kind": ({"kind": "gone"}, r"lacks what a generator needs \('kind'\)"),
+    "no kind": ({"kind": "gone"}, r"is incomplete \('kind'\)"),
     "no latents": ({"latent_dim": 0}, "latent_dim must be a whole number"),
     "no checksum": ({"files": {}}, r"has no checksum of its model model\.onnx"),
-    "no list": ({"files": 7}, "lacks what a generator needs"),
+    "no list": ({"files": 7}, "is incomplete"),
     "a file outside": (
         {"files": {"model.onnx": "0", "../secret": "0"}},
         "names a file outside|is not the file",
@@ -165,7 +168,7 @@ def test_a_specification_that_cannot_be_is_refused(folder, name):
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '"x"', "null", "\x00\xff"])
 def test_what_is_no_specification_is_refused(folder, text):
     (folder / "artifact.json").write_text(text)
-    with pytest.raises(InputError, match=r"cannot be read|does not say what format"):
+    with pytest.raises(InputError, match=r"cannot be read|has no format number"):
         Artifact.load(folder)
 
 
@@ -176,13 +179,13 @@ def test_a_changed_or_missing_file_is_refused(folder):
         changed = bytearray(whole)
         changed[place] ^= 1
         model.write_bytes(changed)
-        with pytest.raises(InputError, match="its SHA-256 is another one"):
+        with pytest.raises(InputError, match="its SHA-256 differs"):
             Artifact.load(folder)
     model.unlink()
     with pytest.raises(InputError, match="cannot be read: No such file"):
         Artifact.load(folder)
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match=r"is no artifact: it has no artifact\.json"):
+    with pytest.raises(InputError, match=r"is not an artifact: it has no artifact\.json"):
         Artifact.load(folder)
 
 

@@ -19,7 +19,7 @@ LEVELS = {
     **dict.fromkeys(["certificates"], 0.3),  # proofs about critics, those of lipschitz/ included
     **dict.fromkeys(["wasserstein"], 0.6),  # brackets by certified critics
     **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "images", "demo"], 1),
-    **dict.fromkeys(["training", "sampling", "artifact", "image_requests", "diagnosis"], 2),
+    **dict.fromkeys(["training", "sampling", "critics", "artifact", "image_requests", "diagnosis"], 2),
     **dict.fromkeys(["generation"], 2.5),  # an exported generator has the directions of its run
     **dict.fromkeys(["cli"], 4),
     **dict.fromkeys(["", "__main__"], 5),  # the package's front and its command may import anything
@@ -27,7 +27,7 @@ LEVELS = {
 OTHERS = 3  # whatever a user does with a run: evaluation, report, recovery, deploy, serving, ...
 
 # What ends up in a serving image: no training, no metrics, no data.
-LEAN = {"sampling", "artifact", "networks", "runs", "image_requests", "demo", "serving"}
+LEAN = {"sampling", "critics", "artifact", "networks", "runs", "image_requests", "demo", "serving"}
 NOT_LEAN = {"training", "metrics", "data"}
 
 MACHINE = ("wgan.core.files", "wgan.core.devices")

@@ -11,7 +11,7 @@ from wgan.diagnosis import Finding, History, diagnose
 from wgan.errors import InputError
 from wgan.lipschitz import R1, GradientPenalty, WeightClipping
 from wgan.networks import MLP
-from wgan.recovery import AT_MOST, Intervention, _intervention, attempt, heal, treated
+from wgan.recovery import MAX_INTERVENTIONS, Intervention, _intervention, attempt_folder, heal, with_remedies
 from wgan.runs import RunFolder, load_latest
 from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 
@@ -54,7 +54,7 @@ def test_a_healthy_run_is_the_run_that_it_would_have_been(tmp_path):
     watched, alone = RunFolder(tmp_path / "watched"), RunFolder(tmp_path / "alone")
     assert watched.history() == alone.history()
     assert weights(watched.path) == weights(alone.path)
-    assert not attempt(watched.path, 1).exists()
+    assert not attempt_folder(watched.path, 1).exists()
 
 
 def test_what_is_wrong_is_treated_and_the_run_comes_to_its_end(healed):
@@ -86,7 +86,7 @@ def test_a_run_lost_at_the_worst_moment_goes_on_as_if_nothing_had_happened(tmp_p
         raise KeyboardInterrupt  # after the old attempt was moved, before the new one began
 
     with pytest.raises(KeyboardInterrupt):
-        run(SICK, tmp_path / "run", tell=lose)
+        run(SICK, tmp_path / "run", on_intervention=lose)
     assert not (tmp_path / "run").exists()
     run(SICK, tmp_path / "run")
     assert RunFolder(tmp_path / "run").history() == RunFolder(healed[0]).history()
@@ -111,8 +111,12 @@ def test_what_no_remedy_helps_is_left_alone_after_a_few(tmp_path):
     try:
         done = run(hopeless, tmp_path / "run")
     except ArithmeticError:  # diverged for good
-        done = [number for number in range(1, AT_MOST + 1) if attempt(tmp_path / "run", number).exists()]
-    assert len(done) == AT_MOST
+        done = [
+            number
+            for number in range(1, MAX_INTERVENTIONS + 1)
+            if attempt_folder(tmp_path / "run", number).exists()
+        ]
+    assert len(done) == MAX_INTERVENTIONS
 
 
 def test_remedies_add_up():
@@ -120,7 +124,7 @@ def test_remedies_add_up():
         changes = {name.replace("__", "."): value for name, value in remedy.items()}
         return Intervention(10, Finding("x", "error", 5, {}, "", "", changes), 0, None)
 
-    new = treated(
+    new = with_remedies(
         HEALTHY,
         [
             intervention(n_critic=4, constraint={"is": "R1", "gamma": 2.0}),
@@ -129,19 +133,19 @@ def test_remedies_add_up():
     )
     assert (new.n_critic, new.critic_optimiser.lr, new.constraint) == (4, 0.5, GradientPenalty(3.0))
     assert new.generator_optimiser == HEALTHY.generator_optimiser
-    assert treated(HEALTHY, [intervention(constraint={"is": "R1", "gamma": 1.0})]).constraint == R1(1.0)
+    assert with_remedies(HEALTHY, [intervention(constraint={"is": "R1", "gamma": 1.0})]).constraint == R1(1.0)
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_every_remedy_is_settings_that_a_recipe_has(name):
     finding = diagnose(history(**SHOWN[name]))[0]
     intervention = Intervention(10, finding, 0, None)
-    assert (treated(HEALTHY, [intervention]) != HEALTHY) == bool(finding.remedy)
+    assert (with_remedies(HEALTHY, [intervention]) != HEALTHY) == bool(finding.remedy)
 
 
 def test_a_folder_that_only_looks_like_an_earlier_attempt_is_named(tmp_path):
-    build(HEALTHY).fit(attempt(tmp_path / "run", 1), STEPS)
-    with pytest.raises(InputError, match="no attempt that was given up"):
+    build(HEALTHY).fit(attempt_folder(tmp_path / "run", 1), STEPS)
+    with pytest.raises(InputError, match="not an abandoned attempt"):
         run(HEALTHY, tmp_path / "run")
 
 
@@ -235,6 +239,6 @@ def test_a_critic_that_mixes_samples_gets_another_norm_with_the_penalty():
             **{**SHOWN["clipping-too-tight"], "config": {"constraint": CLIPPING, "critic": {"norm": "batch"}}}
         )
     )[0]
-    trainer = build(treated(mixing, [Intervention(10, finding, 0, None)]))
+    trainer = build(with_remedies(mixing, [Intervention(10, finding, 0, None)]))
     assert trainer.settings.constraint == GradientPenalty(10.0)
     assert trainer.critic.arguments["norm"] == "layer"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wgan.certificates import Certificate, certify
+    from wgan.critics import load_critic
     from wgan.data import Dataset, load
     from wgan.diagnosis import Finding, History, diagnose
     from wgan.errors import DivergenceError, InputError, MissingExtraError, StorageError, WganError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "certificates": ("Certificate", "certify"),
+    "critics": ("load_critic",),
     "data": ("Dataset", "load"),
     "diagnosis": ("Finding", "History", "diagnose"),
     "errors": ("DivergenceError", "InputError", "MissingExtraError", "StorageError", "WganError"),
@@ -68,9 +70,9 @@ _HOMES = {
 """The package in which each name is defined."""
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = (
-    *("artifact", "certificates", "core", "data", "demo", "deploy", "diagnosis", "evaluation", "generation"),
-    *("image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors", "networks"),
-    *("probing", "recovery", "report", "runs", "sampling", "serving", "training", "wasserstein"),
+    *("artifact", "certificates", "core", "critics", "data", "demo", "deploy", "diagnosis", "evaluation"),
+    *("generation", "image_requests", "images", "latents", "lipschitz", "losses", "metrics", "monitors"),
+    *("networks", "probing", "recovery", "report", "runs", "sampling", "serving", "training", "wasserstein"),
 )
 
 __all__ = [
@@ -117,6 +119,7 @@ __all__ = [
     "evaluate",
     "generator_step",
     "load",
+    "load_critic",
     "recipe",
     "train",
     "wasserstein1",

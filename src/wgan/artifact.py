@@ -1,15 +1,14 @@
-"""An exported generator: a folder that is checked when it is read, and runs without torch.
+"""An exported generator: a folder that is checked when it is loaded, and that runs without torch.
 
 ::
 
-    artifact.json    what it is, where it comes from, how good it was measured to be, checksums
+    artifact.json    specification, origin, validation, checksums
     model.onnx       or model.xml and model.bin: the generator
-    directions.npz   latent directions of the page's sliders, the strongest first
-    reference.npz    what ``wgan verify`` holds it against
-    README.md        how it is used
+    directions.npz   latent directions of the demo page's sliders, the strongest first
+    reference.npz    the reference for ``wgan verify``
+    README.md        instructions
 
-Nothing here is ever unpickled. Only numpy is imported at the top: an image that serves needs no torch, and
-none of this package's training.
+Nothing is unpickled, and only numpy is imported here, so that a server needs neither torch nor training code.
 """
 
 import hashlib
@@ -30,11 +29,11 @@ from wgan.errors import InputError, MissingExtraError, check_whole
 from wgan.labels import cycle_classes
 
 FORMAT = 1
-"""The version of the folder's layout; a reader refuses others."""
+"""The version of the folder's layout; others are refused."""
 SPECIFICATION = "artifact.json"
 """The file that makes a folder an artifact."""
-DIRECTIONS = "directions.npz"
-"""The file of latent directions, with an array ``directions``."""
+DIRECTIONS_FILE = "directions.npz"
+"""The file of latent directions, an array ``directions`` (k, latent_dim)."""
 
 Samples = npt.NDArray[np.float32]
 Latents = npt.NDArray[np.float32]
@@ -45,11 +44,11 @@ Feed = dict[str, npt.NDArray[Any]]
 @final
 @dataclass(frozen=True)
 class Runtime:
-    r"""A loaded generator: ``runtime(latents, labels)`` are its samples. Safe to call from several threads.
+    r"""A loaded generator: ``runtime(latents, labels)`` returns samples. It is thread-safe.
 
     Attributes:
         latent_dim: Length of a latent.
-        classes: How many labels there are; None for a generator without.
+        classes: Number of labels; None for a generator without.
         forward: From ``latents`` (N, latent_dim) and perhaps ``labels`` (N,) to samples (N, \*shape), N >= 1.
     """
 
@@ -61,12 +60,12 @@ class Runtime:
         r"""Samples (N, \*shape) float32 of latents (N, latent_dim) and, if there are classes, labels (N,).
 
         Args:
-            latents: Real numbers, taken as float32; N >= 1.
-            labels: Whole numbers in [0, classes); None for a generator without classes, and otherwise for
-                every class in turn.
+            latents: Real numbers, converted to float32; N >= 1.
+            labels: Whole numbers in [0, classes). None for a generator without classes; otherwise None
+                stands for every class in turn.
 
         Raises:
-            InputError: An argument has another shape or type, or is out of its range.
+            InputError: The shape, type or range of an argument is wrong.
         """
         points = np.ascontiguousarray(latents, np.float32)
         if points.ndim != 2 or points.shape[1] != self.latent_dim or len(points) == 0:
@@ -82,35 +81,35 @@ class Runtime:
         if self.classes is None:
             if labels is None:
                 return {}
-            raise InputError("This generator knows no labels; leave them out.")
-        given = cycle_classes(count, self.classes) if labels is None else np.asarray(labels)
-        if given.shape != (count,) or given.dtype.kind not in "iu":
+            raise InputError("This generator takes no labels; leave them out.")
+        array = cycle_classes(count, self.classes) if labels is None else np.asarray(labels)
+        if array.shape != (count,) or array.dtype.kind not in "iu":
             raise InputError(
-                f"{count} latents need as many labels, whole numbers, not {given.dtype} of shape "
-                f"{given.shape}."
+                f"{count} latents need as many labels, whole numbers, not {array.dtype} of shape "
+                f"{array.shape}."
             )
-        if given.min() < 0 or given.max() >= self.classes:
+        if array.min() < 0 or array.max() >= self.classes:
             raise InputError(
-                f"Labels must lie in [0, {self.classes}), and these go from {given.min()} to {given.max()}."
+                f"Labels must be in [0, {self.classes}), and these go from {array.min()} to {array.max()}."
             )
-        return {"labels": np.ascontiguousarray(given, np.int64)}
+        return {"labels": np.ascontiguousarray(array, np.int64)}
 
 
 @final
 @dataclass(frozen=True)
 class Artifact:
-    """An exported generator that was read and is whole.
+    """An exported generator whose files were checked.
 
     Attributes:
-        path: Its folder.
-        kind: 'onnx' or 'openvino'.
-        precision: 'float32' or 'int8', of its weights and what goes through it.
-        model: The file that its runtime opens.
+        path: The folder.
+        kind: ``onnx`` or ``openvino``.
+        precision: ``float32`` or ``int8``, of weights and activations.
+        model: The file that the runtime opens.
         latent_dim: Length of a latent.
-        shape: Of one sample: (C, H, W) for images, (d,) for vectors.
-        classes: The name of each label; None for a generator without labels.
-        range: Between which values a sample's numbers lie; None where they have no bounds.
-        provenance: All else that artifact.json says: run, data, parity, quality, latency, versions.
+        shape: Shape of one sample: (C, H, W) for images, (d,) for vectors.
+        classes: Name of each label; None for a generator without labels.
+        range: Bounds of a sample's values; None without bounds.
+        provenance: The rest of artifact.json: run, data, parity, quality, latency, versions.
         files: SHA-256 of each file, by its name in the folder.
     """
 
@@ -127,48 +126,62 @@ class Artifact:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """The artifact in a folder, after its checksums were found right.
+        """Load an artifact and check its checksums.
 
         Raises:
-            InputError: This is no artifact, it is of another version, or a file is missing or was changed.
+            InputError: This is not an artifact, its version differs, or a file is missing or was changed.
         """
         folder = Path(path)
-        said = read_specification(folder)
+        specification = read_specification(folder)
         try:
             artifact = cls(
                 folder,
-                said.pop("kind"),
-                said.pop("precision"),
-                folder / said.pop("model"),
-                said.pop("latent_dim"),
-                tuple(said.pop("shape")),
-                _tuple(said.pop("classes")),
-                _tuple(said.pop("range")),
-                said,
-                dict(said.pop("files")),
+                specification.pop("kind"),
+                specification.pop("precision"),
+                folder / specification.pop("model"),
+                specification.pop("latent_dim"),
+                tuple(specification.pop("shape")),
+                _tuple(specification.pop("classes")),
+                _tuple(specification.pop("range")),
+                specification,
+                dict(specification.pop("files")),
             )
             check_whole(latent_dim=(artifact.latent_dim, 1))
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{folder / SPECIFICATION} lacks what a generator needs ({error}); export it again."
-            ) from error
+            raise InputError(f"{folder / SPECIFICATION} is incomplete ({error}); export it again.") from error
         artifact._check()
         return artifact
 
     @property
+    def page(self) -> dict[str, Any]:
+        """The generator's description for the demo page, as JSON values.
+
+        Its ``directions``, (k, latent_dim), are those of its run; older artifacts have none.
+        """
+        name = self.provenance.get("data", {}).get("name") or self.path.resolve().name
+        return {
+            "name": name,
+            "latent_dim": self.latent_dim,
+            "shape": list(self.shape),
+            "classes": None if self.classes is None else list(self.classes),
+            # The shortest digits that give the same float32 again.
+            "directions": [[float(str(number)) for number in row] for row in self.directions],
+        }
+
+    @property
     def directions(self) -> Latents:
         """Directions (k, latent_dim) that change samples most, those of the run; none in older artifacts."""
-        if DIRECTIONS not in self.files:
+        if DIRECTIONS_FILE not in self.files:
             return np.zeros((0, self.latent_dim), np.float32)
-        with np.load(self.path / DIRECTIONS) as arrays:
+        with np.load(self.path / DIRECTIONS_FILE) as arrays:
             directions: Latents = arrays["directions"]
         return directions
 
     def runtime(self, threads: int | None = None) -> Runtime:
-        """The generator, ready to be called.
+        """Load the generator into its runtime.
 
         Args:
-            threads: How many a call may use, >= 1; None leaves it to the runtime.
+            threads: Number of threads per call, >= 1; None for the runtime's default.
 
         Raises:
             InputError: threads is not positive, or the runtime cannot read the model.
@@ -192,38 +205,38 @@ class Artifact:
                 raise InputError(f"{self.path / SPECIFICATION} names a file outside its folder: {name!r}.")
             if checksum(self.path / name) != expected:
                 raise InputError(
-                    f"{self.path / name} is not the file that was exported: its SHA-256 is another one. "
-                    "Copy it again, or export it again."
+                    f"{self.path / name} is not the file that was exported: its SHA-256 differs. Copy it "
+                    "again, or export it again."
                 )
 
 
 def read_specification(folder: Path) -> dict[str, Any]:
-    """What ``artifact.json`` says, without its format and seal.
+    """Read ``artifact.json`` and remove its format and checksum.
 
     Raises:
-        InputError: There is none, it is no JSON object, of another version, or was changed.
+        InputError: It is missing, not a JSON object, of another version, or was changed.
     """
     path = folder / SPECIFICATION
     try:
-        said = json.loads(path.read_bytes())
+        specification = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(
-            f"{folder} is no artifact: it has no {SPECIFICATION}. `wgan export` makes one."
+            f"{folder} is not an artifact: it has no {SPECIFICATION}. `wgan export` writes one."
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
-    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
-        raise InputError(f"{path} does not say what format it has; it is no artifact of wgan's.")
-    if (version := said.pop("format")) != FORMAT:
-        raise InputError(f"{folder} is an artifact of format {version}, this wgan reads {FORMAT}.")
-    if said.pop("seal", None) != seal(said):
+    if not isinstance(specification, dict) or not isinstance(specification.get("format"), int):
+        raise InputError(f"{path} has no format number; it was not written by wgan.")
+    if (version := specification.pop("format")) != FORMAT:
+        raise InputError(f"{folder} is an artifact of format {version}, and this wgan reads format {FORMAT}.")
+    if specification.pop("seal", None) != seal(specification):
         raise InputError(f"{path} was changed after the export: it does not match its own checksum.")
-    return said
+    return specification
 
 
-def seal(said: Mapping[str, Any]) -> str:
-    """The SHA-256 of plain values, which an ``artifact.json`` carries of itself."""
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+def seal(specification: Mapping[str, Any]) -> str:
+    """The SHA-256 of a specification, which ``artifact.json`` contains."""
+    return hashlib.sha256(json.dumps(specification, sort_keys=True).encode()).hexdigest()
 
 
 def checksum(path: Path) -> str:
@@ -239,7 +252,7 @@ def checksum(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _tuple(values: Any) -> Any:  # noqa: ANN401 - whatever stands in artifact.json
+def _tuple(values: Any) -> Any:  # noqa: ANN401 - any value of artifact.json
     return None if values is None else tuple(values)
 
 
@@ -265,7 +278,7 @@ def _open_onnx(model: Path, threads: int | None) -> Callable[[Feed], Samples]:
 
 def _open_openvino(model: Path, threads: int | None) -> Callable[[Feed], Samples]:
     core = _openvino()
-    # Without the first hint, a CPU with bfloat16 computes in it, and the samples are others than elsewhere.
+    # Without the first hint, CPUs with bfloat16 compute in it, and the samples differ from other machines.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = str(threads)
@@ -281,12 +294,12 @@ def _open_openvino(model: Path, threads: int | None) -> Callable[[Feed], Samples
 
 @cache
 def _openvino() -> Any:  # noqa: ANN401 - openvino has no types
-    """The one core of this process: where several come and go, its plugin breaks the handling of Ctrl-C."""
+    """The only core of this process: creating and deleting several breaks the handling of Ctrl-C."""
     return import_openvino().Core()
 
 
 def import_openvino() -> Any:  # noqa: ANN401 - openvino has no types
-    """The package, imported without the part that reports every import to its makers over the network.
+    """Import OpenVINO without its telemetry, which reports every import over the network.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -301,17 +314,17 @@ def import_openvino() -> Any:  # noqa: ANN401 - openvino has no types
 
 @final
 class _OpenVINO:
-    """Two requests: one for any number of samples, and one for a single sample.
+    """Two infer requests: one for any number of samples, and one for a single sample.
 
-    A small network takes less time than a request takes to look at shapes and arrays, which it need not where
-    the shape is known beforehand.
+    For a small network the handling of dynamic shapes takes longer than the network, so that single samples
+    have a request with fixed shapes.
     """
 
     def __init__(self, many: Any, one: Any) -> None:  # noqa: ANN401 - openvino has no types
         self._many, self._one = many, one
         self._inputs = {port.any_name: one.get_tensor(port).data for port in one.model_inputs}
         self._output = one.get_tensor("samples").data
-        self._lock = Lock()  # a request has one set of buffers
+        self._lock = Lock()  # a request has only one set of buffers
 
     def __call__(self, feed: Feed) -> Samples:
         openvino = import_openvino()
@@ -323,7 +336,7 @@ class _OpenVINO:
                 output = self._output
             else:
                 for name, values in feed.items():
-                    # OpenVINO takes no memory that it could not write to, such as a request's body.
+                    # OpenVINO requires writable memory, which the body of an HTTP request is not.
                     own = np.require(values, requirements=["C", "W"])
                     self._many.set_tensor(name, openvino.Tensor(own, shared_memory=True))
                 self._many.infer()
@@ -341,4 +354,4 @@ RUNTIMES: dict[str, Callable[[Path, int | None], Callable[[Feed], Samples]]] = {
     "onnx": _open_onnx,
     "openvino": _open_openvino,
 }
-"""What opens a model of each kind: from its file and a number of threads to a function of its inputs."""
+"""Functions that open a model of each kind, from its file and a number of threads."""

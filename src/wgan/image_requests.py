@@ -1,6 +1,6 @@
-"""An order of images and its answer, the same behind a server, a Lambda function and Python.
+"""Image requests and their responses, the same for a server, a Lambda function and Python.
 
-An order is plain values, as they come out of JSON: ``{"seed": 7, "count": 16, "format": "png"}``.
+A request is a JSON object: ``{"seed": 7, "count": 16, "format": "png"}``.
 """
 
 import io
@@ -19,26 +19,25 @@ from wgan.labels import class_number, cycle_classes
 from wgan.latents import draw_latents
 
 MEDIA = {"png": "image/png", "webp": "image/webp", "zip": "application/zip"}
-"""What an answer can be, and its media type."""
+"""Formats of a response, and their media types."""
 WIDEST = 2**14 - 1
-"""Pixels that a WebP can have on a side."""
+"""Largest side of a WebP in pixels."""
 
-Samples = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Generate = Callable[[npt.NDArray[np.float32], Labels | None], Samples]
+_Floats = npt.NDArray[np.float32]
+_Labels = npt.NDArray[np.int64]
 
 
 @final
 @dataclass(frozen=True)
 class ImageRequest:
-    """What someone wants to see.
+    """A request for images.
 
     Attributes:
-        seed: In [0, 2^64): the same seed gives the same images, and the first of them for any count.
-        count: How many.
-        label: Of a generator with classes: a class by number or name; None goes through them in turn.
-        truncation: In (0, 1], a factor on the latents: less is nearer to what is typical, and less varied.
-        format: ``png`` and ``webp`` (lossless) are the image, or a grid of several; ``zip`` is a PNG each.
+        seed: Random seed in [0, 2^64). The first k images are the same for every count >= k.
+        count: Number of images.
+        label: Number or name of a class, for a generator with classes; None for every class in turn.
+        truncation: Factor on the latents, in (0, 1]: smaller values give more typical, less diverse images.
+        format: ``png`` and ``webp`` (lossless) are the image, or a grid of several; ``zip`` has one PNG each.
     """
 
     seed: int = 0
@@ -48,31 +47,31 @@ class ImageRequest:
     format: str = "png"
 
     @classmethod
-    def read(cls, given: object, *, most: int, classes: Sequence[str] | None = None) -> Self:
-        """The order that plain values are.
+    def parse(cls, value: object, *, max_count: int, classes: Sequence[str] | None = None) -> Self:
+        """Parse a request.
 
         Args:
-            given: What came out of JSON.
-            most: The largest count.
-            classes: The generator's, if it has any.
+            value: A JSON value.
+            max_count: The largest count.
+            classes: Names of the generator's classes, if it has any.
 
         Raises:
-            InputError: They are no order; the first thing that is wrong.
+            InputError: This is not a request; the message names the first problem.
         """
-        if not isinstance(given, Mapping):
-            raise InputError(f"An order is a JSON object, not {_named(given)}.")
+        if not isinstance(value, Mapping):
+            raise InputError(f"An image request is a JSON object, not {_named(value)}.")
         known = [field.name for field in fields(cls)]
-        if others := [name for name in given if name not in known]:
-            raise InputError(f"An order has no {_named(others[0])}; it has {', '.join(known)}.")
-        order = cls(**given)
-        order._check(most, classes)
-        return order
+        if others := [name for name in value if name not in known]:
+            raise InputError(f"An image request has no {_named(others[0])}; it has {', '.join(known)}.")
+        request = cls(**value)
+        request._check(max_count, classes)
+        return request
 
-    def _check(self, most: int, classes: Sequence[str] | None) -> None:
+    def _check(self, max_count: int, classes: Sequence[str] | None) -> None:
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**64:
             raise InputError(f"seed must be a whole number in [0, 2^64), not {_named(self.seed)}.")
-        if not _is_whole(self.count) or not 1 <= self.count <= most:
-            raise InputError(f"count must be a whole number in [1, {most}], not {_named(self.count)}.")
+        if not _is_whole(self.count) or not 1 <= self.count <= max_count:
+            raise InputError(f"count must be a whole number in [1, {max_count}], not {_named(self.count)}.")
         number = isinstance(self.truncation, int | float) and not isinstance(self.truncation, bool)
         if not number or not 0 < self.truncation <= 1:
             raise InputError(f"truncation must be a number in (0, 1], not {_named(self.truncation)}.")
@@ -83,56 +82,60 @@ class ImageRequest:
                 raise InputError(f"label must be a class's name or number, not {_named(self.label)}.")
             class_number(self.label, classes)
 
-    def latents(self, latent_dim: int) -> npt.NDArray[np.float32]:
-        """The latents (count, latent_dim) of this order."""
+    def latents(self, latent_dim: int) -> _Floats:
+        """The latents (count, latent_dim) of this request."""
         return draw_latents(self.count, latent_dim, self.seed) * np.float32(self.truncation)
 
-    def labels(self, classes: Sequence[str] | None) -> Labels | None:
-        """The labels (count,) of this order; None for a generator without classes.
+    def labels(self, classes: Sequence[str] | None) -> _Labels | None:
+        """The labels (count,) of this request; None for a generator without classes.
 
         Raises:
-            InputError: The label is none of the classes.
+            InputError: The label is not one of the classes.
         """
         if self.label is not None:
             return np.full(self.count, class_number(self.label, classes), np.int64)
         return None if classes is None else cycle_classes(self.count, len(classes))
 
 
-def encode(samples: Samples, form: str) -> bytes:
-    """Samples (N, C, H, W) in [-1, 1], or vectors (N, d), as the bytes of a file.
+def encode(samples: _Floats, kind: str) -> bytes:
+    """Encode images (N, C, H, W) in [-1, 1], or vectors (N, d), as a file.
 
     Args:
-        samples: N >= 1.
-        form: A key of :data:`MEDIA`.
+        samples: N >= 1 samples.
+        kind: A key of :data:`MEDIA`.
 
     Raises:
-        InputError: They are no images of 1 or 3 channels and the form needs images; or the image is
-            larger than a WebP can be.
+        InputError: The format needs images of 1 or 3 channels and these are not, or the image is too large
+            for a WebP.
     """
-    if form == "zip":
+    if kind == "zip":
         return _zipped([_file(to_image(sample), "png") for sample in samples])
-    return _file(to_image(samples[0]) if samples.ndim == 4 and len(samples) == 1 else show(samples), form)
+    return _file(to_image(samples[0]) if samples.ndim == 4 and len(samples) == 1 else show(samples), kind)
 
 
 def draw(
-    generate: Generate, latent_dim: int, order: ImageRequest, *, classes: Sequence[str] | None = None
+    generate: Callable[[_Floats, _Labels | None], _Floats],
+    latent_dim: int,
+    request: ImageRequest,
+    *,
+    classes: Sequence[str] | None = None,
 ) -> bytes:
-    """The file that an order asks for.
+    """Generate and encode the images of a request.
 
     Raises:
-        InputError: The label is none of the classes, or the samples are none that the format can show.
+        InputError: The label is not one of the classes, or the format cannot show the samples.
     """
-    return encode(generate(order.latents(latent_dim), order.labels(classes)), order.format)
+    return encode(generate(request.latents(latent_dim), request.labels(classes)), request.format)
 
 
-def _file(image: Image.Image, form: str) -> bytes:
-    if form == "webp" and max(image.size) > WIDEST:
+def _file(image: Image.Image, kind: str) -> bytes:
+    if kind == "webp" and max(image.size) > WIDEST:
         raise InputError(
             f"A WebP has at most {WIDEST:,} pixels a side, and this image is {image.width:,} x "
-            f"{image.height:,}; ask for png or zip, or for fewer at once."
+            f"{image.height:,}; request png or zip, or fewer images."
         )
     file = io.BytesIO()
-    image.save(file, format=form.upper(), **({"lossless": True} if form == "webp" else {}))
+    image.save(file, format=kind.upper(), **({"lossless": True} if kind == "webp" else {}))
     return file.getvalue()
 
 
@@ -140,7 +143,7 @@ def _zipped(files: Sequence[bytes]) -> bytes:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
         for index, content in enumerate(files):
-            # A date of its own would make two answers to the same order differ.
+            # A modification time would make two responses to the same request differ.
             archive.writestr(zipfile.ZipInfo(f"{index:05d}.png"), content)
     return whole.getvalue()
 
@@ -150,7 +153,7 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 
 def _named(value: object) -> str:
-    """A value as a sentence can carry it, however large it is."""
+    """A value of any size as a short text."""
     if isinstance(value, str):
         return _shortened(repr(value[:41]))
     if isinstance(value, int) and abs(value) >= 2**64:

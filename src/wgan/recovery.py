@@ -1,9 +1,8 @@
-"""A run that looks after itself: what the diagnosis finds is treated, from the last healthy checkpoint.
+"""Self-healing runs: problems that the diagnosis finds are treated from the last healthy checkpoint.
 
-An attempt that goes wrong is renamed to ``RUN-before-1`` (then 2, ...) in one move, with a note in it of what
-was found, and a new one begins in RUN with the remedy's settings, from the last checkpoint before the trouble
-began. So every intervention can be undone - the old attempt is a whole run - and the same command goes on
-after any interruption.
+An attempt with a problem is renamed to ``RUN-before-1`` (then 2, ...), with the finding in a file, and a new
+one starts in RUN with the remedy's settings, from the last checkpoint before the problem began. Interventions
+can be undone, since the old attempt is a complete run, and the same command resumes after any interruption.
 """
 
 import json
@@ -16,38 +15,37 @@ from PIL.Image import Image
 
 from wgan.core.files import storing, write_atomically
 from wgan.diagnosis import Finding, History, diagnose
-from wgan.diagnosis.finding import Settings
-from wgan.diagnosis.history import Row
+from wgan.diagnosis.finding import SettingsByPath
 from wgan.errors import DivergenceError, InputError
 from wgan.lipschitz import R1, GradientPenalty
 from wgan.monitors import Monitor
 from wgan.monitors.monitor import Values
-from wgan.runs import RunFolder, from_plain, saved_steps
+from wgan.runs import Row, RunFolder, from_plain, saved_steps
 from wgan.training import Trainer, TrainingSettings
 from wgan.training.resume import check_same_run
 
-AT_MOST = 3
-"""Interventions in a run; what still goes wrong then is left to a person."""
-LOOKED_BACK = 60
-"""Log points that are diagnosed while a run goes on: enough for every symptom but that all is well."""
-NOTE = "intervention.json"
-"""In an attempt that was given up: why, and where the next one began."""
+MAX_INTERVENTIONS = 3
+"""Interventions in a run; later problems are left to the user."""
+WINDOW = 60
+"""Log points that are diagnosed during a run: enough for every symptom of a problem."""
+INTERVENTION_FILE = "intervention.json"
+"""In an abandoned attempt: the finding, and where the next attempt started."""
 DEAD = ("critic_dead", "generator_dead")
-MOSTLY = 1 / 3
-"""Dead units of a network, above which a checkpoint is no place to go on from."""
+MAX_DEAD = 1 / 3
+"""Share of dead units above which training does not resume from a checkpoint."""
 TYPES = {kind.__name__: kind for kind in (GradientPenalty, R1)}
-"""What a remedy's settings may name."""
+"""Constraints that a remedy may name."""
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """What was done to a run.
+    """A remedy that was applied to a run.
 
     Attributes:
-        step: The log point at which it was stopped.
-        finding: Why.
-        start: The step it went on from; 0: anew.
-        before: The folder of the attempt that was given up.
+        step: Log point at which the attempt was stopped.
+        finding: The problem.
+        start: Step from which training resumed; 0 for a new start.
+        before: Folder of the abandoned attempt.
     """
 
     step: int
@@ -56,12 +54,12 @@ class Intervention:
     before: Path
 
     def plain(self) -> dict[str, Any]:
-        """As it stands in the note and in the configuration."""
+        """JSON values for the abandoned attempt and for the new configuration."""
         return {"step": self.step, "start": self.start, "before": str(self.before), **asdict(self.finding)}
 
 
 Build = Callable[[TrainingSettings, Sequence[Intervention]], Trainer]
-"""A trainer of a recipe, which notes what was done in the run's origin."""
+"""Builds a trainer from settings; it stores the interventions in the run's origin."""
 
 
 def heal(
@@ -70,85 +68,81 @@ def heal(
     *,
     steps: int,
     run_dir: Path,
-    tell: Callable[[Intervention], None] = lambda intervention: None,
+    on_intervention: Callable[[Intervention], None] = lambda intervention: None,
 ) -> list[Intervention]:
-    """Train, and treat what goes wrong.
+    """Train, and treat the problems that the diagnosis finds.
 
-    A run in which nothing is found is the run that it would have been without, bit for bit.
+    A run without findings is bit for bit the same as without healing.
 
     Args:
         recipe: The settings to begin with.
-        build: Makes the trainer of an attempt.
-        steps: Generator steps in all, >= 1.
-        run_dir: The run's folder, and that of the last attempt.
-        tell: Hears of each intervention.
+        build: Builds the trainer of an attempt.
+        steps: Total number of generator steps, >= 1.
+        run_dir: Folder of the run and of its last attempt.
+        on_intervention: Called after each intervention.
 
     Returns:
-        The interventions, at most :data:`AT_MOST`.
+        The interventions, including earlier ones; at most :data:`MAX_INTERVENTIONS`.
 
     Raises:
-        InputError: As :meth:`~wgan.training.Trainer.fit`; or a remedy does not suit the run, which stays as
-            it is; or a folder RUN-before-N is of another run.
+        InputError: As :meth:`~wgan.training.Trainer.fit`; or a remedy does not fit the run, which is
+            left unchanged; or a folder RUN-before-N belongs to another run.
         StorageError, DivergenceError, KeyboardInterrupt, SystemExit: As :meth:`~wgan.training.Trainer.fit`;
-            divergence only where no remedy is left.
+            DivergenceError only where no remedy is left.
     """
     run_dir = run_dir.resolve()
     done = _done(recipe, build, steps, run_dir)
-    trainer = build(treated(recipe, done), done)
+    trainer = build(with_remedies(recipe, done), done)
     while finding := _fit(trainer, steps, run_dir, done):
         intervention = _intervention(run_dir, len(done) + 1, finding)
-        trainer = build(treated(recipe, [*done, intervention]), [*done, intervention])  # or it cannot be
-        _give_up(run_dir, intervention)
+        trainer = build(with_remedies(recipe, [*done, intervention]), [*done, intervention])  # checks them
+        _abandon(run_dir, intervention)
         done.append(intervention)
-        tell(intervention)
+        on_intervention(intervention)
     return done
 
 
-def treated(recipe: TrainingSettings, interventions: Sequence[Intervention]) -> TrainingSettings:
-    """The recipe with the settings of all remedies."""
+def with_remedies(recipe: TrainingSettings, interventions: Sequence[Intervention]) -> TrainingSettings:
+    """The recipe with the settings of all remedies, in order."""
     for intervention in interventions:
         recipe = apply_remedy(recipe, intervention.finding.remedy)
     return recipe
 
 
-def apply_remedy(settings: TrainingSettings, remedy: Settings) -> TrainingSettings:
-    """The settings with those of a remedy.
-
-    Raises:
-        InputError: They do not suit the settings, as a norm of networks that have none.
-    """
+def apply_remedy(settings: TrainingSettings, remedy: SettingsByPath) -> TrainingSettings:
+    """The settings with those of a remedy; InputError if they do not fit, such as a norm of an MLP."""
     for path, value in remedy.items():
         settings = _with(settings, path.split("."), value)
     return settings
 
 
-def attempt(run_dir: Path, number: int) -> Path:
-    """The folder of the n-th attempt that was given up, n >= 1."""
+def attempt_folder(run_dir: Path, number: int) -> Path:
+    """The folder of an abandoned attempt; ``number`` counts from 1."""
     run_dir = run_dir.resolve()
     return run_dir.with_name(f"{run_dir.name}-before-{number}")
 
 
 def _fit(trainer: Trainer, steps: int, run_dir: Path, done: Sequence[Intervention]) -> Finding | None:
-    """What is to be treated; None if the attempt came to its end."""
+    """Train one attempt; return the finding to treat, or None if it finished."""
     start = done[-1].before if done and done[-1].start else None
     before = done[-1].start + 1 if done else None
-    if len(done) == AT_MOST:
+    if len(done) == MAX_INTERVENTIONS:
         trainer.fit(run_dir, steps, start=start, before=before)
         return None
-    nurse = _HealthMonitor(RunFolder(run_dir))
-    trainer.monitors = [*trainer.monitors, nurse]
+    health = _HealthMonitor(RunFolder(run_dir))
+    trainer.monitors = [*trainer.monitors, health]
     try:
-        trainer.fit(run_dir, steps, start=start, before=before, stop=lambda _: nurse.finds() is not None)
+        trainer.fit(run_dir, steps, start=start, before=before, stop=lambda _: health.problem() is not None)
     except DivergenceError:
-        if (finding := nurse.finds()) is None:
+        if (finding := health.problem()) is None:
             raise
         return finding
-    return nurse.finds()
+    return health.problem()
 
 
 @final
 class _HealthMonitor(Monitor):
-    """Keeps what the run observes of itself, to be diagnosed at each log point."""
+    """Collects the last log points of the run, to diagnose them."""
 
     synchronous = True
 
@@ -157,73 +151,74 @@ class _HealthMonitor(Monitor):
         self._history = History([])
 
     def start(self, config: Mapping[str, Any], step: int) -> None:
-        """What there is of the run already."""
-        rows, timing = (self._folder.history(name)[-LOOKED_BACK:] for name in ("metrics", "timing"))
+        """Read the log of the run so far."""
+        rows, timing = (self._folder.history(name)[-WINDOW:] for name in ("metrics", "timing"))
         self._history = History(rows, config, timing, self._folder.read_data())
 
     def log(self, step: int, values: Values) -> None:
-        """Keep the last rows."""
+        """Add a log point."""
         row, old = {**values, "step": step}, self._history
-        rows, timing = ([*some[1 - LOOKED_BACK :], row] for some in (old.rows, old.timing))
+        rows, timing = ([*some[1 - WINDOW :], row] for some in (old.rows, old.timing))
         self._history = replace(old, rows=rows, timing=timing)
 
     def images(self, step: int, image: Image) -> None:
-        """Nothing to see."""
+        """Do nothing."""
 
     def finish(self, outcome: str) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
-    def finds(self) -> Finding | None:
-        """The first trouble that settings can mend."""
-        troubles = (found for found in diagnose(self._history) if found.severity != "note")
-        return next((found for found in troubles if found.remedy), None)
+    def problem(self) -> Finding | None:
+        """The first problem that has a remedy."""
+        findings = diagnose(self._history)
+        return next((found for found in findings if found.severity != "note" and found.remedy), None)
 
 
 def _intervention(run_dir: Path, number: int, finding: Finding) -> Intervention:
     folder = RunFolder(run_dir)
     rows = folder.history()
-    # What a critic learned under another constraint is no place to go on from, nor are other networks.
-    anew = any(path == "constraint" or path.startswith("networks.") for path in finding.remedy)
-    saved = [] if anew else saved_steps(folder.checkpoints)
+    # Weights learned under another constraint or with other networks are of no use.
+    fresh = any(path == "constraint" or path.startswith("networks.") for path in finding.remedy)
+    saved = [] if fresh else saved_steps(folder.checkpoints)
     healthy = [step for step in saved if 0 < step < finding.since and _alive(rows, step)]
-    return Intervention(rows[-1]["step"], finding, max(healthy, default=0), attempt(run_dir, number))
+    return Intervention(rows[-1]["step"], finding, max(healthy, default=0), attempt_folder(run_dir, number))
 
 
 def _alive(rows: Sequence[Row], step: int) -> bool:
-    """Whether most units of both networks were active up to a step: those that died stay dead."""
+    """Whether few units of both networks had died up to a step; dead units stay dead."""
     shares = [row.get(name) or 0 for row in rows if row["step"] <= step for name in DEAD]
-    return max(shares, default=0) < MOSTLY
+    return max(shares, default=0) < MAX_DEAD
 
 
-def _give_up(run_dir: Path, intervention: Intervention) -> None:
+def _abandon(run_dir: Path, intervention: Intervention) -> None:
     text = json.dumps(intervention.plain(), indent=1).encode()
-    write_atomically(run_dir / NOTE, lambda file: file.write(text))
+    write_atomically(run_dir / INTERVENTION_FILE, lambda file: file.write(text))
     with storing(intervention.before):
         run_dir.rename(intervention.before)
 
 
 def _done(recipe: TrainingSettings, build: Build, steps: int, run_dir: Path) -> list[Intervention]:
-    """The interventions so far, of which each attempt that was given up keeps a note."""
+    """The interventions so far, read from the abandoned attempts."""
     done: list[Intervention] = []
-    for number in range(1, AT_MOST + 1):
-        before = attempt(run_dir, number)
+    for number in range(1, MAX_INTERVENTIONS + 1):
+        before = attempt_folder(run_dir, number)
         if not before.exists():
             break
-        check_same_run(RunFolder(before), build(treated(recipe, done), done).config(steps))
+        config = build(with_remedies(recipe, done), done).config(steps)
+        check_same_run(RunFolder(before), config)
         done.append(_read(before))
     return done
 
 
 def _read(before: Path) -> Intervention:
     try:
-        note = json.loads((before / NOTE).read_text())
-        step, start = note.pop("step"), note.pop("start")
-        note.pop("before")
-        return Intervention(int(step), Finding(**note), int(start), before)
+        plain = json.loads((before / INTERVENTION_FILE).read_text())
+        step, start = plain.pop("step"), plain.pop("start")
+        plain.pop("before")
+        return Intervention(int(step), Finding(**plain), int(start), before)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{before} is no attempt that was given up: its {NOTE} cannot be read ({type(error).__name__}: "
-            f"{error}); move the folder away."
+            f"{before} is not an abandoned attempt: its {INTERVENTION_FILE} cannot be read "
+            f"({type(error).__name__}: {error}); move the folder away."
         ) from error
 
 

@@ -158,7 +158,7 @@ def line_of(data="digits", recipe="default", shape=(1, 28, 28), **changes):
             "steps": 1,
             "networks": MLP(),
         },
-        "wgan train digits --networks.kernel 5 --networks.critic-labels projection constraint:"
+        "wgan train digits --networks.kernel 5 --networks.critic-conditioning projection constraint:"
         "spectral-normalisation": {
             "networks": DCGAN(64, 16, 16, kernel=5),
             "constraint": SpectralNormalisation(),

@@ -33,10 +33,9 @@ def run(tmp_path_factory) -> Path:
 def artifacts(run, tmp_path_factory) -> dict[str, Artifact]:
     """The run as an artifact of each kind."""
     home = tmp_path_factory.mktemp("artifacts")
+    kinds = ("onnx-float32", "openvino-float32", "openvino-int8")
+    settings = {"gate": 1.5, "count": COUNT, "seconds": 0.01}
     return {
-        f"{kind}-{width}": export(
-            run, home / f"{kind}-{width}", to=kind, int8=width == "int8", gate=1.5, count=COUNT, seconds=0.01
-        )
-        for kind in ("onnx", "openvino")
-        for width in ("float32", "int8")
+        name: export(run, home / name, to=name.split("-")[0], int8=name.endswith("int8"), **settings)
+        for name in kinds
     }

@@ -74,7 +74,7 @@ def test_it_goes_on_where_it_was(run, student, tmp_path):
 
 
 def test_another_teacher_or_size_is_another_run(run, student):
-    for changes, named in (({"size": 0.5}, "generator.width"), ({"pixel": 2.0}, "guide.pixel")):
+    for changes, named in (({"size": 0.5}, "generator.width"), ({"pixel": 2.0}, "auxiliary_loss.pixel")):
         with pytest.raises(InputError, match=named):
             distil(run, student, steps=60, device="cpu", **({"size": 0.25} | changes))
 
@@ -135,7 +135,7 @@ def test_a_student_is_as_wide_as_its_share_allows():
 
 
 def test_a_network_of_ones_own_has_no_narrower_one():
-    with pytest.raises(InputError, match=r"my\.Net is none of DCGANGenerator"):
+    with pytest.raises(InputError, match=r"needs one of DCGANGenerator.* is my\.Net"):
         narrower({"network": "my.Net"}, 0.25)
 
 

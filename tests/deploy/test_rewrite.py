@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from wgan.deploy.rewrite import SubPixel, is_sub_pixel, is_thin, plain
+from wgan.deploy.rewrite import SubPixel, is_sub_pixel, is_thin, simplify
 from wgan.networks import Condition, DCGANGenerator, MLPGenerator, ResNetGenerator
 
 COUNT = 6
@@ -60,7 +60,7 @@ def test_the_dcgan_layers_become_three_wide(settings):
 def test_other_layers_stay(settings):
     made = layer(**settings)
     assert not is_sub_pixel(made)
-    (kept,) = plain(nn.Sequential(made), lambda layer: True)
+    (kept,) = simplify(nn.Sequential(made), lambda layer: True)
     assert type(kept) is nn.ConvTranspose2d
 
 
@@ -109,7 +109,7 @@ def test_a_plain_generator_is_the_generator(name, shuffled):
     network, labels = GENERATORS[name]
     network = used(network, LATENTS, *labels)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    rewritten = plain(network, shuffled)
+    rewritten = simplify(network, shuffled)
     with torch.no_grad():
         torch.testing.assert_close(
             rewritten(LATENTS, *labels), network(LATENTS, *labels), rtol=1e-5, atol=1e-6
@@ -125,7 +125,7 @@ def kinds(network: nn.Module) -> list[type[nn.Module]]:
 def test_what_is_left_of_a_dcgan():
     network = DCGANGenerator((1, 28, 28), latent_dim=5, width=8)
     folded, thin, all_ = (
-        plain(network, choice) for choice in (lambda layer: False, is_thin, lambda layer: True)
+        simplify(network, choice) for choice in (lambda layer: False, is_thin, lambda layer: True)
     )
     for rewritten in (folded, thin, all_):
         assert not {nn.BatchNorm1d, nn.BatchNorm2d} & {*kinds(rewritten)}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from wgan import InputError
 from wgan.diagnosis import RULES, History, diagnose
+from wgan.runs import RunFolder
 
 
 def test_there_is_a_history_for_every_rule():
@@ -229,3 +230,24 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 def test_a_series_of_what_was_not_observed_is_missing_not_zero():
     assert np.isnan(history()["no such thing"]).all()
+
+
+def test_a_run_is_diagnosed_from_its_rows_its_history_its_folder_or_its_path(tmp_path):
+    case = history(**SHOWN["mode-collapse"])
+    folder = RunFolder(tmp_path / "run")
+    folder.write_config(case.config)
+    for line in case.rows:
+        folder.append("metrics", dict(line))
+    expected = diagnose(case)
+    assert expected[0].name == "mode-collapse"
+    assert diagnose(folder) == diagnose(folder.path) == diagnose(str(folder.path)) == expected
+    assert [finding.name for finding in diagnose(case.rows)] == [finding.name for finding in expected]
+    assert diagnose([]) == []
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"gap": 1.0}], [{"step": 2}, {"step": 1}], [{"step": "1"}], [3], [{"step": 1}, {"step": 1}]]
+)
+def test_rows_without_rising_steps_are_refused(rows):
+    with pytest.raises(InputError, match="whole number 'step' that rises"):
+        diagnose(rows)

@@ -79,7 +79,7 @@ if (images) {
   await page.locator("#reset").click();
   await still();
   seen.large.push(await shown("#large"));
-  await page.locator("#along").fill("1");
+  await page.locator("#fraction").fill("1");
   await still();
   seen.large.push(await shown("#large"));
   seen.second = await shown("#grid .tile:nth-child(2) canvas");

@@ -17,8 +17,8 @@ import pytest
 
 from wgan.errors import InputError
 from wgan.serving.batching import Batcher
-from wgan.serving.http_errors import HTTPError, refuse
-from wgan.serving.settings import Settings
+from wgan.serving.http_errors import HTTPError, error_response
+from wgan.serving.settings import ServerSettings
 
 ORDER = json.dumps({"count": 32, "format": "zip"}).encode()
 
@@ -269,7 +269,7 @@ def test_a_full_server_answers_or_says_when_to_come_again(hasty):
         thread.join()
     assert len(answers) == 40
     assert set(answers) <= {(200, None), (503, "1")}
-    assert refuse(503, "Later.").headers["Retry-After"] == "1"
+    assert error_response(503, "Later.").headers["Retry-After"] == "1"
     assert alive(hasty)
 
 
@@ -344,7 +344,7 @@ def refused(*words, **environment):
 
 
 def test_a_wrong_start_is_refused_in_one_sentence(artifact, tmp_path):
-    assert "is no artifact" in refused(tmp_path)
+    assert "is not an artifact" in refused(tmp_path)
     assert "WGAN_SERVE_PORT must be a whole number" in refused(artifact.path, WGAN_SERVE_PORT="http")
     assert "choose another" in refused(artifact.path, "--host", "192.0.2.1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -358,11 +358,11 @@ def test_a_wrong_start_is_refused_in_one_sentence(artifact, tmp_path):
 
 
 def test_settings_come_from_the_environment():
-    read = Settings.read(
+    read = ServerSettings.read(
         {"WGAN_SERVE_PORT": "80", "WGAN_SERVE_SECONDS": "2.5", "WGAN_SERVE_THREADS": "3", "PORT": "1"}
     )
-    assert read == Settings(port=80, seconds=2.5, threads=3)
-    assert Settings().host == "127.0.0.1"
+    assert read == ServerSettings(port=80, seconds=2.5, threads=3)
+    assert ServerSettings().host == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_settings_come_from_the_environment():
 )
 def test_settings_out_of_their_range_are_refused(given):
     with pytest.raises(InputError, match=next(iter(given))):
-        Settings(**given)
+        ServerSettings(**given)
 
 
 def test_serving_needs_no_torch():

@@ -166,11 +166,11 @@ def test_a_class_is_called_by_its_name_or_else_its_number(server, artifact, labe
         ({"label": "cow"}, "There is no class 'cow': give a name (cat, dog, 1) or a number in [0, 3)."),
         ({"label": {}}, "label must be a class's name or number, not an object."),
         ({"format": "gif"}, "format must be one of png, webp, zip, not 'gif'."),
-        ({"sede": 1}, "An order has no 'sede'; it has seed, count, label, truncation, format."),
-        ([], "An order is a JSON object, not a list."),
+        ({"sede": 1}, "An image request has no 'sede'; it has seed, count, label, truncation, format."),
+        ([], "An image request is a JSON object, not a list."),
     ],
 )
-def test_a_wrong_order_is_refused_in_one_sentence(server, order, said):
+def test_a_wrong_image_request_is_refused_in_one_sentence(server, order, said):
     status, _, body = ask(server, "/v1/images", order)
     assert (status, json.loads(body)) == (400, {"error": said})
 
@@ -218,7 +218,7 @@ def test_the_meters_count(artifact, start):
 
 def test_a_token_is_needed_for_all_but_the_empty_page_and_health(artifact, start):
     with start(artifact, token="søsam") as server:
-        for path in ("/", "/gallery.js", "/v2/health/live", "/v2/health/ready"):
+        for path in ("/", "/demo.js", "/v2/health/live", "/v2/health/ready"):
             status, _, body = ask(server, path)
             assert status == 200
             assert "søsam".encode() not in body

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 from wgan.errors import InputError
 from wgan.serving import protocol
 
-FORM = protocol.Form(3, (2,), 4, 8)
+SIGNATURE = protocol.ModelSignature(3, (2,), 4, 8)
 
 
 def test_wrong_requests_are_refused_in_one_sentence(server):
@@ -74,7 +74,7 @@ def test_what_is_written_is_read(given_values, nested, binary, wide):
             one["data"] = values.tolist() if nested else values.reshape(-1).tolist()
         inputs.append(one)
     head = json.dumps({"inputs": inputs}).encode()
-    read = protocol.read(head + raw, str(len(head)), FORM)
+    read = protocol.parse_request(head + raw, str(len(head)), SIGNATURE)
     assert np.array_equal(read.latents, points)
     assert np.array_equal(read.labels, labels)
     assert not read.binary
@@ -84,10 +84,10 @@ def test_what_is_written_is_read(given_values, nested, binary, wide):
 @given(st.binary(max_size=300), st.none() | st.text(max_size=5) | st.integers(0, 300).map(str))
 def test_bytes_of_any_kind_are_read_or_refused(body, length):
     with pytest.raises(InputError):
-        protocol.read(body, length, FORM)
+        protocol.parse_request(body, length, SIGNATURE)
 
 
 def test_samples_that_are_no_numbers_are_not_written_as_json():
     asked = protocol.Inference(np.zeros((1, 3), np.float32), None, None, binary=False)
     with pytest.raises(InputError, match="not finite"):
-        protocol.write(np.full((1, 2), np.nan, np.float32), asked)
+        protocol.encode_response(np.full((1, 2), np.nan, np.float32), asked)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wgan.demo import files
+from wgan.demo import page_files
 from wgan.latents import draw_latents
 
 SCREENS = [(1280, "light"), (390, "dark")]
@@ -88,7 +88,7 @@ def test_a_page_asks_a_busy_server_a_number_of_times_and_says_what_it_is_told(tm
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed: apt-get install nodejs")
-    (tmp_path / "backend.mjs").write_bytes(files("server")["backend.js"])
+    (tmp_path / "backend.mjs").write_bytes(page_files("server")["backend.js"])
     (tmp_path / "ask.mjs").write_text(
         'import { describe } from "./backend.mjs";\n'
         "const real = fetch;\n"

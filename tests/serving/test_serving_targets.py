@@ -135,7 +135,7 @@ def test_an_archive_stays_within_the_limits_of_lambda(archive, shipped, tmp_path
     monkeypatch.setattr(
         aws_lambda, "_install", lambda folder, python: (folder / "large").write_bytes(b"0" * 1000)
     )
-    monkeypatch.setattr(aws_lambda, "MOST_UNPACKED", 1000)
+    monkeypatch.setattr(aws_lambda, "MAX_UNPACKED", 1000)
     with pytest.raises(InputError, match="Lambda takes under"):
         aws_lambda.layout(shipped.path, tmp_path / "out")
     assert not (tmp_path / "out" / "function.zip").exists()
@@ -206,7 +206,7 @@ def test_a_runtime_is_kept_whole_or_not_at_all(tmp_path):
 
 @pytest.mark.parametrize("target", [web, triton, aws_lambda])
 def test_a_folder_that_is_no_artifact_is_refused(target, tmp_path):
-    with pytest.raises(InputError, match="no artifact"):
+    with pytest.raises(InputError, match="not an artifact"):
         target.layout(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -163,7 +163,7 @@ def test_sngan_and_sagan_sum_in_the_end_and_sagan_attends_within():
     for networks, sides in ((built("sagan", CIFAR), (16, 16)), (built("sagan", MNIST), (14, 14))):
         for network, shape in zip(networks, ((128,), networks[0].arguments["shape"]), strict=True):
             found = summarise(network, torch.zeros(1, *shape))
-            assert {layer.shape[1:] for layer in found if layer.kind == "Gain"} == {sides}
+            assert {layer.shape[1:] for layer in found if layer.kind == "LearnedScale"} == {sides}
     assert hasattr(built("sagan", CIFAR)[0].base, "parametrizations")
     assert not hasattr(built("sngan", CIFAR)[0].base, "parametrizations")
 

@@ -18,15 +18,17 @@ class Train:
     """
 
     data: tyro.conf.Positional[str]
-    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder, zip or tar
-    of images; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
+    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians, two-clusters; or a
+    folder, zip or tar of images; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
     settings: Annotated[TrainingSettings, tyro.conf.arg(name="")]
     recipe: str = "default"
     """Where the settings start from; `wgan recipes` lists them."""
     out: Path | None = None
     """The run's folder; by default runs/DATA-RECIPE."""
+    epochs: float | None = None
+    """Instead of --steps: passes over the training data."""
     minutes: float | None = None
-    """Instead of --steps: measure the speed first, then fix as many steps as this time allows."""
+    """Instead of --steps: as many steps as this time allows at the measured speed."""
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None
@@ -84,6 +86,7 @@ EVERYDAY = (
     "out",
     "recipe",
     "steps",
+    "epochs",
     "minutes",
     "seed",
     "conditional",

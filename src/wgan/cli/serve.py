@@ -13,7 +13,7 @@ import tyro
 from wgan.artifact import Artifact
 from wgan.cli.parse import parse
 from wgan.errors import InputError
-from wgan.serving import PREFIX, Settings, serve
+from wgan.serving import PREFIX, ServerSettings, serve
 
 TOKEN = f"{PREFIX}TOKEN"
 
@@ -28,12 +28,12 @@ class Serve:
 
     dir: tyro.conf.Positional[Path]
     """The artifact, as `wgan export` writes it."""
-    settings: Annotated[Settings, tyro.conf.arg(name="")]
+    settings: Annotated[ServerSettings, tyro.conf.arg(name="")]
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    defaults = Serve(tyro.MISSING, Settings.read(os.environ))
+    defaults = Serve(tyro.MISSING, ServerSettings.read(os.environ))
     command = parse(Serve, arguments, default=defaults)
     artifact = Artifact.load(command.dir)
     token = os.environ.get(TOKEN)

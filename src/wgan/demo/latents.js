@@ -4,7 +4,7 @@ const WORD = (1n << 64n) - 1n;
 const MULTIPLIERS = [0xd2e7470ee14c6c93n, 0xca5a826395121157n];
 const BUMPS = [0x9e3779b97f4a7c15n, 0xbb67ae8584caa73bn];
 
-function block(counter, seed) {
+function philox(counter, seed) {
   let [a, b, c, d] = [counter & WORD, counter >> 64n, 0n, 0n];
   let [left, right] = [seed, 0n];
   for (let round = 0; round < 10; round++) {
@@ -22,7 +22,7 @@ export function latents(count, latentDim, seed) {
   const width = 2 * Math.ceil(latentDim / 2);
   const uniform = new Float64Array(count * width);
   for (let start = 0, counter = 1n; start < uniform.length; start += 4, counter++) {
-    const words = block(counter, seed);
+    const words = philox(counter, seed);
     for (let index = 0; index < 4 && start + index < uniform.length; index++) {
       uniform[start + index] = (Number(words[index] >> 11n) + 0.5) * 2 ** -53;
     }

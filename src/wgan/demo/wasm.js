@@ -1,4 +1,4 @@
-// The generator in this browser, by ONNX Runtime's WebAssembly build; nothing is asked of anybody.
+// The generator in this browser, by ONNX Runtime's WebAssembly build; no request leaves it.
 import * as ort from "./ort.wasm.min.mjs";
 
 ort.env.wasm.wasmPaths = new URL(".", import.meta.url).href;

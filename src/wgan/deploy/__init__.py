@@ -1,4 +1,4 @@
-"""From a run to the edge: smaller, in another runtime, in int8, and with proof that it still is the model."""
+"""Deployment: distil a run's generator, export it to other runtimes, validate and time the result."""
 
 from wgan.deploy.benchmark import bench
 from wgan.deploy.distillation import distil

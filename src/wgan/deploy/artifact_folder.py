@@ -1,4 +1,4 @@
-"""Writing an artifact's folder: whole or not at all, and never over something else."""
+"""Writing of an artifact's folder, completely or not at all and never over other files."""
 
 import json
 import os
@@ -15,14 +15,10 @@ README = "README.md"
 
 
 def check_free(out: Path, run: str) -> None:
-    """Make sure that an artifact of a run can be written to a folder, touching nothing.
-
-    Args:
-        out: The folder.
-        run: The run's id.
+    """Check that an artifact of the run with id ``run`` can be written to a folder, without writing anything.
 
     Raises:
-        InputError: The folder holds something else than an artifact of this run.
+        InputError: The folder contains something other than an artifact of this run.
         StorageError: The file system refuses.
     """
     with storing(out):
@@ -32,35 +28,35 @@ def check_free(out: Path, run: str) -> None:
     if not there:
         return
     if SPECIFICATION not in there:
-        raise InputError(f"{out} holds files and is no artifact; choose a new or empty folder.")
-    said = read_specification(out)
-    origin = said.get("run", {})
+        raise InputError(f"{out} contains files but is not an artifact; choose a new or empty folder.")
+    specification = read_specification(out)
+    origin = specification.get("run", {})
     if origin.get("id") != run:
         raise InputError(
-            f"{out} holds an artifact of another run, {origin.get('name')}; choose another folder, or remove "
-            "that one first."
+            f"{out} contains an artifact of another run, {origin.get('name')}; choose another folder, or "
+            "remove that one first."
         )
-    others = there - {*said["files"], SPECIFICATION, README, said.get("target")}
-    if "laid" in said:  # what a user's own tools left in there, a configuration of `sam` say, is not ours
-        inside = (path for path in (out / said["target"]).rglob("*") if path.is_file())
-        others |= {path.relative_to(out).as_posix() for path in inside} - set(said["laid"])
+    others = there - {*specification["files"], SPECIFICATION, README, specification.get("target")}
+    if "target_files" in specification:  # other tools may have added files, such as a configuration of `sam`
+        inside = (path for path in (out / specification["target"]).rglob("*") if path.is_file())
+        others |= {path.relative_to(out).as_posix() for path in inside} - set(specification["target_files"])
     if others:
         raise InputError(
-            f"{out} holds files that are not the artifact's, {min(others)} the first; move them away first."
+            f"{out} contains files that are not the artifact's, {min(others)} the first; move them away."
         )
 
 
 @contextmanager
 def building(out: Path) -> Iterator[Path]:
-    """A new folder to fill in the block, which becomes ``out`` at its end, or vanishes if the block fails.
+    """A new folder to fill in the block; it becomes ``out`` at the end, or is removed if the block fails.
 
     Raises:
-        StorageError: The file system refuses; what was there before still is.
+        StorageError: The file system refuses; an older folder is untouched.
     """
-    workshop = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.partial"
-    fresh, old = workshop / out.absolute().name, workshop / ".old"
+    temporary = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.partial"
+    fresh, old = temporary / out.absolute().name, temporary / ".old"
     with storing(out):
-        remove(workshop)
+        remove(temporary)
         fresh.mkdir(parents=True)
     try:
         yield fresh
@@ -71,23 +67,23 @@ def building(out: Path) -> Iterator[Path]:
             _replace(out, fresh, old)
             sync_folder(out.absolute().parent)
     finally:
-        remove(workshop)
+        remove(temporary)
 
 
 def _replace(out: Path, fresh: Path, old: Path) -> None:
-    """Put a folder in another's place; the other stays if that fails."""
+    """Replace a folder by another one; the old one stays if that fails."""
     try:
         if out.exists():
             out.rename(old)
         fresh.rename(out)
-    except BaseException:  # an interrupt, too: what is left in the workshop is removed
+    except BaseException:  # an interrupt, too: the temporary folder will be removed
         if old.exists() and not out.exists():
             old.rename(out)
         raise
 
 
-def write_specification(folder: Path, said: Mapping[str, Any]) -> None:
-    """Write ``artifact.json``, with the checksums of all files that are in the folder.
+def write_specification(folder: Path, specification: Mapping[str, Any]) -> None:
+    """Write ``artifact.json``, with the checksums of all files in the folder.
 
     Raises:
         StorageError: The file system refuses.
@@ -95,58 +91,55 @@ def write_specification(folder: Path, said: Mapping[str, Any]) -> None:
     own = {SPECIFICATION, README}
     known = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in own]
     files = {path.name: checksum(path) for path in known}
-    whole = {**said, "files": files}
-    # As a reader will see it: tuples are lists in JSON.
-    whole = json.loads(json.dumps(whole, allow_nan=False))
+    # The checksum is that of the values as they are read: tuples are lists in JSON.
+    whole = json.loads(json.dumps({**specification, "files": files}, allow_nan=False))
     text = json.dumps({"format": FORMAT, **whole, "seal": seal(whole)}, indent=1)
     write_atomically(folder / SPECIFICATION, lambda file: file.write(text.encode() + b"\n"))
 
 
-def write_readme(folder: Path, said: Mapping[str, Any]) -> None:
-    """Write how the artifact is used.
+def write_readme(folder: Path, specification: Mapping[str, Any]) -> None:
+    """Write instructions for the use of the artifact.
 
     Raises:
         StorageError: The file system refuses.
     """
-    text = _readme(folder.name, said)
+    text = _readme(folder.name, specification)
     write_atomically(folder / README, lambda file: file.write(text.encode()))
 
 
-def _readme(name: str, said: Mapping[str, Any]) -> str:
-    quality, classes = said["quality"], said["classes"]
-    shape = ", ".join(map(str, said["shape"]))
-    labelled = ", [0] * 16" if classes else ""
-    extra = said["kind"]
+def _readme(name: str, specification: Mapping[str, Any]) -> str:
+    quality, classes, kind = specification["quality"], specification["classes"], specification["kind"]
+    run, dataset = specification["run"], specification["data"]["name"]
+    shape = ", ".join(map(str, specification["shape"]))
+    inputs = f"draw_latents(16, {specification['latent_dim']}, seed=7){', [0] * 16' if classes else ''}"
     lines = [
         f"# {name}",
         "",
-        f"The generator of the run {said['run']['name']} after {said['run']['step']:,} steps on "
-        f"{said['data']['name']}, for {_RUNTIMES[said['kind']]} in {said['precision']}. "
-        f"`pip install 'wgan[{extra}]'`, then:",
+        f"The generator of the run {run['name']} after {run['step']:,} steps on {dataset}, for "
+        f"{_RUNTIMES[kind]} in {specification['precision']}. `pip install 'wgan[{kind}]'`, then:",
         "",
         "```python",
         "from wgan.artifact import Artifact",
         "from wgan.latents import draw_latents",
-        f'generate = Artifact.load("{name}").runtime()',
-        f"samples = generate(draw_latents(16, {said['latent_dim']}, seed=7){labelled})",
+        f'samples = Artifact.load("{name}").runtime()({inputs})',
         "```",
         "",
-        f"gives 16 samples, float32 (16, {shape}){' in [-1, 1]' if said['range'] else ''}"
+        f"gives 16 samples, float32 (16, {shape}){' in [-1, 1]' if specification['range'] else ''}"
         + (f", of the class {classes[0]}; the classes are {', '.join(classes)}." if classes else "."),
         "",
         f"Frechet distance {quality['before']:.5g} before the export and {quality['after']:.5g} after it; a "
-        f"number of a sample differs by {said['parity']['max_abs_error']:.2g} at most. What was measured how "
-        "stands in `artifact.json`; `wgan verify` measures it again.",
+        f"value of a sample differs by at most {specification['parity']['max_abs_error']:.2g}. The "
+        "provenance is in `artifact.json`; `wgan verify` measures it again.",
         "",
     ]
-    if said["target"] in _TARGETS:
-        lines += [_TARGETS[said["target"]], ""]
+    if specification["target"] in _TARGETS:
+        lines += [_TARGETS[specification["target"]], ""]
     return "\n".join(lines)
 
 
 _RUNTIMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 _TARGETS = {
-    "web": "In the folder `web`, a page that runs it in a browser: `python -m http.server -d web`.",
-    "triton": "In the folder `triton`, model repositories: `tritonserver --model-repository=triton/onnx`.",
-    "lambda": "In the folder `lambda`, an archive for AWS Lambda and its template: `sam deploy --guided`.",
+    "web": "The folder `web` has a page that runs it in a browser: `python -m http.server -d web`.",
+    "triton": "The folder `triton` has model repositories: `tritonserver --model-repository=triton/onnx`.",
+    "lambda": "The folder `lambda` has an archive for AWS Lambda and its template: `sam deploy --guided`.",
 }

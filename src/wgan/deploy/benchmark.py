@@ -1,4 +1,4 @@
-"""How long artifacts and runs take, beside each other."""
+"""Latency of artifacts and runs, side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from wgan.deploy.trained_generator import TrainedGenerator, feed
 from wgan.errors import InputError, check_whole
 from wgan.runs import RunFolder
 
-MOST = 4096
-"""More samples a call are asked for by mistake."""
+MAX_BATCH = 4096
+"""Larger batch sizes are refused as mistakes."""
 
 
 def bench(
@@ -21,25 +21,25 @@ def bench(
 
     Args:
         paths: Folders of artifacts or runs.
-        batches: Samples a call, each in [1, 4096].
-        threads: How many each may use.
-        seconds: How long each is timed for each batch size, > 0.
+        batches: Batch sizes, each in [1, 4096].
+        threads: Number of threads for each.
+        seconds: Time for each generator and batch size, in (0, 3600).
 
     Raises:
-        InputError: A folder is neither, or a number is out of its range.
-        MissingExtraError: A runtime is not there.
+        InputError: A folder is neither an artifact nor a run, or a number is out of its range.
+        MissingExtraError: A runtime is not installed.
     """
     check_whole(threads=(threads, 1), **{f"batch {batch}": (batch, 1) for batch in batches})
-    if not batches or max(batches) > MOST or not 0 < seconds < 3600:
+    if not batches or max(batches) > MAX_BATCH or not 0 < seconds < 3600:
         raise InputError(
-            f"Batches must be in [1, {MOST}] and seconds in (0, 3600), not {list(batches)}, {seconds}."
+            f"Batches must be in [1, {MAX_BATCH}] and seconds in (0, 3600), not {list(batches)}, {seconds}."
         )
-    subjects = {str(path): _opened(path, threads, max(batches)) for path in paths}
+    generators = {str(path): _open(path, threads, max(batches)) for path in paths}
     with torch_threads(threads):
-        return measure(subjects, batches, seconds=seconds)
+        return measure(generators, batches, seconds=seconds)
 
 
-def _opened(path: Path, threads: int, count: int) -> tuple[Forward, Feed]:
+def _open(path: Path, threads: int, count: int) -> tuple[Forward, Feed]:
     if RunFolder(path).exists:
         trained = TrainedGenerator.load(path)
         return trained.forward, trained.feed(count)

@@ -1,4 +1,4 @@
-"""A generator as the file of another runtime: ONNX or OpenVINO, in float32 or in int8."""
+"""Conversion of a generator to ONNX in float32, and to OpenVINO in float32 or int8."""
 
 import logging
 import warnings
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +15,23 @@ from wgan.core.files import storing
 from wgan.deploy.trained_generator import batches
 from wgan.errors import InputError, MissingExtraError
 
-CALIBRATED = 512
-"""Latents that static int8 ranges are found on."""
+CALIBRATION_SAMPLES = 512
+"""Number of latents from which the ranges of int8 activations are estimated."""
 
 
 def write_onnx(generator: nn.Module, path: Path, example: Sequence[Tensor]) -> None:
-    """Write a generator as an ONNX model with a free number of samples.
+    """Write a generator as an ONNX model with a dynamic batch size.
 
     Its inputs are ``latents`` and, for a conditional generator, ``labels``; its output is ``samples``.
 
     Args:
-        generator: In evaluation mode, on the CPU.
+        generator: The generator, in evaluation mode on the CPU.
         path: The file.
-        example: Its inputs, of 2 samples at least.
+        example: Inputs for at least 2 samples.
 
     Raises:
-        InputError: The generator cannot be exported, or makes only as many samples as the example has.
-        MissingExtraError: A package is not there.
+        InputError: The generator cannot be exported, or its batch size is fixed.
+        MissingExtraError: A package is not installed.
         StorageError: The file system refuses.
     """
     _need("onnx", "onnx", "onnxscript")
@@ -49,7 +48,7 @@ def write_onnx(generator: nn.Module, path: Path, example: Sequence[Tensor]) -> N
                 dynamo=True,
                 verbose=False,
             )
-        except Exception as error:  # whatever a network of the user's own may do
+        except Exception as error:  # a network of the user's own may raise anything
             raise InputError(
                 f"The generator {type(generator).__name__} cannot be exported: {_first_line(error)}."
             ) from error
@@ -59,10 +58,10 @@ def write_onnx(generator: nn.Module, path: Path, example: Sequence[Tensor]) -> N
 
 
 def write_openvino(onnx: Path, path: Path) -> None:
-    """Write an ONNX model as OpenVINO's ``path`` (.xml) and the .bin beside it, in float32.
+    """Convert an ONNX model to OpenVINO, as ``path`` (.xml) and a .bin beside it, in float32.
 
     Raises:
-        MissingExtraError: OpenVINO is not there.
+        MissingExtraError: OpenVINO is not installed.
         StorageError: The file system refuses.
     """
     openvino = import_openvino()
@@ -70,42 +69,11 @@ def write_openvino(onnx: Path, path: Path) -> None:
         openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=False)
 
 
-def quantise_onnx(onnx: Path, path: Path, feed: Feed) -> None:
-    """Write an ONNX model in int8: weights by channel, activations by ranges found on the inputs in ``feed``.
-
-    Operators are put between quantisation and dequantisation (QDQ), and the runtime computes them in int8
-    where it has such kernels; transposed convolutions it has not, see :mod:`wgan.deploy.rewrite`.
-
-    Raises:
-        MissingExtraError: A package is not there.
-        StorageError: The file system refuses.
-    """
-    _need("onnx", "onnx", "onnxruntime")
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    prepared = path.with_name(f"{path.name}.prepared")
-    with _quiet(""), storing(path):
-        try:
-            quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared,
-                path,
-                _Reader(feed),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-        finally:
-            prepared.unlink(missing_ok=True)
-
-
 def quantise_openvino(onnx: Path, path: Path, feed: Feed) -> None:
-    """Write an ONNX model in int8 for OpenVINO, with ranges and bias corrections found on ``feed`` by NNCF.
+    """Convert an ONNX model to OpenVINO in int8; NNCF estimates ranges and bias corrections on ``feed``.
 
     Raises:
-        MissingExtraError: A package is not there.
+        MissingExtraError: A package is not installed.
         StorageError: The file system refuses.
     """
     _need("openvino", "openvino", "nncf")
@@ -114,7 +82,7 @@ def quantise_openvino(onnx: Path, path: Path, feed: Feed) -> None:
         import nncf
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-        # By default ranges are means over samples: what is rare is clipped, and an outline is rare.
+        # By default ranges are means over samples, which clips rare values such as those of outlines.
         ranges = nncf.AdvancedQuantizationParameters(
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
         )
@@ -129,18 +97,6 @@ def quantise_openvino(onnx: Path, path: Path, feed: Feed) -> None:
         openvino.save_model(quantised, path, compress_to_fp16=False)
 
 
-@final
-class _Reader:
-    """Hands the calibration inputs to ONNX Runtime."""
-
-    def __init__(self, feed: Feed) -> None:
-        self._batches = iter(batches(feed))
-
-    def get_next(self) -> Feed | None:
-        """The next batch; None after the last."""
-        return next(self._batches, None)
-
-
 def _need(extra: str, *packages: str) -> None:
     from importlib.util import find_spec
 
@@ -151,7 +107,7 @@ def _need(extra: str, *packages: str) -> None:
 
 @contextmanager
 def _quiet(logger: str) -> Iterator[None]:
-    """Keep back what converters say on the way; what goes wrong they raise."""
+    """Suppress the output of converters; they raise their errors."""
     log = logging.getLogger(logger)
     level = log.level
     log.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""A smaller generator that makes of each latent what a trained one makes of it."""
+"""Distillation: a smaller generator that imitates a trained one, latent by latent."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wgan.core.randomness import INITIALISATION, derive
+from wgan.critics import load_critic
 from wgan.data import Dataset
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.errors import InputError
@@ -18,17 +19,17 @@ from wgan.lipschitz import score
 from wgan.monitors import Monitor
 from wgan.networks import build, generate
 from wgan.networks.layers import GROUP_SIZE
-from wgan.runs import RunFolder, load_latest
+from wgan.runs import RunFolder
 from wgan.training import Trainer, TrainingSettings
 from wgan.training.auxiliary_loss import AuxiliaryLoss
 
 SIZE = 0.25
-"""The student's weights, as a share of its teacher's."""
+"""Number of the student's weights, as a share of the teacher's."""
 LEAST_BATCH = 64
-"""Samples at a time: fewer make a better game, but a student has someone to imitate (docs/edge.md)."""
+"""Smallest batch size: smaller batches help adversarial training, but not imitation (docs/edge.md)."""
 PIXEL, FEATURE = 0.1, 0.1
-"""Weights of the two distances to the teacher's sample, beside a critic's score of weight 1: with more, a
-student that is too small for its teacher's samples is blurred by what it cannot imitate (docs/edge.md)."""
+"""Weights of the two distances to the teacher's sample, relative to the critic's score: with larger ones, a
+student that is too small for its teacher's samples becomes blurred (docs/edge.md)."""
 
 _WIDTHS = {
     "DCGANGenerator": "width",
@@ -41,23 +42,23 @@ _WIDTHS = {
 @final
 @dataclass(frozen=True, eq=False)
 class Imitation(AuxiliaryLoss):
-    """The distance of a student's samples to its teacher's at the same latents.
+    """The distance between a student's samples and its teacher's at the same latents.
 
-    With s a student's sample, t its teacher's and f_1, f_2, ... what enters the layers of the trained critic
+    With s a student's sample, t its teacher's and f_1, f_2, ... the inputs of the trained critic's layers
     after the first::
 
         pixel mean |s - t|  +  feature mean |t| mean_l (|f_l(s) - f_l(t)| / |f_l(t)|)
 
-    Lengths are Euclidean, so that both have the unit of a 1-Lipschitz critic's score: what that gains by
-    moving a sample is at most how far it moves.
+    Lengths are Euclidean, so that both terms have the unit of a 1-Lipschitz critic's score, which changes by
+    at most the distance that a sample moves.
 
     Source: Aguinaldo et al. 2019, "Compressing GANs using Knowledge Distillation", section 3; Zhang et al.
     2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", for the features.
 
     Attributes:
         teacher: In evaluation mode.
-        critic: As it was when the teacher's training ended; takes no further part in training.
-        origin: Which run they are of.
+        critic: The trained critic of the teacher's run, with fixed weights.
+        origin: Identity of that run.
         pixel: Weight of the first term.
         feature: Weight of the second.
     """
@@ -72,12 +73,10 @@ class Imitation(AuxiliaryLoss):
         r"""The distance, a scalar, for a student's samples (N, \*shape)."""
         with torch.no_grad():
             target = generate(self.teacher, latents, labels)
-            wanted = features(self.critic, target, labels)
-        found = features(self.critic, fake, labels)
-        apart = (_lengths(a - b) / _lengths(b).clamp(min=1e-6) for a, b in zip(found, wanted, strict=True))
-        relative = (
-            torch.stack([distance.mean() for distance in apart]).mean() if found else fake.new_zeros(())
-        )
+            target_features = features(self.critic, target, labels)
+        pairs = zip(features(self.critic, fake, labels), target_features, strict=True)
+        distances = [(_lengths(a - b) / _lengths(b).clamp(min=1e-6)).mean() for a, b in pairs]
+        relative = torch.stack(distances).mean() if distances else fake.new_zeros(())
         return self.pixel * _lengths(fake - target).mean() + self.feature * _lengths(target).mean() * relative
 
     def to(self, device: torch.device) -> None:
@@ -104,25 +103,25 @@ def distil(
     monitors: Sequence[Monitor] = (),
     origin: Mapping[str, Any] | None = None,
 ) -> RunFolder:
-    """Train a narrower generator to make of each latent what a run's generator makes of it.
+    """Train a narrower generator to imitate that of a run.
 
-    It imitates the averaged generator and goes on against the trained critic, at the quicker one's rate, of
-    64 samples at a time or more, and with all other settings of the run. What comes out is a run like any
-    other: the same call again goes on with it.
+    It imitates the averaged generator and is trained against the trained critic, at the higher of the run's
+    two learning rates, with a batch size of at least 64 and otherwise the settings of the run. The result is
+    an ordinary run: the same call resumes it.
 
     Args:
-        run_dir: The teacher's run, of wgan's own networks.
+        run_dir: The teacher's run, with networks of wgan's own.
         out: The student's folder.
-        size: The student's weights as a share of the teacher's, in (0, 1): at most, where a generator of the
-            teacher's kind can be so narrow.
-        steps: Generator steps; None: those that see as many samples as the run's.
-        pixel: Weight of the distance of samples, >= 0.
-        feature: Weight of the distance of features, >= 0.
-        against: Other real samples than those that the run learned from.
-        data_dir: Where the files of mnist and fashion-mnist lie.
+        size: Largest number of the student's weights as a share of the teacher's, in (0, 1). Where even the
+            narrowest generator of the teacher's kind has more, that one is trained.
+        steps: Generator steps; None for those that see as many samples as the run did.
+        pixel: Weight of the distance between samples, >= 0.
+        feature: Weight of the distance between features, >= 0.
+        against: Other real samples than those of the run's dataset.
+        data_dir: Folder of the files of mnist and fashion-mnist.
         device: Where to train; ``auto`` is a GPU if there is one.
-        monitors: Who watches.
-        origin: Noted in ``config.json``.
+        monitors: Monitors of the training.
+        origin: Stored in ``config.json``.
 
     Raises:
         InputError: The run cannot be a teacher, or a setting is out of its range; or as `Trainer.fit`.
@@ -132,14 +131,12 @@ def distil(
     trained = TrainedGenerator.load(run_dir)
     config, dataset = trained.config, trained.dataset(against, data_dir)
     settings = TrainingSettings.from_config(config)
-    weights = _critic_weights(trained)
-    judge = settings.constraint.wrap(build(config["critic"]))
-    judge.load_state_dict(weights)
+    critic = load_critic(run_dir, device="cpu")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(settings.seed, INITIALISATION))
         student = build(narrower(config["generator"], size))
-    # Whom a trained critic and a teacher lead need not be slower than the critic.
-    quickest = max(settings.generator_optimiser.lr, settings.critic_optimiser.lr)
+    # With a trained critic and a teacher, the generator need not be slower than the critic.
+    highest = max(settings.generator_optimiser.lr, settings.critic_optimiser.lr)
     batch_size = max(LEAST_BATCH, settings.batch_size)
     trainer = Trainer(
         dataset,
@@ -148,37 +145,37 @@ def distil(
         critic=build(config["critic"]),
         auxiliary_loss=Imitation(
             trained.sampler.generator,
-            judge.eval().requires_grad_(False),
+            critic,
             {name: trained.identity()[name] for name in ("id", "step", "weights")},
             pixel,
             feature,
         ),
         monitors=monitors,
         origin=origin,
-        generator_optimiser=replace(settings.generator_optimiser, lr=quickest),
+        generator_optimiser=replace(settings.generator_optimiser, lr=highest),
         batch_size=batch_size,
-        steps=steps or ceil(settings.steps * settings.batch_size / batch_size),
+        steps=ceil(settings.steps * settings.batch_size / batch_size) if steps is None else steps,
         device=device,
     )
-    trainer.critic.load_state_dict(weights)
+    trainer.critic.load_state_dict(critic.state_dict())
     return trainer.fit(out)
 
 
 def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
-    """The description of a generator with at most that share of the weights, all widths shrunk alike.
+    """The description of a generator with at most a share ``size`` of the weights, all widths scaled alike.
 
-    Where not even the narrowest has so few, of the narrowest: first and last layers have an end that stays.
+    Where even the narrowest has more weights, since its inputs and outputs stay, that of the narrowest.
 
     Raises:
-        InputError: It is not of a generator of wgan's own.
+        InputError: The description is not of a generator of wgan's own.
     """
     name = _WIDTHS.get(str(description.get("network")))
     if name is None:
         raise InputError(
-            f"A student is a narrower generator of wgan's own, and {description.get('network')} is none of "
-            f"{', '.join(_WIDTHS)}."
+            f"Distillation needs one of {', '.join(_WIDTHS)}, and the generator of this run is "
+            f"{description.get('network')}."
         )
-    # Groups of channels have to come out even.
+    # Channels have to form whole groups.
     least = (
         GROUP_SIZE if description.get("norm") == "group" else max(1, description.get("group_size", 0) // 2)
     )
@@ -186,56 +183,50 @@ def narrower(description: Mapping[str, Any], size: float) -> dict[str, Any]:
     units = [width // least for width in ([widths] if isinstance(widths, int) else widths)]
     widest = max([1, *units])
 
-    def narrowed(to: int) -> dict[str, Any]:
+    def with_width(to: int) -> dict[str, Any]:
         fewer = [max(1, unit * to // widest) * least for unit in units]
         return {**description, name: fewer[0] if isinstance(widths, int) else fewer}
 
     most = size * _count(description)
-    fitting = bisect_right(range(1, widest), most, key=lambda to: _count(narrowed(to)))
-    return narrowed(max(1, fitting))
+    fitting = bisect_right(range(1, widest), most, key=lambda to: _count(with_width(to)))
+    return with_width(max(1, fitting))
 
 
 def _count(description: Mapping[str, Any]) -> int:
-    """How many weights a network of this description has."""
-    plain = {**description, "init": "default"} if "init" in description else description  # quick to draw
+    """Number of weights of a network with this description."""
+    plain = {**description, "init": "default"} if "init" in description else description  # fast to initialise
     with torch.random.fork_rng(devices=[]):
         return sum(weight.numel() for weight in build(plain).parameters())
 
 
 def features(critic: nn.Module, samples: Tensor, labels: Tensor | None) -> list[Tensor]:
-    """What enters the critic's layers with weights after the first, each (N, ...), in the order of use."""
-    found: list[Tensor] = []
+    """The inputs (N, ...) of the critic's linear and convolution layers after the first, in order of use."""
+    recorded: list[Tensor] = []
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0])
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        recorded.append(inputs[0])
 
     layers = [module for module in critic.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
     try:
         score(critic, samples, labels)
     finally:
         for hook in hooks:
             hook.remove()
-    return found[1:]
+    return recorded[1:]
 
 
 def _lengths(vectors: Tensor) -> Tensor:
     """The Euclidean length of each sample, (N,)."""
-    full = torch.promote_types(vectors.dtype, torch.float32)  # under autocast they are bfloat16
+    full = torch.promote_types(vectors.dtype, torch.float32)  # bfloat16 under autocast
     lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1, dtype=full)
     return lengths
-
-
-def _critic_weights(trained: TrainedGenerator) -> dict[str, Tensor]:
-    checkpoint = load_latest(trained.folder.checkpoints, groups=("critic",))
-    assert checkpoint is not None  # the sampler was loaded from one
-    return checkpoint.tensors["critic"]
 
 
 def _check(size: float, pixel: float, feature: float) -> None:
     if not 0 < size < 1:
         raise InputError(
-            f"A student's size must be in (0, 1), as a share of its teacher's weights, not {size}."
+            f"size must be in (0, 1), as a share of the teacher's number of weights, not {size}."
         )
     if not (0 <= pixel < inf and 0 <= feature < inf):
         raise InputError(f"pixel and feature must be finite and >= 0, not {pixel} and {feature}.")

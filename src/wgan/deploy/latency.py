@@ -1,4 +1,4 @@
-"""How long generators take, side by side."""
+"""Latency of generators, measured side by side."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,23 +13,23 @@ from wgan.artifact import Feed
 from wgan.deploy.reference_statistics import Forward
 
 BATCHES = (1, 8, 64)
-"""Samples a call."""
+"""Batch sizes."""
 BLOCK = 0.02
-"""Seconds for which one is called before it is another's turn."""
+"""Seconds for which one generator is called before the next one."""
 
 
 @final
 @dataclass(frozen=True)
 class Latency:
-    """How long calls of one batch size took.
+    """Latency of one generator at one batch size.
 
     Attributes:
-        name: Of what was called.
-        batch: Samples a call.
-        p50: Milliseconds, the median.
-        p99: Milliseconds under which 99 % of the calls stayed.
-        per_second: Samples a second, all calls together.
-        calls: How many were timed.
+        name: Name of the generator.
+        batch: Samples per call.
+        p50: Median, in milliseconds.
+        p99: 99th percentile, in milliseconds.
+        per_second: Samples per second, over all calls.
+        calls: Number of timed calls.
     """
 
     name: str
@@ -41,48 +41,50 @@ class Latency:
 
 
 def measure(
-    subjects: Mapping[str, tuple[Forward, Feed]], batches: Sequence[int] = BATCHES, *, seconds: float = 0.5
+    generators: Mapping[str, tuple[Forward, Feed]], batches: Sequence[int] = BATCHES, *, seconds: float = 0.5
 ) -> list[Latency]:
-    """Time all subjects in turns, so that whatever else the machine does befalls all of them.
+    """Time generators in turns, so that other load on the machine affects all of them alike.
 
     Args:
-        subjects: What is called, by name, and inputs for the largest batch at least.
-        batches: Samples a call.
-        seconds: How long each is timed for each of them.
+        generators: Functions and inputs for at least the largest batch, by name.
+        batches: Batch sizes.
+        seconds: Time for each generator and batch size.
     """
-    return [row for batch in batches for row in _in_turns(subjects, batch, seconds)]
+    return [row for batch in batches for row in _in_turns(generators, batch, seconds)]
 
 
-def _in_turns(subjects: Mapping[str, tuple[Forward, Feed]], batch: int, seconds: float) -> Iterator[Latency]:
+def _in_turns(
+    generators: Mapping[str, tuple[Forward, Feed]], batch: int, seconds: float
+) -> Iterator[Latency]:
     calls = {
-        name: (forward, {key: values[:batch] for key, values in given.items()})
-        for name, (forward, given) in subjects.items()
+        name: (forward, {key: values[:batch] for key, values in inputs.items()})
+        for name, (forward, inputs) in generators.items()
     }
     spent: dict[str, list[float]] = {name: [] for name in calls}
-    for forward, given in calls.values():
-        _block(forward, given)  # the first calls allocate
+    for forward, inputs in calls.values():
+        _block(forward, inputs)  # the first calls allocate
     while any(sum(times) < seconds for times in spent.values()):
-        for name, (forward, given) in calls.items():
+        for name, (forward, inputs) in calls.items():
             if sum(spent[name]) < seconds:
-                spent[name] += _block(forward, given)
+                spent[name] += _block(forward, inputs)
     for name, times in spent.items():
         p50, p99 = (round(1e3 * float(np.percentile(times, share)), 4) for share in (50, 99))
         yield Latency(name, batch, p50, p99, round(batch * len(times) / sum(times), 1), len(times))
 
 
-def _block(forward: Forward, given: Feed) -> list[float]:
+def _block(forward: Forward, inputs: Feed) -> list[float]:
     times: list[float] = []
     end = time.perf_counter() + BLOCK
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
-        forward(given)
+        forward(inputs)
         times.append(time.perf_counter() - start)
     return times
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads in the block."""
+    """Set the number of torch's threads for the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""A trained generator as fewer and plainer layers that compute the same, for runtimes and for int8."""
+"""Rewriting of a trained generator to fewer and simpler layers that compute the same."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -14,13 +14,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from wgan.networks.conditioning import ConditionalNorm
 
 THIN = 8
-"""Outputs of a layer under which an int8 transposed convolution leaves most of a vector unit idle."""
+"""Number of output channels below which an int8 transposed convolution leaves most of a vector unit idle."""
 
 
 @final
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a transposed convolution with stride s, seen as s convolutions of stride 1, its phases.
+    """One axis of a transposed convolution with stride s, as s convolutions of stride 1, its phases.
 
     Output o = s j + r is the sum over inputs i of x[i] w[o + p - s i]. With d = i - j, phase r has the weight
     w[r + p - s d] at offset d, as long as 0 <= r + p - s d < k.
@@ -29,7 +29,7 @@ class Axis:
         kernel: k.
         stride: s.
         padding: p.
-        output_padding: Outputs beyond the usual.
+        output_padding: Number of additional outputs.
     """
 
     kernel: int
@@ -39,29 +39,29 @@ class Axis:
 
     @property
     def low(self) -> int:
-        """The first offset that any phase needs: ceil((p - k + 1) / s)."""
+        """First offset that any phase needs: ceil((p - k + 1) / s)."""
         return -((self.kernel - 1 - self.padding) // self.stride)
 
     @property
     def window(self) -> int:
-        """How many offsets there are up to the last, floor((s - 1 + p) / s)."""
+        """Number of offsets up to the last, floor((s - 1 + p) / s)."""
         return (self.stride - 1 + self.padding) // self.stride - self.low + 1
 
     @property
     def taps(self) -> Iterator[tuple[int, int, int]]:
-        """Each phase, place in the window, and the kernel's weight that stands there."""
+        """Triples of a phase, an index in the window, and the index of the kernel's weight there."""
         for phase in range(self.stride):
-            for place in range(self.window):
-                tap = phase + self.padding - self.stride * (place + self.low)
+            for index in range(self.window):
+                tap = phase + self.padding - self.stride * (index + self.low)
                 if 0 <= tap < self.kernel:
-                    yield phase, place, tap
+                    yield phase, index, tap
 
     def length(self, size: int) -> int:
-        """How many outputs ``size`` inputs have."""
+        """Number of outputs for ``size`` inputs."""
         return (size - 1) * self.stride - 2 * self.padding + self.kernel + self.output_padding
 
     def pads(self, size: int) -> tuple[int, int]:
-        """Zeros before and after ``size`` inputs that all outputs need; fewer than none is a crop."""
+        """Numbers of zeros to add before and after ``size`` inputs; a negative number is a crop."""
         each = -(-self.length(size) // self.stride)
         return -self.low, each - 1 + self.window + self.low - size
 
@@ -70,13 +70,13 @@ class Axis:
 class SubPixel(nn.Module):
     """A transposed convolution of stride s, written as a convolution of stride 1 and a pixel shuffle.
 
-    Runtimes have no transposed convolution in int8 on the CPU; these two they have. For k = 4, p = 1 and for
-    k = 5, p = 2 at s = 2 the window is 3 x 3.
+    In int8 on the CPU both are faster where there are few outputs. For k = 4, p = 1 and for k = 5, p = 2 at
+    s = 2 the window is 3 x 3.
 
     Source: Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?".
 
     Args:
-        layer: One that :func:`is_sub_pixel` accepts, of any kernel, padding, output padding and groups.
+        layer: A layer for which :func:`is_sub_pixel` is true.
     """
 
     def __init__(self, layer: nn.ConvTranspose2d) -> None:
@@ -97,13 +97,13 @@ class SubPixel(nn.Module):
                 self.convolution.bias.copy_(layer.bias.repeat_interleave(stride**2))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(N, C, H, W) to what the transposed convolution makes of it."""
+        """The outputs of the transposed convolution for inputs (N, C, H, W)."""
         down, across = self.axes
         height, width = inputs.shape[2:]
         (top, bottom), (left, right) = down.pads(height), across.pads(width)
         layer, padding = self.convolution, (0, 0)
         if top == bottom >= 0 and left == right >= 0:
-            padding = (top, left)  # a runtime pads within the convolution
+            padding = (top, left)  # a runtime can pad within the convolution
         else:
             inputs = F.pad(inputs, (left, right, top, bottom))
         phases = F.conv2d(inputs, layer.weight, layer.bias, padding=padding, groups=layer.groups)
@@ -115,12 +115,12 @@ class SubPixel(nn.Module):
 
 def _axis(layer: nn.ConvTranspose2d, axis: int) -> Axis:
     padding = layer.padding[axis]
-    assert isinstance(padding, int)  # a name is for other convolutions
+    assert isinstance(padding, int)  # only other convolutions take a name
     return Axis(layer.kernel_size[axis], layer.stride[axis], padding, layer.output_padding[axis])
 
 
 def _phases(layer: nn.ConvTranspose2d, down: Axis, across: Axis) -> Tensor:
-    """The weight (outputs * s * s, inputs / groups, window, window) of the convolution of all phases."""
+    """Weight (outputs * s * s, inputs / groups, window, window) of the convolution for all phases."""
     kernel = layer.weight.reshape(layer.groups, -1, *layer.weight.shape[1:]).transpose(1, 2).flatten(0, 1)
     outputs, inputs, *_ = kernel.shape
     phases = kernel.new_zeros(outputs, down.stride, across.stride, inputs, down.window, across.window)
@@ -131,33 +131,33 @@ def _phases(layer: nn.ConvTranspose2d, down: Axis, across: Axis) -> Tensor:
 
 
 def is_sub_pixel(layer: nn.ConvTranspose2d) -> bool:
-    """Whether :class:`SubPixel` can stand for a layer: strided alike on both axes, not dilated."""
+    """Whether :class:`SubPixel` can replace a layer: equal strides > 1, no dilation."""
     return layer.stride[0] == layer.stride[1] > 1 and layer.dilation == (1, 1)
 
 
 def is_thin(layer: nn.ConvTranspose2d) -> bool:
-    """Whether a layer has fewer outputs than a vector unit computes at once, as a generator's last one."""
+    """Whether a layer has fewer output channels than a vector unit computes at once."""
     return layer.out_channels < THIN
 
 
-def plain(
+def simplify(
     generator: nn.Module, shuffled: Callable[[nn.ConvTranspose2d], bool] = lambda layer: False
 ) -> nn.Module:
-    """A copy that computes the same in evaluation mode with fewer layers; the generator is left as it is.
+    """A copy of a generator that computes the same in evaluation mode with fewer layers.
 
-    Weights that are computed (spectral normalisation) become weights, and batch normalisation in a
+    Parametrised weights (spectral normalisation) become plain ones, and batch normalisation in a
     ``Sequential`` is folded into the layer before it.
 
     Args:
-        generator: In evaluation mode.
-        shuffled: Which of the transposed convolutions become :class:`SubPixel`, wherever they can.
+        generator: The generator, in evaluation mode.
+        shuffled: Which transposed convolutions become :class:`SubPixel`, where possible.
     """
     copy = deepcopy(generator).eval().requires_grad_(False)
     for module in list(copy.modules()):
         if parametrize.is_parametrized(module):
-            _settle(module)
+            _remove_parametrisations(module)
         if getattr(module, "inplace", False):
-            module.inplace = False  # type: ignore[assignment]  # an exported graph would copy around it
+            module.inplace = False  # type: ignore[assignment]  # an exported graph would contain copies because of it
     for module in list(copy.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
@@ -168,10 +168,10 @@ def plain(
     return copy
 
 
-def _settle(module: nn.Module) -> None:
-    """Make computed weights plain ones, here and not in what the module was copied from.
+def _remove_parametrisations(module: nn.Module) -> None:
+    """Make parametrised weights plain ones in a copy of a module.
 
-    ``remove_parametrizations`` takes the attribute from the class, which a copy shares with its original.
+    ``remove_parametrizations`` changes the class, which a copy shares with its original.
     """
     weights = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
     module.__class__ = parametrize.type_before_parametrizations(module)
@@ -195,7 +195,7 @@ def _fold(layers: nn.Sequential) -> None:
 
 
 def _folded(before: nn.Module, norm: nn.Module) -> nn.Module | None:
-    """One layer for a layer and the batch normalisation after it; None if these are not that."""
+    """One layer that replaces a layer and the batch normalisation after it; None where that is impossible."""
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
         return None
     if type(before) is nn.Linear and isinstance(norm, nn.BatchNorm1d):

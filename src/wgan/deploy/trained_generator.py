@@ -1,4 +1,4 @@
-"""What is exported: the averaged generator of a run, with its inputs and the data it learned from."""
+"""The trained generator of a run, with its inputs and dataset: what is exported."""
 
 import hashlib
 import json
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from wgan.artifact import Feed, Samples
+from wgan.artifact import Feed, Labels, Samples
 from wgan.data import Dataset, reload_dataset
 from wgan.errors import InputError
 from wgan.labels import cycle_classes
@@ -20,25 +18,22 @@ from wgan.latents import draw_latents
 from wgan.networks import generate
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
+from wgan.training.config import identity
 
-INCIDENTAL = ("format", "origin", "versions", "steps")
-"""Parts of a configuration that do not say which run it is."""
 BATCH = 64
-"""Samples that go through a generator at once."""
-
-Labels = npt.NDArray[np.int64]
+"""Batch size for generating many samples."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class TrainedGenerator:
-    """A run's generator on the CPU, and what is known of it.
+    """The averaged generator of a run, on the CPU.
 
     Attributes:
-        folder: The run.
+        folder: The run's folder.
         config: Its ``config.json``.
-        sampler: Its averaged generator.
-        shape: Of one sample.
+        sampler: Draws from the averaged generator.
+        shape: Shape of one sample.
     """
 
     folder: RunFolder
@@ -48,64 +43,63 @@ class TrainedGenerator:
 
     @classmethod
     def load(cls, run_dir: str | Path, generator: nn.Module | None = None) -> Self:
-        """The generator of a run.
+        """Load the generator of a run.
 
         Raises:
-            InputError: This is no run, it has no checkpoint, or its generator cannot be built or takes
-                attributes.
+            InputError: This is not a run, it has no checkpoint, its generator cannot be built, or it is
+                conditioned on attributes.
         """
         folder = RunFolder(Path(run_dir))
         sampler = Sampler.load(folder.path, device="cpu", generator=generator)
         if sampler.attributes:
             raise InputError(
-                f"The generator of {folder.path} takes attributes, and an artifact takes classes or nothing; "
-                "only `wgan sample` draws from it."
+                f"The generator of {folder.path} takes attributes, and an artifact can only take classes; "
+                "use `wgan sample` to draw from it."
             )
         shape = tuple(sampler(1).shape[1:])
         return cls(folder, folder.read_config(), sampler, shape)
 
     @property
     def example(self) -> list[Tensor]:
-        """Inputs for two samples."""
+        """Tensors for two samples, to trace the network with."""
         return [torch.from_numpy(values) for values in self.feed(2).values()]
 
     def feed(self, count: int, *, seed: int = 0, labels: Labels | None = None) -> Feed:
-        """The inputs of so many samples; every class in turn where no labels are given."""
+        """Inputs for ``count`` samples; see :func:`feed`."""
         return feed(count, self.sampler.latent_dim, self.sampler.classes, seed=seed, labels=labels)
 
-    def forward(self, given: Feed) -> Samples:
-        """The samples, straight from the network."""
-        points = torch.from_numpy(given["latents"])
-        labels = torch.from_numpy(given["labels"]) if "labels" in given else None
+    def forward(self, inputs: Feed) -> Samples:
+        """The samples of the network in torch."""
+        points = torch.from_numpy(inputs["latents"])
+        labels = torch.from_numpy(inputs["labels"]) if "labels" in inputs else None
         with torch.inference_mode():
             samples: Samples = generate(self.sampler.generator, points, labels).numpy()
         return samples
 
     def dataset(self, against: Dataset | None, data_dir: Path | None) -> Dataset:
-        """What the run learned from, or other real samples of its shape.
+        """The run's dataset, or ``against``.
 
         Raises:
-            InputError: The data cannot be loaded again, changed, or are of another shape.
+            InputError: The data cannot be loaded again, have changed, or are of another shape.
         """
-        found = against or reload_dataset(
+        dataset = against or reload_dataset(
             self.config.get("dataset"), str(self.folder.path), data_dir=data_dir
         )
-        if found.shape != self.shape:
+        if dataset.shape != self.shape:
             raise InputError(
-                f"{found.name} holds samples of shape {found.shape} and {self.folder.path} makes "
+                f"{dataset.name} has samples of shape {dataset.shape} and {self.folder.path} makes "
                 f"{self.shape}: only samples of one shape can be compared."
             )
-        return found
+        return dataset
 
     def identity(self) -> dict[str, Any]:
-        """Which run this is, how far it came, and the weights themselves by their checksum."""
-        kept = {name: value for name, value in self.config.items() if name not in INCIDENTAL}
+        """Name and id of the run, its step, and a checksum of the weights."""
         weights = hashlib.sha256()
         for name, tensor in self.sampler.generator.state_dict().items():
             weights.update(f"{name} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
         return {
             "name": self.folder.path.resolve().name,
-            "id": hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest(),
+            "id": hashlib.sha256(json.dumps(identity(self.config), sort_keys=True).encode()).hexdigest(),
             "step": self.sampler.step,
             "weights": weights.hexdigest(),
             "generator": self.config.get("generator"),
@@ -120,14 +114,14 @@ def feed(
     seed: int = 0,
     labels: Labels | None = None,
 ) -> Feed:
-    """The inputs of so many samples of a seed; every class in turn where no labels are given."""
-    given: Feed = {"latents": draw_latents(count, latent_dim, seed)}
+    """Inputs for ``count`` samples of a seed; labels are every class in turn by default."""
+    inputs: Feed = {"latents": draw_latents(count, latent_dim, seed)}
     if classes is not None:
-        given["labels"] = cycle_classes(count, len(classes)) if labels is None else labels
-    return given
+        inputs["labels"] = cycle_classes(count, len(classes)) if labels is None else labels
+    return inputs
 
 
-def batches(given: Feed) -> list[Feed]:
-    """The inputs, a batch at a time."""
-    starts = range(0, len(given["latents"]), BATCH)
-    return [{name: values[start : start + BATCH] for name, values in given.items()} for start in starts]
+def batches(inputs: Feed) -> list[Feed]:
+    """Split inputs into batches of :data:`BATCH`."""
+    starts = range(0, len(inputs["latents"]), BATCH)
+    return [{name: values[start : start + BATCH] for name, values in inputs.items()} for start in starts]

@@ -1,4 +1,4 @@
-"""The proof that an exported generator still is the run's, and what is kept to give it again elsewhere."""
+"""Validation of an exported generator against the run's, at the export and later on other machines."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from wgan.artifact import Artifact, Feed, Samples
+from wgan.artifact import Artifact, Feed, Labels, Samples
 from wgan.data import Dataset
 from wgan.deploy.latency import Latency, measure
 from wgan.deploy.reference_statistics import (
@@ -18,17 +18,17 @@ from wgan.deploy.reference_statistics import (
     find_extractor,
     largest_error,
 )
-from wgan.deploy.trained_generator import Labels, TrainedGenerator, feed
+from wgan.deploy.trained_generator import TrainedGenerator, feed
 from wgan.errors import GateError, InputError
 
 GATE = 1.05
-"""How many times larger the Frechet distance may become."""
+"""The quality gate: largest ratio of the Frechet distances after and before the export."""
 EXACT = 1e-4
-"""By how much a number in float32 may differ from the run's, times the largest one where that is over 1."""
-KEPT = 64
-"""Samples that are kept with an artifact, to hold it against."""
-REFERENCE = "reference.npz"
-JUDGE = "judge.safetensors"
+"""Largest error of a float32 artifact, times the largest value where that is above 1."""
+PARITY_SAMPLES = 64
+"""Number of samples stored in an artifact, to compare its own with."""
+REFERENCE_FILE = "reference.npz"
+CLASSIFIER_FILE = "judge.safetensors"
 
 _PARITY_SEED, _QUALITY_SEED = 0, 1
 
@@ -36,13 +36,13 @@ _PARITY_SEED, _QUALITY_SEED = 0, 1
 @final
 @dataclass(frozen=True)
 class Validation:
-    """What was measured of an artifact.
+    """Measured differences between an artifact and the run's generator.
 
     Attributes:
-        error: The largest difference of a number to the run's generator at the same inputs.
-        allowed: The largest that may be; None for int8, whose error only the gate judges.
-        quality: The Frechet distances of both, at the same inputs.
-        gate: How many times larger the distance may be.
+        error: Largest absolute difference of a value for the same inputs.
+        allowed: Largest allowed error; None for int8, where only the gate applies.
+        quality: Frechet distances of both for the same inputs.
+        gate: Largest allowed ratio of the distances.
     """
 
     error: float
@@ -51,19 +51,20 @@ class Validation:
     gate: float
 
     def check(self, what: str, advice: str) -> None:
-        """Raise GateError, with the numbers, unless it passes."""
+        """Raise GateError, with the numbers, unless the artifact passes."""
         if self.allowed is not None and not self.error <= self.allowed:
             raise GateError(
-                f"{what} is not the run's generator: a number differs by {self.error:.3g}, and in float32 "
-                f"it may by {self.allowed:.1g} (Frechet distance {self._told()}). {advice}"
+                f"{what} differs from the run's generator: a value differs by {self.error:.3g}, and in "
+                f"float32 at most {self.allowed:.1g} is allowed (Frechet distance {self._distances()}). "
+                f"{advice}"
             )
         if not self.quality.ratio <= self.gate:
             raise GateError(
-                f"{what} is worse than the gate of {self.gate:g} allows: Frechet distance {self._told()}; a "
-                f"number differs by {self.error:.3g} at most. {advice}"
+                f"{what} is worse than the gate of {self.gate:g} allows: Frechet distance {self._distances()}"
+                f"; a value differs by at most {self.error:.3g}. {advice}"
             )
 
-    def _told(self) -> str:
+    def _distances(self) -> str:
         quality = self.quality
         return f"{quality.before:.5g} -> {quality.after:.5g}, {quality.ratio:.4g} times"
 
@@ -71,19 +72,19 @@ class Validation:
 @final
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What an artifact is held against, with or without the run.
+    """The reference that an artifact is compared with, with or without the run.
 
     Attributes:
-        given: Inputs of a few samples.
-        samples: The samples of the run's generator at these.
-        asked: The inputs that the quality is measured at.
-        before: The Frechet distance of the run's generator at these.
-        ruler: What measures it.
+        parity_inputs: Inputs of a few samples.
+        samples: Samples of the run's generator for these inputs.
+        quality_inputs: Inputs for the Frechet distance.
+        before: Frechet distance of the run's generator for these inputs.
+        reference_statistics: Statistics of the real samples.
     """
 
-    given: Feed
+    parity_inputs: Feed
     samples: Samples
-    asked: Feed
+    quality_inputs: Feed
     before: float
     reference_statistics: ReferenceStatistics
 
@@ -95,32 +96,33 @@ class Reference:
         reference_statistics: ReferenceStatistics,
         count: int,
     ) -> Self:
-        """The reference of a run's generator, with ``count`` samples for the quality."""
-        given = trained.feed(KEPT, seed=_PARITY_SEED)
-        asked = trained.feed(count, seed=_QUALITY_SEED, labels=_labels(trained, dataset, count))
+        """The reference of a run's generator, with ``count`` samples for the Frechet distance."""
+        parity_inputs = trained.feed(PARITY_SAMPLES, seed=_PARITY_SEED)
+        quality_inputs = trained.feed(count, seed=_QUALITY_SEED, labels=_labels(trained, dataset, count))
         return cls(
-            given,
-            trained.forward(given),
-            asked,
-            reference_statistics.distance(trained.forward, asked),
+            parity_inputs,
+            trained.forward(parity_inputs),
+            quality_inputs,
+            reference_statistics.distance(trained.forward, quality_inputs),
             reference_statistics,
         )
 
     @classmethod
     def read(cls, artifact: Artifact) -> Self:
-        """The reference that lies in an artifact.
+        """Read the reference in an artifact.
 
         Raises:
-            InputError: It is not there or incomplete.
-            MissingExtraError: What made the features needs an optional package.
+            InputError: It is missing or incomplete.
+            MissingExtraError: The feature extractor needs an optional package.
         """
-        said = artifact.provenance
+        quality = artifact.provenance.get("quality", {})
         try:
-            with np.load(artifact.path / REFERENCE, allow_pickle=False) as arrays:
-                kept = {name: arrays[name] for name in arrays.files}
-            origin, quality = said["quality"]["provenance"], said["quality"]
+            with np.load(artifact.path / REFERENCE_FILE, allow_pickle=False) as arrays:
+                stored = {name: arrays[name] for name in arrays.files}
+            origin = quality["provenance"]
             extractor, _ = find_extractor(
-                artifact.path / JUDGE if JUDGE in artifact.files else origin["extractor"], artifact.shape
+                artifact.path / CLASSIFIER_FILE if CLASSIFIER_FILE in artifact.files else origin["extractor"],
+                artifact.shape,
             )
             if extractor.hash != origin["extractor_hash"]:
                 raise InputError(
@@ -128,47 +130,48 @@ class Reference:
                     "export it again."
                 )
             reference_statistics = ReferenceStatistics(
-                extractor, kept["mean"], kept["factor"], origin["n_real"], origin["split"]
+                extractor, stored["mean"], stored["factor"], origin["n_real"], origin["split"]
             )
-            given = feed(KEPT, artifact.latent_dim, artifact.classes, seed=_PARITY_SEED)
-            asked = feed(
+            parity_inputs = feed(PARITY_SAMPLES, artifact.latent_dim, artifact.classes, seed=_PARITY_SEED)
+            quality_inputs = feed(
                 origin["n_fake"],
                 artifact.latent_dim,
                 artifact.classes,
                 seed=_QUALITY_SEED,
-                labels=kept.get("asked"),
+                labels=stored.get("asked"),
             )
-            return cls(given, kept["samples"], asked, float(quality["before"]), reference_statistics)
+            before = float(quality["before"])
+            return cls(parity_inputs, stored["samples"], quality_inputs, before, reference_statistics)
         except InputError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{artifact.path} does not hold what it can be verified against ({error}); export it again."
+                f"{artifact.path} lacks a part of its reference ({error}); export it again."
             ) from error
 
     def arrays(self) -> dict[str, Any]:
-        """What goes into ``reference.npz``; the inputs are functions of seeds, but for the labels asked."""
-        asked = {"asked": self.asked["labels"]} if "labels" in self.asked else {}
+        """Contents of ``reference.npz``; the inputs are functions of seeds, except the labels."""
+        labels = {"asked": self.quality_inputs["labels"]} if "labels" in self.quality_inputs else {}
         return {
             "samples": self.samples,
             "mean": self.reference_statistics.mean,
             "factor": self.reference_statistics.factor,
-        } | asked
+        } | labels
 
     def validate(self, forward: Forward, *, int8: bool, gate: float) -> Validation:
-        """Hold an exported generator against it."""
-        error = largest_error(forward, self.given, self.samples)
+        """Compare an exported generator with the reference."""
+        error = largest_error(forward, self.parity_inputs, self.samples)
         allowed = None if int8 else EXACT * max(1.0, float(np.abs(self.samples).max()))
         return Validation(
             error,
             allowed,
-            Quality(self.before, self.reference_statistics.distance(forward, self.asked)),
+            Quality(self.before, self.reference_statistics.distance(forward, self.quality_inputs)),
             gate,
         )
 
 
 def _labels(trained: TrainedGenerator, dataset: Dataset, count: int) -> Labels | None:
-    """Labels as frequent as those of the real samples, in an order that mixes them."""
+    """Labels as frequent as those of the real samples, shuffled."""
     if trained.sampler.classes is None or trained.sampler.classes != dataset.classes:
         return None
     labels = dataset.train.even_labels(count)
@@ -176,14 +179,18 @@ def _labels(trained: TrainedGenerator, dataset: Dataset, count: int) -> Labels |
     return None if labels is None else labels.numpy()[order]
 
 
-def told(reference: Reference, validation: Validation, latency: list[Latency]) -> Mapping[str, Any]:
-    """The proof as ``artifact.json`` tells it."""
-    quality, origin = (
-        validation.quality,
-        reference.reference_statistics.provenance(len(reference.asked["latents"])),
-    )
+def describe_validation(
+    reference: Reference, validation: Validation, latency: list[Latency]
+) -> Mapping[str, Any]:
+    """The validation as JSON values for ``artifact.json``."""
+    quality = validation.quality
+    origin = reference.reference_statistics.provenance(len(reference.quality_inputs["latents"]))
     return {
-        "parity": {"max_abs_error": validation.error, "allowed": validation.allowed, "samples": KEPT},
+        "parity": {
+            "max_abs_error": validation.error,
+            "allowed": validation.allowed,
+            "samples": PARITY_SAMPLES,
+        },
         "quality": {
             "metric": origin.label,
             "before": quality.before,
@@ -196,27 +203,30 @@ def told(reference: Reference, validation: Validation, latency: list[Latency]) -
     }
 
 
-def timed(subjects: Mapping[str, Forward], reference: Reference, seconds: float) -> list[Latency]:
-    """The latency of generators at the reference's inputs."""
-    return measure({name: (call, reference.given) for name, call in subjects.items()}, seconds=seconds)
+def measure_latencies(
+    generators: Mapping[str, Forward], reference: Reference, seconds: float
+) -> list[Latency]:
+    """The latency of generators for the reference's inputs."""
+    inputs = reference.parity_inputs
+    return measure({name: (forward, inputs) for name, forward in generators.items()}, seconds=seconds)
 
 
 def verify(
     path: str | Path, *, gate: float | None = None, seconds: float = 0.5
 ) -> tuple[Validation, list[Latency]]:
-    """Measure an artifact again, on this machine, without its run.
+    """Validate an artifact again, on this machine and without its run.
 
     Args:
         path: The artifact.
-        gate: How many times larger the distance may be; None: as at the export.
-        seconds: How long each batch size is timed for.
+        gate: Largest allowed ratio of the distances; None for that of the export.
+        seconds: Time for which each batch size is timed.
 
     Returns:
-        The proof, which may not pass: see :meth:`Validation.check`; and the latency on one thread.
+        The validation, which may fail: see :meth:`Validation.check`; and the latency on one thread.
 
     Raises:
-        InputError: This is no artifact, or one that was changed.
-        MissingExtraError: A package is not there.
+        InputError: This is not an artifact, or it was changed.
+        MissingExtraError: A package is not installed.
     """
     if gate is not None:
         check_gate(gate)
@@ -225,10 +235,10 @@ def verify(
     runtime = artifact.runtime(threads=1)
     allowed = artifact.provenance["quality"]["gate"] if gate is None else gate
     validation = reference.validate(runtime.forward, int8=artifact.precision == "int8", gate=allowed)
-    return validation, timed({artifact.path.name: runtime.forward}, reference, seconds)
+    return validation, measure_latencies({artifact.path.name: runtime.forward}, reference, seconds)
 
 
 def check_gate(gate: float) -> None:
-    """Raise InputError for a gate that is no number > 0."""
+    """Raise InputError unless the gate is a finite number > 0."""
     if not (isfinite(gate) and gate > 0):
-        raise InputError(f"The gate must be a finite number > 0, not {gate}.")
+        raise InputError(f"gate must be a finite number > 0, not {gate}.")

@@ -1,4 +1,4 @@
-"""What is wrong with a run, since when, how one sees it and what to do: read off its history alone."""
+"""Diagnosis: what is wrong with a run, since when, with which evidence and what to do, from its history."""
 
 from wgan.diagnosis.finding import Finding, Severity, format_settings
 from wgan.diagnosis.history import History

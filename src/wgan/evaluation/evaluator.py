@@ -17,7 +17,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from wgan.data import Split, spread
+from wgan.data import Split, even_indices
 from wgan.errors import InputError, check_seed, unknown
 from wgan.evaluation.sample_sets import SampleSets, SamplesLike, find_sample_sets, fixed_permutation
 from wgan.metrics import (
@@ -230,7 +230,7 @@ def _measure_all(
     """Each sample goes through the extractor once, for all metrics."""
     others = [name for name in names if name != "w1"]
     dataset, needed = sets.dataset, SEARCHED if "memorisation" in names else REFERENCE
-    rows = spread(len(dataset.train), needed) if others else torch.arange(0)
+    rows = even_indices(len(dataset.train), needed) if others else torch.arange(0)
     held_out_rows = fixed_permutation(len(dataset.held_out))[: None if others else LARGEST_COUPLING]
     total = len(sets.fake) + len(held_out_rows) + len(rows)
     computation = _FeatureComputation(model, total, on_progress)
@@ -252,7 +252,7 @@ def _measure_all(
         count = min(len(held_out), len(fake), LARGEST_COUPLING)
         comparison = Comparison(
             real=held_out[:count],
-            fake=fake[spread(len(fake), count)],
+            fake=fake[even_indices(len(fake), count)],
             extractor=computation.extractor,
             split=sets.split("held out"),
         )
@@ -265,7 +265,7 @@ def _estimates(
     comparison: Comparison, names: Sequence[str], on_progress: ProgressCallback
 ) -> dict[str, Estimate]:
     # REFERENCE divides SEARCHED: these are the same samples whether or not copies are looked for.
-    reference = replace(comparison, real=comparison.real[spread(len(comparison.real), REFERENCE)])
+    reference = replace(comparison, real=comparison.real[even_indices(len(comparison.real), REFERENCE)])
     estimates: dict[str, Estimate] = {}
     for done, name in enumerate(names):
         on_progress(name, done / len(names))

@@ -17,7 +17,7 @@ from wgan.monitors.monitor import Histogram, Monitor, Values
 
 PATIENCE = 20.0
 """Seconds without progress after which the end of a run stops waiting for a monitor."""
-MAX_CAPTURED = 60.0
+LONGEST = 60.0
 """Seconds that the end of a run waits at most, for all monitors together."""
 ROOM = 256 * 2**20
 """Bytes that may be queued for a monitor; further calls are dropped until it catches up."""
@@ -73,7 +73,7 @@ class GuardedMonitors(Monitor):
     def finish(self, outcome: str) -> None:
         """Forward the call and wait, within the limits above, until all monitors are done."""
         self._send(lambda monitor: monitor.finish(outcome), size=0)
-        deadline = time.monotonic() + MAX_CAPTURED
+        deadline = time.monotonic() + LONGEST
         for guard in self._guards:
             guard.close(deadline)
 

@@ -197,9 +197,7 @@ def _interventions(run: RunData) -> Iterator[Markup]:
     interventions = [part for part in noted if isinstance(part, dict)] if isinstance(noted, list) else []
     if interventions:
         yield tag("h3", "Automatic remedies")
-        yield _lead(
-            "This run treated its own problems; each abandoned attempt is kept complete in its folder."
-        )
+        yield _lead("This run treated its own problems; each abandoned attempt stays in its folder.")
         yield tag("ol", *(tag("li", _intervention(part)) for part in interventions), class_="treated")
 
 

@@ -60,7 +60,7 @@ def reach_verdict(run: RunData, findings: Sequence[Finding]) -> Verdict:
     return Verdict("good", f"{state} · looks healthy", (_healthy(run), _progress(run)))
 
 
-_ADVICE = "The last healthy checkpoint was kept; use lower learning rates or a stronger constraint."
+_ADVICE = "The last healthy checkpoint is still there; use lower learning rates or a stronger constraint."
 _NO_ROWS = (
     "This run has not logged any metrics yet, so there is nothing to judge.",
     "Run its command again to resume it, then look at the report again.",

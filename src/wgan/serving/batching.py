@@ -1,4 +1,4 @@
-"""Many small requests as few large calls of the model."""
+"""Dynamic batching: many small requests become few large calls of the model."""
 
 import asyncio
 import logging
@@ -10,14 +10,11 @@ from functools import partial
 from typing import final
 
 import numpy as np
-import numpy.typing as npt
 
+from wgan.artifact import Labels, Latents, Samples
 from wgan.errors import InputError
 from wgan.serving.http_errors import HTTPError
 
-Latents = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Samples = npt.NDArray[np.float32]
 Generate = Callable[[Latents, Labels | None], Samples]
 
 
@@ -31,47 +28,52 @@ class _Job:
 
 @final
 class Batcher:
-    """Calls the model in one thread, each time with all that has come in meanwhile.
+    """Calls the model in one thread, each time with all requests that arrived meanwhile.
 
-    There is no delay to tune: a request that comes alone goes alone and at once, and what comes while the
-    model works is the next batch. Use it inside one event loop, between :meth:`start` and :meth:`stop`.
+    There is no delay to tune: a single request runs at once, and requests that arrive while the model runs
+    form the next batch. Use it in one event loop, between :meth:`start` and :meth:`stop`.
 
     Args:
         generate: The model.
-        batch: Samples in one call, at most.
-        queue: Samples that may wait.
-        tell: Called with the size of each batch.
+        batch: Largest batch size.
+        queue: Largest number of queued samples.
+        on_batch: Called with the size of each batch.
     """
 
     def __init__(
-        self, generate: Generate, *, batch: int, queue: int, tell: Callable[[int], object] = lambda size: None
+        self,
+        generate: Generate,
+        *,
+        batch: int,
+        queue: int,
+        on_batch: Callable[[int], object] = lambda size: None,
     ) -> None:
         self._generate = generate
         self._batch = batch
         self._queue = queue
-        self._tell = tell
+        self._on_batch = on_batch
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, "wgan-model")
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
-        """How many samples wait now."""
+        """Number of queued samples."""
         return self._waiting
 
     @property
     def alive(self) -> bool:
-        """Whether requests are being answered."""
+        """Whether the worker is running."""
         return self._worker is not None and not self._worker.done()
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the worker."""
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
-        """Answer what waits, then end."""
+        """Run the queued jobs, then end."""
         while self._jobs:
             await asyncio.wait([job.done for job in self._jobs])
         if self._worker is not None:
@@ -80,36 +82,32 @@ class Batcher:
         self._thread.shutdown()
 
     async def __call__(self, latents: Latents, labels: Labels | None) -> Samples:
-        r"""The samples (N, \*shape) of latents (N, d) and, for a generator with classes, labels (N,).
-
-        Raises:
-            Refusal: With status 503: there is no room for as many.
-        """
+        r"""The samples (N, \*shape) of latents (N, d) and labels (N,); HTTPError 503 if the queue is full."""
         if self._waiting + len(latents) > self._queue:
             raise HTTPError(503, "The queue is full; ask again in a second.")
-        jobs = [self._enter(latents, labels, start) for start in range(0, len(latents), self._batch)]
+        jobs = [self._enqueue(latents, labels, start) for start in range(0, len(latents), self._batch)]
         if len(jobs) == 1:
             return await jobs[0].done
         return np.concatenate(await asyncio.gather(*(job.done for job in jobs)))
 
-    def _enter(self, latents: Latents, labels: Labels | None, start: int) -> _Job:
+    def _enqueue(self, latents: Latents, labels: Labels | None, start: int) -> _Job:
         part = slice(start, start + self._batch)
         done: asyncio.Future[Samples] = asyncio.get_running_loop().create_future()
         job = _Job(latents[part], None if labels is None else labels[part], done)
         self._jobs.append(job)
         self._waiting += len(job.latents)
-        self._news.set()
+        self._arrived.set()
         return job
 
     async def _work(self) -> None:
         while True:
-            await self._news.wait()
+            await self._arrived.wait()
             jobs = self._next()
             if jobs:
-                await self._answer(jobs)
+                await self._run_batch(jobs)
 
     def _next(self) -> list[_Job]:
-        """What goes into the next batch; those who gave up are left out."""
+        """The jobs of the next batch, without cancelled ones."""
         jobs: list[_Job] = []
         size = 0
         while self._jobs and size + len(self._jobs[0].latents) <= self._batch:
@@ -119,13 +117,13 @@ class Batcher:
                 jobs.append(job)
                 size += len(job.latents)
         if not self._jobs:
-            self._news.clear()
+            self._arrived.clear()
         return jobs
 
-    async def _answer(self, jobs: list[_Job]) -> None:
-        self._tell(sum(len(job.latents) for job in jobs))
+    async def _run_batch(self, jobs: list[_Job]) -> None:
+        self._on_batch(sum(len(job.latents) for job in jobs))
         try:
-            call = partial(self._generate, *_together(jobs))
+            call = partial(self._generate, *_concatenated(jobs))
             samples = await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except Exception as error:
             logging.getLogger("wgan.serving").exception("The model failed.")
@@ -138,7 +136,7 @@ class Batcher:
             start += len(job.latents)
 
 
-def _together(jobs: list[_Job]) -> tuple[Latents, Labels | None]:
+def _concatenated(jobs: list[_Job]) -> tuple[Latents, Labels | None]:
     if len(jobs) == 1:
         return jobs[0].latents, jobs[0].labels
     labels = [job.labels for job in jobs if job.labels is not None]
@@ -146,7 +144,7 @@ def _together(jobs: list[_Job]) -> tuple[Latents, Labels | None]:
 
 
 def _fail(jobs: list[_Job], error: Exception) -> None:
-    # Its words may hold paths of this machine; they stand in the log.
+    # Its message may contain paths of this machine; it is in the log only.
     for job in jobs:
         if not job.done.done():
             job.done.set_exception(

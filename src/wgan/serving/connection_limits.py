@@ -1,4 +1,4 @@
-"""Connections that end if a client takes too long, or too much room, to say what it wants."""
+"""Limits on the head of a request and on idle time, per connection."""
 
 import asyncio
 from typing import Any, final
@@ -6,16 +6,16 @@ from typing import Any, final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD = 2**16
-"""Bytes that a request's head may have."""
+"""Largest head of a request in bytes."""
 
 
 @final
-class Bounded(asyncio.Protocol):
-    """uvicorn's protocol behind bounds that it has not: on the size of a request's head, and on silence.
+class LimitedConnection(asyncio.Protocol):
+    """uvicorn's protocol with limits that it lacks: on the size of a request's head and on idle time.
 
     Args:
-        inner: Speaks HTTP.
-        seconds: In which a head must be whole; twice that without a byte from the client ends the connection.
+        inner: The HTTP protocol.
+        seconds: Time for a complete head; after twice that without data the connection is closed.
     """
 
     def __init__(self, inner: HttpToolsProtocol, seconds: float) -> None:
@@ -24,67 +24,67 @@ class Bounded(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._head = 0
         self._since = 0.0
-        self._silence: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there."""
+        """Start the idle timer and forward."""
         self._transport = transport  # type: ignore[assignment]
-        self._listen()
+        self._restart_timer()
         self._inner.connection_made(transport)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what the client says, unless it is too much or comes too late."""
-        self._listen()
+        """Forward data within the limits; close the connection otherwise."""
+        self._restart_timer()
         cycle = self._inner.cycle
-        if (cycle is None or cycle.response_complete) and not self._in_bounds(len(data)):
-            self._end()
+        if (cycle is None or cycle.response_complete) and not self._within_limits(len(data)):
+            self._abort()
             return
         self._inner.data_received(data)
         if self._inner.cycle is not cycle:
             self._head = 0
 
-    def _in_bounds(self, size: int) -> bool:
+    def _within_limits(self, size: int) -> bool:
         now = self._loop.time()
         if self._head == 0:
             self._since = now
         self._head += size
-        # A small body may come with its head.
+        # A small body may arrive together with its head.
         return self._head - size <= HEAD and now - self._since <= self._seconds
 
-    def _listen(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-        self._silence = self._loop.call_later(2 * self._seconds, self._end)
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(2 * self._seconds, self._abort)
 
-    def _end(self) -> None:
+    def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def eof_received(self) -> None:
-        """The client has said all."""
+        """Forward."""
         self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        if self._silence is not None:
-            self._silence.cancel()
-        self._inner.pipeline.clear()  # uvicorn would answer all that a client asked ahead, to nobody
+        """Stop the timer and forward."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._inner.pipeline.clear()  # else uvicorn would answer pipelined requests to nobody
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client reads slowly."""
+        """Forward."""
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """Forward."""
         self._inner.resume_writing()
 
 
-def bounded(seconds: float) -> Any:  # noqa: ANN401 - what uvicorn calls a protocol class
-    """What uvicorn makes a connection with."""
+def limited_protocol(seconds: float) -> Any:  # noqa: ANN401 - a protocol class for uvicorn
+    """A factory of connections for uvicorn."""
 
-    def make(*unnamed: Any, **named: Any) -> Bounded:  # noqa: ANN401
-        return Bounded(HttpToolsProtocol(*unnamed, **named), seconds)
+    def make(*unnamed: Any, **named: Any) -> LimitedConnection:  # noqa: ANN401
+        return LimitedConnection(HttpToolsProtocol(*unnamed, **named), seconds)
 
     return make

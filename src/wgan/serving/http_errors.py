@@ -1,4 +1,4 @@
-"""The answer to what cannot be answered: a status and one sentence."""
+"""HTTP errors: a status and one sentence."""
 
 import json
 from typing import final
@@ -10,10 +10,10 @@ from wgan.errors import WganError
 
 @final
 class HTTPError(WganError):
-    """A request that gets no result, and why.
+    """A request that fails; the message is the sentence for the client.
 
     Attributes:
-        status: Of the HTTP answer: 4xx, or 503 for a server that is too busy now.
+        status: Status of the response: 4xx, or 503 for a server that is too busy.
     """
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -21,19 +21,19 @@ class HTTPError(WganError):
         self.status = status
 
 
-_SAID_WITH = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 
-def refuse(status: int, sentence: str, *, close: bool = False) -> Response:
-    """The answer with this sentence, in the shape of the Open Inference Protocol.
+def error_response(status: int, sentence: str, *, close: bool = False) -> Response:
+    """An error response in the format of the Open Inference Protocol.
 
     Args:
-        status: 401 says what is asked for, and 503 when to come again.
-        sentence: What was wrong, and what to do.
-        close: Whether the connection ends: what is left of the request will not be read.
+        status: HTTP status; 401 and 503 add the headers WWW-Authenticate and Retry-After.
+        sentence: What is wrong, and what to do.
+        close: Whether to close the connection, without reading the rest of the request.
     """
-    headers = dict(_SAID_WITH.get(status, {}))
+    headers = dict(_HEADERS.get(status, {}))
     if close:
         headers["Connection"] = "close"
-    # ASCII: a sentence may quote what no encoding can carry, such as half of a surrogate pair.
+    # ASCII: a sentence may quote what UTF-8 cannot encode, such as half of a surrogate pair.
     return Response(json.dumps({"error": sentence}), status, headers, "application/json")

@@ -1,4 +1,4 @@
-"""What a server tells Prometheus."""
+"""Metrics for Prometheus."""
 
 from collections.abc import Callable
 from typing import final
@@ -11,10 +11,10 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @final
 class ServerMetrics:
-    """The meters of one server.
+    """Counters and histograms of one server.
 
     Args:
-        waiting: How many samples wait for the model, asked for at each reading.
+        waiting: Returns the number of queued samples.
     """
 
     def __init__(self, waiting: Callable[[], int]) -> None:
@@ -34,15 +34,15 @@ class ServerMetrics:
         )
         Gauge("wgan_waiting_samples", "Samples that wait.", registry=self._registry).set_function(waiting)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request; ``route`` is its template, never what a client wrote."""
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request; ``route`` is the path template, never text from a client."""
         self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def called(self, size: int) -> None:
+    def count_batch(self, size: int) -> None:
         """Count a call of the model."""
         self._sizes.observe(size)
 
-    def read(self) -> bytes:
-        """All of them in Prometheus's text format."""
+    def export(self) -> bytes:
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,8 +1,8 @@
 """The Open Inference Protocol V2 with Triton's binary-tensor extension: bytes to arrays and back.
 
 Sources: the protocol, ``specification/protocol/inference_rest.md`` of kserve/open-inference-protocol; the
-extension, Triton's ``docs/protocol/extension_binary_data.md``. A body is a JSON object; if a header says how
-long that object is, raw little-endian tensors follow it, in the order in which it lists them.
+extension, Triton's ``docs/protocol/extension_binary_data.md``. A body is a JSON object. If a header gives its
+length, raw little-endian tensors follow it, in the order in which it lists them.
 """
 
 import json
@@ -20,39 +20,39 @@ NAME = "generator"
 """The model's name in the protocol."""
 VERSION = "1"
 LENGTH = "inference-header-content-length"
-"""The header that says how long the JSON part of a body is."""
+"""The header with the length of the JSON part of a body."""
 LARGEST = 1e3
-"""A latent is standard normal; numbers far outside make the model overflow."""
+"""Largest latent. Latents are standard normal; much larger ones make the model overflow."""
 
 TYPES: dict[str, tuple[str, np.dtype[Any]]] = {
     "latents": ("FP32", np.dtype("<f4")),
     "labels": ("INT64", np.dtype("<i8")),
 }
-"""What each input is."""
+"""Datatype of each input."""
 OUTPUT = "samples"
 
-Array = npt.NDArray[Any]
+_Array = npt.NDArray[Any]
 
 
 @final
 @dataclass(frozen=True)
-class Form:
-    """What the generator takes and gives.
+class ModelSignature:
+    """Inputs and outputs of the generator.
 
     Attributes:
         latent_dim: Length of a latent.
-        shape: Of a sample.
-        classes: How many labels there are; None for a generator without.
-        most: Samples that one request may ask for.
+        shape: Shape of a sample.
+        classes: Number of labels; None for a generator without.
+        max_samples: Largest number of samples per request.
     """
 
     latent_dim: int
     shape: tuple[int, ...]
     classes: int | None
-    most: int
+    max_samples: int
 
     def metadata(self) -> dict[str, Any]:
-        """The model's metadata as the protocol has it."""
+        """The model's metadata in the protocol."""
         inputs = [_tensor("latents", "FP32", [-1, self.latent_dim])]
         if self.classes is not None:
             inputs.append(_tensor("labels", "INT64", [-1]))
@@ -68,13 +68,13 @@ class Form:
 @final
 @dataclass(frozen=True)
 class Inference:
-    """A request that was read.
+    """A parsed inference request.
 
     Attributes:
         latents: (N, latent_dim) float32, finite.
         labels: (N,) int64; None for a generator without classes.
-        id: To be said again in the answer.
-        binary: Whether the samples are wanted as raw bytes.
+        id: Identifier to repeat in the response.
+        binary: Whether to send the samples as raw bytes.
     """
 
     latents: npt.NDArray[np.float32]
@@ -84,173 +84,175 @@ class Inference:
 
 
 def load_json(text: bytes) -> object:
-    """A JSON text as plain values; NaN and infinities are no JSON.
+    """Parse JSON, without NaN and infinities.
 
     Raises:
-        InputError: It is none, or it is nested too deeply.
+        InputError: The text is not JSON, or it is nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_reject_constant)
     except RecursionError:
         raise InputError("The JSON is nested too deeply.") from None
     except InputError:
         raise
     except ValueError as error:
-        # A decode error's words quote the text's position only; others may quote a number of any length.
+        # The message of a decode error has bounded length; that of others may quote a number of any length.
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a text or number that is none"
         raise InputError(f"The body is not JSON: {reason}.") from None
 
 
-def read(body: bytes, length: str | None, form: Form) -> Inference:
-    """The request in a body.
+def parse_request(body: bytes, length: str | None, signature: ModelSignature) -> Inference:
+    """Parse an inference request.
 
     Args:
-        body: All of it.
-        length: The header :data:`LENGTH`, if there is one.
-        form: What the generator takes.
+        body: The body.
+        length: The header :data:`LENGTH`; None without one.
+        signature: Inputs of the generator.
 
     Raises:
-        InputError: The body is no such request; the first thing that is wrong.
+        InputError: The request is invalid; the message names the first problem.
     """
     cut = len(body) if length is None else _length(length, len(body))
-    asked = _mapping(load_json(body[:cut]), "The request")
-    arrays = _inputs(asked.get("inputs"), body[cut:], form)
-    latents = _latents(arrays["latents"], form)
-    labels = _labels(arrays["labels"], len(latents), form.classes) if form.classes is not None else None
-    request = asked.get("id")
-    if request is not None and (not isinstance(request, str) or len(request) > 256):
-        _refuse("id must be a text of at most 256 characters")
-    return Inference(latents, labels, request, _wants_binary(asked))
+    request = _mapping(load_json(body[:cut]), "The request")
+    arrays = _inputs(request.get("inputs"), body[cut:], signature)
+    latents = _latents(arrays["latents"], signature)
+    labels = (
+        _labels(arrays["labels"], len(latents), signature.classes) if signature.classes is not None else None
+    )
+    identifier = request.get("id")
+    if identifier is not None and (not isinstance(identifier, str) or len(identifier) > 256):
+        _reject("id must be a text of at most 256 characters")
+    return Inference(latents, labels, identifier, _binary_requested(request))
 
 
-def write(samples: npt.NDArray[np.float32], inference: Inference) -> tuple[bytes, int | None]:
-    """The answer to a request: its body, and how long the JSON part is if raw bytes follow it.
+def encode_response(samples: npt.NDArray[np.float32], inference: Inference) -> tuple[bytes, int | None]:
+    """Encode a response: its body, and the length of its JSON part if raw bytes follow.
 
     Raises:
-        InputError: The samples are not finite and JSON is wanted, which has no such numbers.
+        InputError: JSON is requested and the samples are not finite.
     """
     output = _tensor(OUTPUT, "FP32", list(samples.shape))
-    answer: dict[str, Any] = {"model_name": NAME, "model_version": VERSION, "outputs": [output]}
+    response: dict[str, Any] = {"model_name": NAME, "model_version": VERSION, "outputs": [output]}
     if inference.id is not None:
-        answer["id"] = inference.id
+        response["id"] = inference.id
     if inference.binary:
         raw = np.ascontiguousarray(samples, "<f4").tobytes()
         output["parameters"] = {"binary_data_size": len(raw)}
-        head = json.dumps(answer, separators=(",", ":")).encode()
+        head = json.dumps(response, separators=(",", ":")).encode()
         return head + raw, len(head)
     if not np.isfinite(samples).all():
         raise InputError("The samples of these latents are not finite, which JSON cannot say.")
     output["data"] = samples.reshape(-1).tolist()
-    return json.dumps(answer).encode(), None
+    return json.dumps(response).encode(), None
 
 
 # --------------------------------------------------------------------------------------------- inputs
 
 
-def _inputs(given: object, raw: bytes, form: Form) -> dict[str, Array]:
-    wanted = ["latents"] if form.classes is None else ["latents", "labels"]
-    tensors = [_mapping(tensor, "An input") for tensor in _list(given, "inputs")]
+def _inputs(value: object, raw: bytes, signature: ModelSignature) -> dict[str, _Array]:
+    expected = ["latents"] if signature.classes is None else ["latents", "labels"]
+    tensors = [_mapping(tensor, "An input") for tensor in _list(value, "inputs")]
     names = [tensor.get("name") for tensor in tensors]
-    if len(names) != len(wanted) or any(name not in names for name in wanted):
-        _refuse(f"inputs must be {' and '.join(wanted)}, each once")
+    if len(names) != len(expected) or any(name not in names for name in expected):
+        _reject(f"inputs must be {' and '.join(expected)}, each once")
     arrays, start = {}, 0
     for tensor in tensors:
-        array, used = _read_tensor(tensor, raw[start:], form.most)
+        array, used = _read_tensor(tensor, raw[start:], signature.max_samples)
         arrays[tensor["name"]] = array
         start += used
     if start != len(raw):
-        _refuse(f"{len(raw)} bytes follow the JSON, and its inputs account for {start}")
+        _reject(f"{len(raw)} bytes follow the JSON, and its inputs account for {start}")
     return arrays
 
 
-def _read_tensor(tensor: Mapping[str, Any], raw: bytes, most: int) -> tuple[Array, int]:
-    """A tensor in its shape, and how many of the raw bytes are its."""
+def _read_tensor(tensor: Mapping[str, Any], raw: bytes, most: int) -> tuple[_Array, int]:
+    """A tensor in its shape, and the number of raw bytes it takes."""
     name = tensor["name"]
     datatype, dtype = TYPES[name]
     if tensor.get("datatype") != datatype:
-        _refuse(f"the datatype of {name} must be {datatype}")
+        _reject(f"the datatype of {name} must be {datatype}")
     shape = _shape(tensor.get("shape"), name, most)
     size = _mapping(tensor.get("parameters", {}), "parameters").get("binary_data_size")
     if size is None:
         return _from_json(tensor.get("data"), name, dtype).reshape(_fitting(shape, name, tensor)), 0
     expected = prod(shape) * dtype.itemsize
     if not _is_whole(size) or size != expected or size > len(raw):
-        _refuse(
+        _reject(
             f"{name} of shape {list(shape)} needs {expected} bytes: binary_data_size must say so, and they "
             "must follow"
         )
     return np.frombuffer(raw, dtype, prod(shape)).reshape(shape), size
 
 
-def _shape(given: object, name: str, most: int) -> tuple[int, ...]:
-    shape = _list(given, f"shape of {name}")
+def _shape(value: object, name: str, most: int) -> tuple[int, ...]:
+    shape = _list(value, f"shape of {name}")
     if not 1 <= len(shape) <= 2 or not all(_is_whole(side) and 1 <= side < 2**31 for side in shape):
-        _refuse(f"the shape of {name} must be one or two whole numbers of at least 1")
+        _reject(f"the shape of {name} must be one or two whole numbers of at least 1")
     if shape[0] > most:
-        _refuse(f"one request may ask for {most} samples, not {min(shape[0], 2**31)}")
+        _reject(f"one request may ask for {most} samples, not {min(shape[0], 2**31)}")
     return tuple(shape)
 
 
 def _fitting(shape: tuple[int, ...], name: str, tensor: Mapping[str, Any]) -> tuple[int, ...]:
     count = sum(len(row) if isinstance(row, list) else 1 for row in tensor["data"])
     if count != prod(shape):
-        _refuse(f"{name} of shape {list(shape)} needs {prod(shape)} numbers, and data has {count}")
+        _reject(f"{name} of shape {list(shape)} needs {prod(shape)} numbers, and data has {count}")
     return shape
 
 
-def _from_json(given: object, name: str, dtype: np.dtype[Any]) -> Array:
-    """Numbers in a list, or in a list of lists."""
-    rows = _list(given, f"data of {name}")
+def _from_json(value: object, name: str, dtype: np.dtype[Any]) -> _Array:
+    """An array from a list, or a list of lists, of numbers."""
+    rows = _list(value, f"data of {name}")
     numbers = [number for row in rows for number in (row if isinstance(row, list) else (row,))]
-    wanted = {int} if dtype.kind == "i" else {int, float}
-    if not set(map(type, numbers)) <= wanted:
+    types = {int} if dtype.kind == "i" else {int, float}
+    if not set(map(type, numbers)) <= types:
         kind = "whole numbers" if dtype.kind == "i" else "numbers"
-        _refuse(f"data of {name} must be {kind}, in a list or a list of lists")
+        _reject(f"data of {name} must be {kind}, in a list or a list of lists")
     try:
         return np.array(numbers, "<i8" if dtype.kind == "i" else "<f8")
     except OverflowError:
-        _refuse(f"data of {name} holds a number that is too large")
+        _reject(f"data of {name} holds a number that is too large")
 
 
-def _latents(given: Array, form: Form) -> npt.NDArray[np.float32]:
-    if given.ndim != 2 or given.shape[1] != form.latent_dim:
-        _refuse(f"latents must have the shape [N, {form.latent_dim}], not {list(given.shape)}")
-    if not (np.abs(given) <= LARGEST).all():  # what is not a number is not
-        _refuse(f"latents must be numbers in [-{LARGEST:g}, {LARGEST:g}]")
-    return given.astype(np.float32, copy=False)
+def _latents(value: _Array, signature: ModelSignature) -> npt.NDArray[np.float32]:
+    if value.ndim != 2 or value.shape[1] != signature.latent_dim:
+        _reject(f"latents must have the shape [N, {signature.latent_dim}], not {list(value.shape)}")
+    if not (np.abs(value) <= LARGEST).all():  # NaN fails, too
+        _reject(f"latents must be numbers in [-{LARGEST:g}, {LARGEST:g}]")
+    return value.astype(np.float32, copy=False)
 
 
-def _labels(given: Array, count: int, classes: int) -> npt.NDArray[np.int64]:
-    # Triton's own server knows no batch without a second axis.
-    if given.shape not in ((count,), (count, 1)):
-        _refuse(f"{count} latents need labels of shape [{count}], not {list(given.shape)}")
-    if given.min() < 0 or given.max() >= classes:
-        _refuse(f"labels must be in [0, {classes})")
-    return given.reshape(count).astype(np.int64, copy=False)
+def _labels(value: _Array, count: int, classes: int) -> npt.NDArray[np.int64]:
+    # Triton's tensors have a second axis beside the batch.
+    if value.shape not in ((count,), (count, 1)):
+        _reject(f"{count} latents need labels of shape [{count}], not {list(value.shape)}")
+    if value.min() < 0 or value.max() >= classes:
+        _reject(f"labels must be in [0, {classes})")
+    return value.reshape(count).astype(np.int64, copy=False)
 
 
 # -------------------------------------------------------------------------------------------- the rest
 
 
-def _wants_binary(asked: Mapping[str, Any]) -> bool:
-    """Whether the request, or what it says of its one output, asks for raw bytes."""
-    binary = _mapping(asked.get("parameters", {}), "parameters").get("binary_data_output", False)
-    outputs = [_mapping(output, "An output") for output in _list(asked.get("outputs", []), "outputs")]
+def _binary_requested(request: Mapping[str, Any]) -> bool:
+    """Whether the request, or its only output, asks for raw bytes."""
+    binary = _mapping(request.get("parameters", {}), "parameters").get("binary_data_output", False)
+    outputs = [_mapping(output, "An output") for output in _list(request.get("outputs", []), "outputs")]
     if len(outputs) > 1 or any(output.get("name") != OUTPUT for output in outputs):
-        _refuse(f"there is one output, {OUTPUT}")
+        _reject(f"there is one output, {OUTPUT}")
     for output in outputs:
         parameters = _mapping(output.get("parameters", {}), "parameters")
         if parameters.get("classification") or parameters.get("shared_memory_region"):
-            _refuse("classification and shared memory are not offered")
+            _reject("classification and shared memory are not offered")
         binary = parameters.get("binary_data", binary)
     if not isinstance(binary, bool):
-        _refuse("binary_data and binary_data_output must be true or false")
+        _reject("binary_data and binary_data_output must be true or false")
     return binary
 
 
 def _length(text: str, size: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) <= size):
-        _refuse(
+        _reject(
             f"the header {LENGTH} must be a whole number of at least 1 and at most the body's length, {size}"
         )
     return int(text)
@@ -258,13 +260,13 @@ def _length(text: str, size: int) -> int:
 
 def _mapping(value: object, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        _refuse(f"{what} must be a JSON object")
+        _reject(f"{what} must be a JSON object")
     return value
 
 
 def _list(value: object, what: str) -> list[Any]:
     if not isinstance(value, list):
-        _refuse(f"{what} must be a list")
+        _reject(f"{what} must be a list")
     return value
 
 
@@ -276,9 +278,9 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise InputError(f"The body is not JSON: {name} is no number of JSON's.")
 
 
-def _refuse(what: str) -> NoReturn:
+def _reject(what: str) -> NoReturn:
     raise InputError(f"{what[0].upper()}{what[1:]}.")

@@ -1,4 +1,4 @@
-"""A server in the foreground, until it is told to end."""
+"""Runs the server in the foreground until a signal ends it."""
 
 import asyncio
 import logging
@@ -12,41 +12,30 @@ import uvicorn
 
 from wgan.artifact import Artifact
 from wgan.errors import InputError
-from wgan.serving.app import build
-from wgan.serving.connection_limits import bounded
+from wgan.serving.app import build_app
+from wgan.serving.connection_limits import limited_protocol
 from wgan.serving.service import Service
-from wgan.serving.settings import Settings
+from wgan.serving.settings import ServerSettings
 
 SWITCH = 0.0005
-"""Seconds: by default, a thread that has a result waits up to ten times as long for the one that sends it."""
+"""Thread switch interval in seconds; with the default, ten times as long, results wait to be sent."""
 
 
 def serve(
     artifact: Artifact,
-    settings: Settings,
+    settings: ServerSettings,
     *,
     token: str | None = None,
     started: Callable[[str], object] = lambda address: None,
 ) -> None:
-    """Serve an artifact until SIGTERM or SIGINT, then answer all that came in and return.
-
-    Args:
-        artifact: What to serve.
-        settings: Where, and the bounds.
-        token: That clients have to say as ``Authorization: Bearer TOKEN``.
-        started: Called with the server's address once it listens.
-
-    Raises:
-        InputError: The address cannot be listened at, or the artifact cannot be run.
-        MissingExtraError: The artifact's runtime is not installed.
-    """
+    """Serve an artifact; see :func:`wgan.serving.serve`."""
     service = Service(artifact, settings)
     listener = _listen(settings.host, settings.port)
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients break off is no news
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # aborted connections are not errors
     sys.setswitchinterval(SWITCH)
     config = uvicorn.Config(
-        build(service, settings, token),
-        http=bounded(settings.seconds),
+        build_app(service, settings, token),
+        http=limited_protocol(settings.seconds),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -69,7 +58,7 @@ async def _run(
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        """First let those who are about to ask go elsewhere; a second signal does not wait for them."""
+        """Keep serving until load balancers see that readiness is withdrawn; a second signal skips this."""
         loop.call_later(0 if service.draining else drain, setattr, server, "should_exit", True)
         service.draining = True
 
@@ -77,7 +66,7 @@ async def _run(
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     for name in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # Windows, where uvicorn's own stay: they close the door at once
+        with suppress(NotImplementedError):  # Windows, where uvicorn's handlers stop at once
             loop.add_signal_handler(name, end)
     host, port = listener.getsockname()[:2]
     started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -90,7 +79,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except (OSError, UnicodeError) as error:  # the latter for a name that can be none
+    except (OSError, UnicodeError) as error:  # UnicodeError for an invalid host name
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"Cannot listen at {host}, port {port}: {reason}; choose another one.") from error
     return listener

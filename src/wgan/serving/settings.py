@@ -1,4 +1,4 @@
-"""How a server is set: typed, from the environment and the command line, taken as a whole or refused."""
+"""Settings of the server, from the environment and the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -8,38 +8,34 @@ from typing import Any, Self, final, get_args, get_type_hints
 from wgan.errors import InputError, check_whole
 
 PREFIX = "WGAN_SERVE_"
-"""What the environment's names begin with: WGAN_SERVE_PORT is ``port``."""
+"""Prefix of the environment variables: WGAN_SERVE_PORT is ``port``."""
 
 
 @final
 @dataclass(frozen=True)
-class Settings:
-    """Where a server listens, and its bounds.
-
-    Raises:
-        InputError: A value is out of its range.
-    """
+class ServerSettings:
+    """Address and limits of the server; InputError for a value out of its range."""
 
     host: str = "127.0.0.1"
-    """The address to listen at; the default is this machine alone. 0.0.0.0 is everybody."""
+    """Address to listen at. The default accepts connections from this machine only, 0.0.0.0 from all."""
     port: int = 8000
-    """In [0, 65535]; 0 takes a free one."""
+    """Port, in [0, 65535]; 0 for any free one."""
     threads: int | None = None
-    """Of the model; by default its runtime decides."""
+    """Number of threads of the model; by default its runtime decides."""
     batch: int = 64
-    """Samples that go through the model at once, at most."""
+    """Largest batch size of the model."""
     queue: int = 8192
-    """Samples that may wait for the model; a request that finds no room gets a 503."""
+    """Largest number of queued samples; requests beyond it get a 503."""
     count: int = 256
-    """Samples that one request may ask for."""
+    """Largest number of samples per request."""
     body: int = 4 * 2**20
-    """Bytes that a request's body may have, after it was decompressed, too."""
+    """Largest body of a request in bytes, before and after decompression."""
     requests: int = 256
-    """That may be under way at once; another one gets a 503."""
+    """Largest number of concurrent requests; further ones get a 503."""
     seconds: float = 30.0
-    """That a request may take, from its first byte to the last of its answer."""
+    """Largest duration of a request, from its first byte to the last of its response."""
     drain: float = 0.5
-    """Seconds after SIGTERM in which new requests are still answered, while readiness is withdrawn."""
+    """Seconds after SIGTERM in which new requests are still answered, with readiness withdrawn."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -55,20 +51,16 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
-        """The settings that the environment gives; the others are the defaults.
-
-        Raises:
-            InputError: A value is of another type or out of its range.
-        """
+        """Settings from environment variables and defaults; InputError for invalid values."""
         types = get_type_hints(cls)
         names = {f"{PREFIX}{field.name.upper()}": field.name for field in fields(cls)}
-        given = {name: environment[variable] for variable, name in names.items() if variable in environment}
-        return cls(**{name: _read(name, text, types[name]) for name, text in given.items()})
+        texts = {name: environment[variable] for variable, name in names.items() if variable in environment}
+        return cls(**{name: _read(name, text, types[name]) for name, text in texts.items()})
 
 
-def _read(name: str, text: str, wanted: type) -> Any:  # noqa: ANN401 - of the wanted type
-    # Of ``int | None`` the first is what a text can be; None is its absence.
-    plain: type[str] | type[int] | type[float] = (get_args(wanted) or (wanted,))[0]
+def _read(name: str, text: str, annotation: type) -> Any:  # noqa: ANN401
+    # Of ``int | None``, a text is the first.
+    plain: type[str] | type[int] | type[float] = (get_args(annotation) or (annotation,))[0]
     try:
         return plain(text)
     except ValueError:

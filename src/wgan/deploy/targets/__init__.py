@@ -1,4 +1,4 @@
-"""Artifacts laid out for places that are not Python on a server: a browser, Triton, AWS Lambda.
+"""Artifacts packaged for a browser, for Triton and for AWS Lambda.
 
-Each module has one ``layout(artifact, out)``, which fills a folder.
+Each target module has one function ``layout(artifact, out)``, which fills a folder.
 """

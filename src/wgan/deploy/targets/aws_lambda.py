@@ -1,4 +1,4 @@
-"""An archive for AWS Lambda - artifact, runtime, handler - and the SAM template that deploys it."""
+"""An archive for AWS Lambda with artifact, runtime and handler, and a SAM template that deploys it."""
 
 import shutil
 import subprocess
@@ -14,23 +14,23 @@ from wgan.deploy.targets.bundled import copy_artifact, copy_package, load_onnx
 from wgan.errors import InputError
 
 PYTHON = "3.12"
-"""The first of Lambda's Pythons whose system, Amazon Linux 2023, is new enough for ONNX Runtime's wheels."""
+"""The first Python of Lambda whose system, Amazon Linux 2023, is new enough for ONNX Runtime's wheels."""
 PLATFORMS = tuple(f"manylinux{tag}_x86_64" for tag in ("_2_28", "_2_27", "_2_17", "2014"))
-"""What that system can run."""
+"""Platform tags of wheels that run on that system."""
 CLIENT = "awslambdaric==4.2.2"
-"""AWS's side of a function in Python."""
+"""AWS's runtime interface client."""
 NEEDED = ("numpy", "onnxruntime", "pillow")
-"""Packages, in the versions that are installed here: those the artifact was checked with."""
-MOST_ZIPPED = 50 * 10**6
-MOST_UNPACKED = 250 * 10**6
-"""Lambda's limits in bytes, for an archive that is uploaded as it is."""
+"""Packages, in the installed versions, with which the artifact was validated."""
+MAX_ZIPPED = 50 * 10**6
+MAX_UNPACKED = 250 * 10**6
+"""Lambda's limits in bytes for a directly uploaded archive."""
 
 UNUSED = (
     *("onnxruntime/capi/libonnxruntime.so*", "onnxruntime/transformers", "onnxruntime/quantization"),
     *("onnxruntime/tools", "onnxruntime/datasets", "numpy/**/tests", "numpy/_core/include", "numpy/f2py"),
     *("pillow.libs/libavif*", "PIL/_avif*", "bin", "**/__pycache__", "**/*.pyi", "**/*.a"),
 )
-"""What a generator has no use for: a second copy of the runtime for other languages, tools, tests."""
+"""Unused files: copies of the runtime for other languages, tools, tests."""
 
 TEMPLATE = """\
 AWSTemplateFormatVersion: "2010-09-09"
@@ -55,16 +55,16 @@ Outputs:
 
 
 def layout(artifact: Path, out: Path, *, python: str = PYTHON) -> None:
-    """Write ``function.zip`` and ``template.yaml`` into a folder: ``sam deploy --guided`` puts them to work.
+    """Write ``function.zip`` and ``template.yaml`` into a folder, for ``sam deploy --guided``.
 
     Args:
         artifact: The folder of an ONNX artifact.
-        out: The folder; made if need be.
-        python: The Python that will run it, 3.12 or later on Lambda.
+        out: The folder; created if it does not exist.
+        python: Version of Python on Lambda, 3.12 or later.
 
     Raises:
-        InputError: The artifact is none, or is not ONNX; pip cannot get a package; or the archive would
-            exceed Lambda's limits.
+        InputError: This is not an ONNX artifact, pip cannot install a package, or the archive would exceed
+            Lambda's limits.
         StorageError: The file system refuses.
     """
     loaded = load_onnx(artifact, "Lambda function")
@@ -86,15 +86,14 @@ def _install(folder: Path, python: str) -> None:
     chosen = [f"--platform={platform}" for platform in PLATFORMS]
     words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", f"--target={folder}"]
     words += ["--only-binary=:all:", f"--python-version={python}", *chosen]
-    # What onnxruntime names beside numpy it needs for its tools only.
-    alone = ["--no-deps", *(f"{name}=={version(name)}" for name in NEEDED)]
-    for what in (alone, [CLIENT]):
-        done = subprocess.run([*words, *what], capture_output=True, text=True, check=False)
+    # The other dependencies of onnxruntime are for its tools only.
+    without_dependencies = ["--no-deps", *(f"{name}=={version(name)}" for name in NEEDED)]
+    for packages in (without_dependencies, [CLIENT]):
+        done = subprocess.run([*words, *packages], capture_output=True, text=True, check=False)
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-                "no reason given"
-            ]
-            raise InputError(f"pip cannot get {what[-1]} for Python {python}: {said[0]}.")
+            errors = (line for line in done.stderr.splitlines() if line.startswith("ERROR"))
+            reason = next(errors, "no reason given")
+            raise InputError(f"pip cannot install {packages[-1]} for Python {python}: {reason}.")
 
 
 def _prune(folder: Path) -> None:
@@ -104,7 +103,7 @@ def _prune(folder: Path) -> None:
 
 
 def _pack(folder: Path, archive: Path) -> None:
-    """Zip a folder so that the same content is the same bytes."""
+    """Zip a folder deterministically."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
@@ -118,9 +117,9 @@ def _check(archive: Path) -> None:
     zipped = archive.stat().st_size
     with zipfile.ZipFile(archive) as packed:
         unpacked = sum(entry.file_size for entry in packed.infolist())
-    if zipped >= MOST_ZIPPED or unpacked >= MOST_UNPACKED:
+    if zipped >= MAX_ZIPPED or unpacked >= MAX_UNPACKED:
         archive.unlink()
         raise InputError(
             f"The archive would have {zipped / 1e6:.0f} MB, {unpacked / 1e6:.0f} MB unpacked, and Lambda "
-            f"takes under {MOST_ZIPPED // 10**6} and {MOST_UNPACKED // 10**6}; export a smaller generator."
+            f"takes under {MAX_ZIPPED // 10**6} and {MAX_UNPACKED // 10**6}; export a smaller generator."
         )

@@ -1,4 +1,4 @@
-"""What the targets share: the artifact, and as much of this package as it takes to run one."""
+"""Copies of the artifact, and of the modules of this package that run one, for the targets."""
 
 import shutil
 from pathlib import Path
@@ -10,17 +10,17 @@ from wgan.deploy.artifact_folder import write_specification
 from wgan.errors import InputError
 
 LEAN = (
-    *("__init__.py", "artifact.py", "drawing.py", "errors.py", "files.py", "labels.py", "latents.py"),
-    "images.py",
+    *("__init__.py", "artifact.py", "core/__init__.py", "core/files.py", "errors.py", "image_requests.py"),
+    *("images.py", "labels.py", "latents.py"),
 )
-"""The modules behind an order of images; they need numpy, Pillow and the artifact's runtime."""
+"""The modules that answer an image request; they need numpy, Pillow and the artifact's runtime."""
 
 
 def load_onnx(path: Path, target: str) -> Artifact:
-    """The artifact in a folder, if its model is ONNX.
+    """Load an artifact that has to be ONNX.
 
     Raises:
-        InputError: It is no artifact, or of another kind.
+        InputError: This is not an artifact, or one of another kind.
     """
     artifact = Artifact.load(path)
     if artifact.kind != "onnx":
@@ -31,7 +31,7 @@ def load_onnx(path: Path, target: str) -> Artifact:
 
 
 def copy_artifact(artifact: Artifact, out: Path) -> None:
-    """Copy what it takes to run an artifact into a folder of its own; what it is verified by stays behind.
+    """Copy the model and specification of an artifact into a folder, without its reference.
 
     Raises:
         StorageError: The file system refuses.
@@ -43,7 +43,7 @@ def copy_artifact(artifact: Artifact, out: Path) -> None:
 
 
 def copy_package(out: Path) -> None:
-    """Copy the lean part of this package into a folder of which Python imports.
+    """Copy the modules in :data:`LEAN` into a folder from which Python can import them.
 
     Raises:
         StorageError: The file system refuses.
@@ -52,4 +52,5 @@ def copy_package(out: Path) -> None:
     with storing(out):
         (out / "wgan").mkdir(parents=True, exist_ok=True)
         for name in LEAN:
+            (out / "wgan" / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(package / name, out / "wgan" / name)

@@ -1,7 +1,7 @@
-"""An artifact as an AWS Lambda function; it stands in the function's archive as ``handler.py``.
+"""An artifact as an AWS Lambda function; in the function's archive this file is ``handler.py``.
 
-An event is an order, ``{"seed": 7, "count": 16}``, or an HTTP request with an order as its body, as a
-function URL or an API Gateway sends it. The answer has the shape of an HTTP answer with the file in base64.
+An event is an image request, ``{"seed": 7, "count": 16}``, or an HTTP request with one as its body, as a
+function URL or an API Gateway sends it. The result is an HTTP response with the file in base64.
 """
 
 import json
@@ -15,25 +15,25 @@ from wgan.errors import InputError
 from wgan.image_requests import MEDIA, ImageRequest, draw
 
 HERE = Path(__file__).parent
-MOST = 64
-"""Images that one event may ask for."""
-LARGEST = 4_500_000
-"""Bytes of a file: in base64 they come near the 6 MB that a Lambda function can answer."""
+MAX_COUNT = 64
+"""Largest number of images per event."""
+MAX_BYTES = 4_500_000
+"""Largest file: in base64 it is close to the 6 MB that a Lambda function can return."""
 
 
 def handler(event: object, context: object) -> dict[str, Any]:
-    """Answer one event: 200 and a file, or 400 and a sentence."""
+    """Respond to one event: status 200 and a file, or status 400 and a sentence."""
     artifact, run = load()
     try:
-        order = ImageRequest.read(_asked(event), most=MOST, classes=artifact.classes)
-        file = draw(run, artifact.latent_dim, order, classes=artifact.classes)
-        if len(file) > LARGEST:
+        request = ImageRequest.parse(_body(event), max_count=MAX_COUNT, classes=artifact.classes)
+        file = draw(run, artifact.latent_dim, request, classes=artifact.classes)
+        if len(file) > MAX_BYTES:
             raise InputError(
-                f"The answer would have {len(file)} bytes, too many for Lambda; ask for fewer images."
+                f"The response would have {len(file)} bytes, too many for Lambda; request fewer images."
             )
     except InputError as error:
-        return _answer(400, "application/json", json.dumps({"error": str(error)}).encode())
-    return _answer(200, MEDIA[order.format], file)
+        return _response(400, "application/json", json.dumps({"error": str(error)}).encode())
+    return _response(200, MEDIA[request.format], file)
 
 
 @cache
@@ -44,11 +44,11 @@ def load() -> tuple[Artifact, Runtime]:
 
 
 if (HERE / "artifact").is_dir():
-    load()  # while the function starts, which is not the caller's time
+    load()  # at cold start, before the first request is timed
 
 
-def _asked(event: object) -> object:
-    """The order in an event, which may be packed as the body of an HTTP request."""
+def _body(event: object) -> object:
+    """The image request in an event, which may be the body of an HTTP request."""
     if not isinstance(event, dict) or "requestContext" not in event:
         return event
     body = event.get("body") or "{}"
@@ -58,7 +58,7 @@ def _asked(event: object) -> object:
         raise InputError("The body is not JSON.") from None
 
 
-def _answer(status: int, media: str, file: bytes) -> dict[str, Any]:
+def _response(status: int, media: str, file: bytes) -> dict[str, Any]:
     return {
         "statusCode": status,
         "headers": {"Content-Type": media},

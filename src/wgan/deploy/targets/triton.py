@@ -1,7 +1,7 @@
-"""A model repository for Triton Inference Server, in two variants.
+"""Model repositories for Triton Inference Server, in two variants.
 
-``onnx/`` is run by the server's ONNX Runtime backend. ``python/`` is run by its Python backend and brings the
-reader of artifacts along; it needs numpy and onnxruntime in the server's Python. Source: Triton's
+``onnx/`` is for the server's ONNX Runtime backend. ``python/`` is for its Python backend and includes the
+modules that run an artifact; it needs numpy and onnxruntime in the server's Python. Source: Triton's
 ``model_repository.md``, ``model_configuration.md`` and the README of ``python_backend``.
 """
 
@@ -16,22 +16,22 @@ from wgan.deploy.targets.bundled import copy_artifact, copy_package, load_onnx
 NAME = "generator"
 """The model's name, the same as behind ``wgan serve``."""
 BATCH = 64
-"""Samples that go through the model at once, at most."""
+"""Largest batch size."""
 QUEUE = 1024
-"""Requests that may wait; others are refused."""
+"""Largest number of queued requests; further ones are refused."""
 DELAY = 500
-"""Microseconds that a request waits for others."""
+"""Microseconds that a request waits for others in its batch."""
 
 
 def layout(artifact: Path, out: Path) -> None:
-    """Fill a folder with two model repositories: ``tritonserver --model-repository=OUT/python``, or ``onnx``.
+    """Write two model repositories, for ``tritonserver --model-repository=OUT/python`` and ``OUT/onnx``.
 
     Args:
         artifact: The folder of an ONNX artifact.
-        out: The folder; made if need be.
+        out: The folder; created if it does not exist.
 
     Raises:
-        InputError: The artifact is none, or is not ONNX.
+        InputError: This is not an ONNX artifact.
         StorageError: The file system refuses.
     """
     loaded = load_onnx(artifact, "Triton server")
@@ -47,15 +47,10 @@ def layout(artifact: Path, out: Path) -> None:
 
 
 def config(artifact: Artifact, backend: str) -> str:
-    """The text of ``config.pbtxt``.
-
-    Args:
-        artifact: What is served.
-        backend: ``onnxruntime`` or ``python``.
-    """
+    """The text of ``config.pbtxt``; ``backend`` is ``onnxruntime`` or ``python``."""
     inputs = [_tensor("latents", "TYPE_FP32", (artifact.latent_dim,))]
     if artifact.classes is not None:
-        # To Triton the first axis is the batch, and a tensor has another one; the model's labels are (N,).
+        # Triton's tensors have a second axis beside the batch; the model's labels are (N,).
         inputs.append(_tensor("labels", "TYPE_INT64", (1,), "reshape { shape: [] }"))
     return "\n".join(
         (

@@ -1,4 +1,4 @@
-"""An artifact behind Triton's Python backend, which loads this file as ``model.py``; see :mod:`.triton`."""
+"""An artifact as a model of Triton's Python backend, which loads this file as ``model.py``."""
 
 import sys
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ HERE = Path(__file__).parent
 
 @final
 class TritonPythonModel:
-    """What the backend looks for, by this name; see the README of Triton's ``python_backend``."""
+    """The class that the backend expects; see the README of Triton's ``python_backend``."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the artifact and check it."""
+        """Load and check the artifact."""
         sys.path.insert(0, str(HERE))
         from wgan.artifact import Artifact
 
         self._run = Artifact.load(HERE / "artifact").runtime()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer requests in one call of the model."""
+        """Respond to several requests with one call of the model."""
         import triton_python_backend_utils as triton
 
         feeds = [_feed(request, triton) for request in requests]
@@ -33,7 +33,7 @@ class TritonPythonModel:
                 np.concatenate([latents for latents, _ in feeds]), np.concatenate(labels) if labels else None
             )
         except ValueError as error:
-            if len(requests) > 1:  # one that is wrong must not spoil the others
+            if len(requests) > 1:  # an invalid request must not fail the others
                 return [self.execute([request])[0] for request in requests]
             return [triton.InferenceResponse(error=triton.TritonError(str(error)))]
         return [

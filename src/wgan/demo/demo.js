@@ -55,7 +55,7 @@ function save(canvas, name) {
   });
 }
 
-function sheet() {
+function gridCanvas() {
   const tiles = [...document.querySelectorAll("#grid canvas")];
   const [height, width] = model.shape.slice(1);
   const columns = Math.ceil(Math.sqrt(tiles.length));
@@ -75,11 +75,11 @@ const label = (index) => (view.labels === null ? null : view.labels[index]);
 // The chosen image's latent, moved along the directions.
 function moved() {
   const start = latent(view.chosen);
-  view.moves.forEach((move, way) => model.directions[way].forEach((part, k) => (start[k] += move * part)));
+  view.moves.forEach((move, index) => model.directions[index].forEach((part, k) => (start[k] += move * part)));
   return start;
 }
 
-// A latent on the great circle through two others, t of the way (Shoemake 1985): of as typical a length as they.
+// A latent on the great circle through two others, at fraction t (Shoemake 1985), so that its length stays typical.
 function between(one, other, t) {
   const dot = (a, b) => a.reduce((sum, x, k) => sum + x * b[k], 0);
   const cosine = dot(one, other) / Math.sqrt(dot(one, one) * dot(other, other));
@@ -91,7 +91,7 @@ function between(one, other, t) {
   return one.map((x, k) => first * x + second * other[k]);
 }
 
-function together(parts) {
+function concatenate(parts) {
   const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   parts.reduce((start, part) => (whole.set(part, start), start + part.length), 0);
   return whole;
@@ -106,7 +106,7 @@ function busy(change) {
   document.querySelector("main").setAttribute("aria-busy", working > 0);
 }
 
-// Runs the latest of several calls: while one works, only the last of those that come waits.
+// Runs the work again after calls that came while it ran: however many, only once.
 function latest(work) {
   let running = false;
   let again = false;
@@ -120,9 +120,9 @@ function latest(work) {
         again = false;
         await work();
       }
-      told(null);
+      showError(null);
     } catch (error) {
-      told(error.message);
+      showError(error.message);
     } finally {
       running = false;
       busy(-1);
@@ -130,26 +130,26 @@ function latest(work) {
   };
 }
 
-function told(trouble) {
-  at("trouble").hidden = trouble === null;
-  at("trouble").textContent = trouble ?? "";
+function showError(message) {
+  at("trouble").hidden = message === null;
+  at("trouble").textContent = message ?? "";
 }
 
 function seed() {
   const text = at("seed").value.trim();
-  const given = /^\d{1,20}$/.test(text) ? BigInt(text) : -1n;
-  if (given < 0n || given > LARGEST_SEED) throw new Error("A seed is a whole number from 0 to 2^64 - 1.");
-  return given;
+  const value = /^\d{1,20}$/.test(text) ? BigInt(text) : -1n;
+  if (value < 0n || value > LARGEST_SEED) throw new Error("A seed is a whole number from 0 to 2^64 - 1.");
+  return value;
 }
 
 const showAll = latest(async () => {
   at("seed").setAttribute("aria-invalid", "true");
-  const given = seed();
+  const value = seed();
   at("seed").removeAttribute("aria-invalid");
   const truncation = Number(at("truncation").value);
-  at("truncation-told").textContent = `${Math.round(truncation * 100)} %`;
+  at("truncation-value").textContent = `${Math.round(truncation * 100)} %`;
   const count = isImages() ? Number(at("count").value) : POINTS;
-  view.latents = latents(count, model.latentDim, given).map((x) => x * Math.fround(truncation));
+  view.latents = latents(count, model.latentDim, value).map((x) => x * Math.fround(truncation));
   view.labels = labels(count);
   view.samples = await generateMany(view.latents, view.labels);
   if (!isImages()) return plot(at("plot"), view.samples);
@@ -164,7 +164,7 @@ function labels(count) {
   return Array.from({ length: count }, (_, k) => (chosen === "" ? k % model.classes.length : Number(chosen)));
 }
 
-// In portions that the server does not refuse.
+// In batches that the server accepts.
 async function generateMany(points, labels) {
   const parts = [];
   for (let start = 0; start < points.length / model.latentDim; start += model.most) {
@@ -172,7 +172,7 @@ async function generateMany(points, labels) {
     const some = points.slice(start * model.latentDim, end * model.latentDim);
     parts.push(await generate(some, labels?.slice(start, end) ?? null, model.latentDim));
   }
-  return together(parts);
+  return concatenate(parts);
 }
 
 function showTiles(count) {
@@ -204,12 +204,12 @@ async function choose(index) {
   at("chosen-title").textContent = `Image ${index + 1}${named}`;
   at("large").setAttribute("aria-label", `Image ${index + 1}, large${named}`);
   reset();
-  await Promise.all([showLarge(), showWay()]);
+  await Promise.all([showLarge(), showPath()]);
 }
 
 function reset() {
   view.moves = model.directions.map(() => 0);
-  at("along").value = 0;
+  at("fraction").value = 0;
   for (const slider of document.querySelectorAll("#sliders input")) {
     slider.value = 0;
     slider.nextElementSibling.textContent = "0.0";
@@ -217,21 +217,21 @@ function reset() {
 }
 
 const showLarge = latest(async () => {
-  const t = Number(at("along").value);
+  const t = Number(at("fraction").value);
   const point = t === 0 ? moved() : between(moved(), target(), t);
   paint(at("large"), await generateMany(point, ofChosen(1)), 0);
 });
 
-const showWay = latest(async () => {
+const showPath = latest(async () => {
   const [start, end] = [moved(), target()];
   const points = Array.from({ length: STRIP }, (_, k) => between(start, end, k / (STRIP - 1)));
-  const samples = await generateMany(together(points), ofChosen(STRIP));
-  const as = model.classes === null ? "" : `, as ${model.classes[label(view.chosen)]}`;
-  at("way-title").textContent = `From image ${view.chosen + 1} to image ${at("end").value}${as}`;
+  const samples = await generateMany(concatenate(points), ofChosen(STRIP));
+  const className = model.classes === null ? "" : `, as ${model.classes[label(view.chosen)]}`;
+  at("path-title").textContent = `From image ${view.chosen + 1} to image ${at("end").value}${className}`;
   [...at("strip").children].forEach((canvas, k) => paint(canvas, samples, k));
 });
 
-// The label stays the chosen image's: there is no class between two.
+// The label stays that of the chosen image: labels are not interpolated.
 const ofChosen = (count) => (view.labels === null ? null : Array(count).fill(label(view.chosen)));
 const target = () => latent(Number(at("end").value) - 1);
 const isImages = () => model.shape.length === 3;
@@ -239,17 +239,17 @@ const isImages = () => model.shape.length === 3;
 // ------------------------------------------------------------------------------------------- start
 
 function addSliders() {
-  model.directions.forEach((_, way) => {
+  model.directions.forEach((_, index) => {
     const row = document.createElement("label");
     const slider = Object.assign(document.createElement("input"), { type: "range", min: -4, max: 4, step: 0.1 });
     slider.value = 0;
     const output = Object.assign(document.createElement("output"), { textContent: "0.0" });
-    row.append(String(way), slider, output); // the number that `wgan sample` knows it by
+    row.append(String(index), slider, output); // the number of `wgan sample --direction`
     slider.addEventListener("input", () => {
-      view.moves[way] = Number(slider.value);
-      output.textContent = view.moves[way].toFixed(1);
+      view.moves[index] = Number(slider.value);
+      output.textContent = view.moves[index].toFixed(1);
       showLarge();
-      showWay();
+      showPath();
     });
     at("sliders").append(row);
   });
@@ -262,12 +262,12 @@ function listen() {
     at("seed").value = crypto.getRandomValues(new Uint32Array(1))[0];
     showAll();
   });
-  at("reset").addEventListener("click", () => (reset(), showLarge(), showWay()));
-  at("end").addEventListener("change", () => (showLarge(), showWay()));
-  at("along").addEventListener("input", showLarge);
+  at("reset").addEventListener("click", () => (reset(), showLarge(), showPath()));
+  at("end").addEventListener("change", () => (showLarge(), showPath()));
+  at("fraction").addEventListener("input", showLarge);
   at("save-image").addEventListener("click", () => save(at("large"), `seed-${at("seed").value}-${view.chosen + 1}.png`));
   at("save-grid").addEventListener("click", () => {
-    save(isImages() ? sheet() : at("plot"), `seed-${at("seed").value}.png`);
+    save(isImages() ? gridCanvas() : at("plot"), `seed-${at("seed").value}.png`);
   });
 }
 
@@ -287,8 +287,8 @@ function askForToken() {
   });
 }
 
-function present(described) {
-  const { name, latent_dim, shape, classes, directions, most = 64 } = described;
+function show(description) {
+  const { name, latent_dim, shape, classes, directions, most = 64 } = description;
   Object.assign(model, { latentDim: latent_dim, shape, classes, directions, most });
   document.title = at("name").textContent = name;
   const kind = isImages() ? `${shape[2]} × ${shape[1]} ${shape[0] === 1 ? "grey" : "colour"}` : "points";
@@ -298,7 +298,7 @@ function present(described) {
     at("label").append(...classes.map((title, k) => new Option(title, k)));
   }
   if (!isImages()) {
-    for (const id of ["chosen", "way"]) at(id).hidden = true;
+    for (const id of ["chosen", "path"]) at(id).hidden = true;
     at("count").parentElement.hidden = true;
     at("grid-title").textContent = "Samples";
     document.querySelector(".halves").classList.add("plain");
@@ -309,8 +309,8 @@ function present(described) {
 
 onToken(askForToken);
 describe()
-  .then((described) => {
-    present(described);
+  .then((description) => {
+    show(description);
     addSliders();
     listen();
     document.querySelector("main").hidden = false;
@@ -318,5 +318,5 @@ describe()
   })
   .catch((error) => {
     at("name").textContent = "No generator";
-    told(error.message);
+    showError(error.message);
   });
