@@ -28,11 +28,11 @@ def inversion(sampler: Sampler, dataset: str) -> None:
     begun = time.process_time()
     found = invert(sampler, given)
     seconds = time.process_time() - begun
-    searched = invert(sampler, given, candidates=SEARCHED, starts=1, steps=1).started
+    searched = invert(sampler, given, candidates=SEARCHED, starts=1, steps=1).initial_distance
     ratio = found.distance / searched
     print(f"inversion of {len(given)} held-out samples, {seconds:.0f} s of CPU time")
     print(f"  mean distance            {found.distance.mean():.3f}")
-    print(f"  nearest of 4,096         {found.started.mean():.3f}")
+    print(f"  nearest of 4,096         {found.initial_distance.mean():.3f}")
     print(f"  nearest of {SEARCHED:,}       {searched.mean():.3f}")
     mean = found.distance.mean() / searched.mean()
     print(f"  ratio to the last        {mean:.3f}, worst {ratio.max():.3f}")

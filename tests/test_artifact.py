@@ -201,8 +201,8 @@ LEAN = """
     import sys
     import numpy as np
     from wgan.artifact import Artifact
-    from wgan.latents import latents
-    print(Artifact.load(sys.argv[1]).runtime()(latents(2, 3, 7)).shape)
+    from wgan.latents import draw_latents
+    print(Artifact.load(sys.argv[1]).runtime()(draw_latents(2, 3, 7)).shape)
     print(sorted({"torch", "scipy", "PIL", "wgan.training", "wgan.runs"} & {*sys.modules}))
 """
 WITHOUT = """

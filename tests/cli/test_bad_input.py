@@ -387,7 +387,7 @@ COMMANDS = {
     "evaluate run --extractor classifier": "`wgan classifier`",
     "evaluate run --extractor none.safetensors": "Cannot read a classifier from none.safetensors",
     "evaluate run --extractor good.npy": "Cannot read a classifier from good.npy",
-    "evaluate run --extractor run/checkpoints/00000002/average.safetensors": "holds no classifier of wgan's",
+    "evaluate run --extractor run/checkpoints/00000002/average.safetensors": "is not a classifier of wgan's",
     "evaluate run --extractor efficientnet-lite0 --weights judge.safetensors": "does not hold the ImageNet",
     "evaluate run --extractor pixels --weights judge.safetensors": "'pixels' has no weights",
     "evaluate run --extractor judge.safetensors --weights x": "is a file of weights itself",

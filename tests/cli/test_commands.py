@@ -28,7 +28,7 @@ from wgan.cli import COMMANDS, main
 from wgan.cli.options import words
 from wgan.cli.run_options import EVERYDAY, defaults
 from wgan.images import grid, to_bytes
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.lipschitz import (
     DRAGAN,
     R1,
@@ -584,7 +584,7 @@ def test_samples_as_arrays(wgan, runs, run, shape):
     assert samples.shape == (30, *shape)
     assert samples.dtype == np.float32
     assert np.abs(samples).max() <= 1 or len(shape) == 1
-    assert np.array_equal(points, latents(30, 2, 7))
+    assert np.array_equal(points, draw_latents(30, 2, 7))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_others(wgan, runs):
@@ -612,7 +612,7 @@ def test_samples_come_from_the_average(wgan, runs):
         network = build(config_of(run)["generator"])
         network.load_state_dict(load_file(run / "checkpoints" / "00000006" / f"{group}.safetensors"))
         with torch.no_grad():
-            return network.eval()(torch.from_numpy(latents(9, 2))).numpy()
+            return network.eval()(torch.from_numpy(draw_latents(9, 2))).numpy()
 
     assert np.array_equal(samples, rebuilt("average"))
     assert not np.allclose(samples, rebuilt("generator"))

@@ -16,7 +16,7 @@ import wgan
 from wgan.cli import main
 from wgan.data import load
 from wgan.errors import InputError
-from wgan.labels import class_number, in_turn
+from wgan.labels import class_number, cycle_classes
 from wgan.lipschitz import (
     R1,
     Chain,
@@ -390,12 +390,12 @@ def test_a_conditional_generator_generates_the_requested_class(trained):
     means = torch.stack([real[kinds == label].mean(0).flatten() for label in range(10)])
     sampler = Sampler.load(trained.path, device="cpu")
     assert sampler.classes == tuple("0123456789")
-    labels = in_turn(500, 10)
-    samples = sampler.at(sampler.latents(500), labels)
+    labels = cycle_classes(500, 10)
+    samples = sampler.from_latents(sampler.latents(500), labels)
     right = torch.cdist(samples.flatten(1), means).argmin(1) == torch.from_numpy(labels)
     assert right.float().mean() > 0.7
     assert torch.equal(sampler(500), samples)  # by default every class in turn
-    assert torch.equal(sampler(3, label="7"), sampler.at(sampler.latents(3), [7, 7, 7]))
+    assert torch.equal(sampler(3, label="7"), sampler.from_latents(sampler.latents(3), [7, 7, 7]))
 
 
 def test_a_resumed_conditional_run_is_the_run_that_was_not_interrupted(tmp_path):

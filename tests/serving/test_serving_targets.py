@@ -21,7 +21,7 @@ from wgan.deploy.targets import aws_lambda, triton, web
 from wgan.errors import InputError, StorageError
 from wgan.image_requests import ImageRequest, draw
 from wgan.images import to_bytes
-from wgan.latents import latents
+from wgan.latents import draw_latents
 
 SEED, COUNT = 2**40 + 11, 12
 
@@ -59,7 +59,7 @@ def test_the_same_seed_is_the_same_image_in_six_places(
 
 
 def ask_triton(address, artifact):
-    points, labels = latents(COUNT, artifact.latent_dim, SEED), np.arange(COUNT) % len(artifact.classes)
+    points, labels = draw_latents(COUNT, artifact.latent_dim, SEED), np.arange(COUNT) % len(artifact.classes)
     asked = [
         tritonclient.http.InferInput("latents", points.shape, "FP32"),
         tritonclient.http.InferInput("labels", (COUNT, 1), "INT64"),

@@ -76,7 +76,7 @@ class World:
                 f"A batch of {batch_size} cannot be shared by {self.size} processes in equal parts of at "
                 "least 2 samples."
             )
-        if constraint.of_whole_batches:
+        if constraint.needs_whole_batch:
             raise InputError(
                 f"{constraint} looks at a batch as a whole, which {self.size} processes cannot share; use "
                 "one process."

@@ -17,7 +17,7 @@ from wgan.core.devices import find_device, keep_freed_memory
 from wgan.core.randomness import INITIALISATION, TRAINING, derive, isolated_global_rng, seed_global_rng
 from wgan.data import Dataset, DataSource, load
 from wgan.errors import InputError
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.monitors import Console, Monitor
 from wgan.networks import describe
 from wgan.runs import RunFolder, saved_steps
@@ -194,7 +194,7 @@ class Trainer:
         self, state: State, steps: int, recorder: Recorder, signals: Signals, stop: Stop | None
     ) -> None:
         logging = self.settings.logging
-        fixed = torch.from_numpy(latents(FIXED, self.latent_dim)).to(self._device)
+        fixed = torch.from_numpy(draw_latents(FIXED, self.latent_dim)).to(self._device)
         observer = self._observer(state, fixed)
         snapshot = Snapshot(self.dataset, fixed, self._condition)
         if not saved_steps(recorder.folder.checkpoints):
