@@ -190,8 +190,8 @@ def input_range(activation: nn.Module, slope: float) -> InputRange:
     for _ in range(BISECTIONS):
         middle = sqrt(low * high)
         rms_slope, output_std = activation_moments(activation, mean, middle)
-        found = (middle * rms_slope / output_std) ** 2
-        low, high = (middle, high) if found < slope else (low, middle)
+        correlation_slope = (middle * rms_slope / output_std) ** 2
+        low, high = (middle, high) if correlation_slope < slope else (low, middle)
     return InputRange(mean, low, activation_moments(activation, mean, low)[1])
 
 
