@@ -124,7 +124,10 @@ def test_labels_belong_to_generators_with_classes():
 
 
 BROKEN = {
-    "another format": ({"format": FORMAT + 1}, f"of format {FORMAT + 1}, this wgan reads {FORMAT}"),
+    "another format": (
+        {"format": FORMAT + 1},
+        f"of format {FORMAT + 1}, and this wgan reads format {FORMAT}",
+    ),
     "no format": ({"format": None}, "has no format number"),
     "an edited number": ({"latent_dim": 4}, "was changed after the export"),
     "no seal": ({"seal": None}, "was changed after the export"),

@@ -149,6 +149,17 @@ class Artifact:
         artifact._check()
         return artifact
 
+    @property
+    def page(self) -> dict[str, Any]:
+        """What the demo page shows of the generator: see :func:`wgan.demo.describe_generator`."""
+        name = self.provenance.get("data", {}).get("name") or self.path.resolve().name
+        return {
+            "name": name,
+            "latent_dim": self.latent_dim,
+            "shape": self.shape,
+            "classes": self.classes,
+        }
+
     def runtime(self, threads: int | None = None) -> Runtime:
         """Load the generator into its runtime.
 

@@ -172,7 +172,7 @@ def refused(stage, monkeypatch, capfd):
 
 COMMANDS = {
     # the words
-    "nonsense": "no command 'nonsense'; known are train, sample, animate",
+    "nonsense": "no command 'nonsense'; known are train, recipes, distil",
     "''": "no command ''",
     "Train digits": "no command 'Train'",
     "--verbose": "no command '--verbose'",

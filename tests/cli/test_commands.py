@@ -25,6 +25,8 @@ from safetensors.torch import load_file
 
 from wgan import data
 from wgan.cli import COMMANDS, main
+from wgan.cli.options import words
+from wgan.cli.run_options import EVERYDAY, defaults
 from wgan.images import grid, to_bytes
 from wgan.latents import latents
 from wgan.lipschitz import (
@@ -122,9 +124,19 @@ def test_every_command_has_help(wgan, name):
 
 
 def test_help_tells_the_settings_of_the_recipe(wgan):
-    out, _ = wgan("train --recipe dcgan-clip --help")
-    for option in ("SOURCE", "--minutes", "--n-critic", "--networks.kernel", "--constraint.c", "--dry-run"):
+    out, _ = wgan("train --recipe dcgan-clip --help-all")
+    for option in ("DATA", "--minutes", "--n-critic", "--networks.kernel", "--constraint.c", "--dry-run"):
         assert option in out
+
+
+@pytest.mark.parametrize("words", ["--help", "-h", "digits --recipe dcgan-clip --steps 3 --help"])
+def test_help_shows_the_options_of_every_day_and_where_the_others_are(wgan, words):
+    out, _ = wgan(f"train {words}")
+    for option in EVERYDAY:
+        assert ("DATA" if option == "data" else f"--{option}") in out
+    for option in ("--n-critic", "--networks", "--constraint", "--heal", "--engine", "--ema"):
+        assert option not in out
+    assert out.splitlines()[-1].startswith("wgan train --help-all shows all options")
 
 
 def test_the_arguments_come_from_the_command_line_by_default(monkeypatch, capfd):
@@ -184,7 +196,7 @@ def test_a_run_leaves_its_folder(wgan):
     out, err = wgan(f"train digits --out runs/a --steps 6 {TINY}")
     assert out == ""
     assert "Done: runs/a, images in runs/a/samples." in err
-    assert "Next: wgan sample runs/a --count 64 --out samples.png" in err
+    assert "Next: wgan sample runs/a --out samples.png --count 64" in err
     folder = Path("runs/a")
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
         "config.json",
@@ -358,7 +370,7 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     assert lines[-3:] == [
         "Report: run/report.html",
         "Done: run, images in run/samples.",
-        "Next: wgan sample run --count 64 --out samples.png",
+        "Next: wgan sample run --out samples.png --count 64",
     ]
 
 
@@ -441,35 +453,6 @@ SETTINGS = {
     "precision": st.sampled_from(["float32", "bfloat16"]),
     "logging": st.builds(LoggingIntervals, metrics=small, images=small, checkpoint=small, keep=small),
 }
-SUBCOMMANDS = {
-    "MLP": "mlp",
-    "DCGAN": "dcgan",
-    "GradientPenalty": "gradient-penalty",
-    "LipschitzPenalty": "lipschitz-penalty",
-    "MaxGradientPenalty": "max-gradient-penalty",
-    "DRAGAN": "dragan",
-    "R1": "r1",
-    "R2": "r2",
-    "WeightClipping": "weight-clipping",
-    "SpectralNormalisation": "spectral-normalisation",
-    "Adam": "adam",
-    "RMSprop": "rm-sprop",
-}
-
-
-def words_of(name, value):
-    """The words of the command line that ask for a setting."""
-    option = name.replace("_", "-")
-    if isinstance(value, bool):
-        yield f"--{option}" if value else f"--no-{option}"
-    elif hasattr(value, "__dataclass_fields__"):
-        if type(value).__name__ in SUBCOMMANDS:
-            yield f"{option}:{SUBCOMMANDS[type(value).__name__]}"
-        for field in value.__dataclass_fields__:
-            yield from words_of(f"{name}.{field}", getattr(value, field))
-    else:
-        yield f"--{option}"
-        yield from map(str, value if isinstance(value, tuple) else (value,))
 
 
 @settings(max_examples=25)
@@ -478,15 +461,14 @@ def words_of(name, value):
 )
 def test_every_override_reaches_the_run(changes, seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("override") / "run"
-    words = [word for name, value in changes.items() for word in words_of(name, value)]
-    head = ["train", "digits", "--device", "cpu", "--out", str(folder), "--seed", str(seed)]
-    assert main([*head, *words]) == 0
+    default = defaults("default", (1, 8, 8), "digits")
+    overridden = replace(default.settings, seed=seed, device="cpu", **changes)
+    head = ["train", "digits", "--out", str(folder)]
+    assert main([*head, *words(replace(default, settings=overridden), default)]) == 0
     config = config_of(folder)
-    expected = json.loads(json.dumps(to_plain(replace(recipe("default", (1, 8, 8)), **changes))))
-    assert config["origin"]["recipe"] == expected
-    assert config["seed"] == seed
+    expected = json.loads(json.dumps(to_plain(overridden)))
     for name, value in expected.items():
-        if name not in ("is", "networks"):
+        if name not in ("is", "latent_dim"):
             assert config[name] == value
     assert config["latent_dim"] == expected["networks"]["latent_dim"]
     family = {"MLP": "MLPGenerator", "DCGAN": "DCGANGenerator"}[expected["networks"]["is"]]
@@ -718,7 +700,7 @@ def test_the_list_tells_all_about_every_recipe(wgan):
         assert columns[:3] == [name, type(made.networks).__name__, made.loss]
         assert columns[3].startswith(type(made.constraint).__name__ + "(")
         assert columns[4].startswith(type(made.generator_optimiser).__name__ + "(")
-        assert origin.strip() == published.origin
+        assert origin.strip() == published.source
     assert "WeightClipping(0.01)" in out
     assert "RMSprop(5e-05, 0.99)" in out
 
@@ -734,7 +716,7 @@ def test_a_recipe_is_printed_whole(wgan, name):
     assert rows["generator_optimiser.lr"] == str(made.generator_optimiser.lr)
     for setting in to_plain(made).keys() - {"is"}:
         assert setting in rows
-    assert f"{name}: {RECIPES[name].origin}" in " ".join(out.split())
+    assert f"{name}: {RECIPES[name].source}" in " ".join(out.split())
 
 
 def test_a_recipe_as_it_is_for_vectors(wgan):

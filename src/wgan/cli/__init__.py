@@ -10,28 +10,37 @@ from importlib import import_module
 
 from wgan.errors import DivergenceError, GateError, ProcessError, WganError
 
-COMMANDS = {
-    "train": "Train a generator; the same command again goes on where it was.",
-    "sample": "Draw samples from a trained generator.",
-    "animate": "Make a GIF of a run's images over its steps.",
-    "interpolate": "Walk from one sample to another.",
-    "directions": "Find the ways to change samples most, and show each.",
-    "invert": "Find the latents whose samples are nearest to given images.",
-    "diagnose": "Say what is wrong with a run, and what to do.",
-    "report": "Write a run's report: one page with its verdict, images, curves and numbers.",
-    "evaluate": "Measure how good a run's samples are, or any sample set.",
-    "compare": "Put the numbers of runs beside each other.",
-    "classifier": "Train a classifier that judges images of its own kind.",
-    "distil": "Train a smaller generator on what a run's generator makes.",
-    "export": "Write a run's generator as an artifact for ONNX Runtime, OpenVINO, web, Triton or Lambda.",
-    "verify": "Measure an artifact again, on this machine, and say whether it still passes.",
-    "bench": "Time artifacts and runs beside each other.",
-    "serve": "Serve an exported generator over HTTP, with a page to look at.",
-    "audit": "Bracket the Wasserstein distance of two sample sets.",
-    "data": "Pack a set that is larger than memory, or read a pack through.",
-    "recipes": "List the recipes, or print one whole.",
+GROUPS = {
+    "Train": {
+        "train": "Train a generator; the same command again resumes the run.",
+        "recipes": "List the recipes, or print the settings of one.",
+        "distil": "Train a smaller generator to imitate that of a run.",
+        "data": "Pack a dataset that is larger than memory, or verify a pack.",
+    },
+    "Understand a run": {
+        "report": "Write a run's report: findings, images, curves and numbers on one page.",
+        "diagnose": "Find what is wrong with a run, and what to do about it.",
+        "evaluate": "Measure the quality of a run's samples, or of any samples.",
+        "compare": "Compare the evaluations of several runs.",
+        "audit": "Bracket the Wasserstein distance between two sets of samples.",
+        "classifier": "Train a classifier whose features evaluate images of its own kind.",
+    },
+    "Draw samples": {
+        "sample": "Draw samples from a trained generator.",
+        "animate": "Make a GIF of a run's images over its steps.",
+        "interpolate": "Interpolate between samples.",
+        "directions": "Find the latent directions that change samples most.",
+        "invert": "Find the latents of given images.",
+    },
+    "Deploy": {
+        "export": "Export a run's generator for ONNX Runtime, OpenVINO, web, Triton or Lambda.",
+        "verify": "Verify an exported generator on this machine.",
+        "bench": "Measure the latency of exported generators and runs.",
+        "serve": "Serve an exported generator over HTTP, with a demo page.",
+    },
 }
-"""Each command's module in this package, and what it does."""
+"""The commands, in the groups of the help: each is a module of this package."""
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == "--version":
         return _version()
     if name not in COMMANDS:
-        return _fail(f"There is no command {name!r}; known are {', '.join(COMMANDS)}.")
+        return _fail(_unknown_command(name))
     # Idle threads that spin make small networks many times slower as soon as a core is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -82,13 +91,24 @@ def _help() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table.grid(padding=(0, 3))
-    for name, text in COMMANDS.items():
-        table.add_row(f"  [bold]{name}[/bold]", text)
     console = Console(highlight=False)
-    console.print("Wasserstein generative networks.\n\nusage: wgan COMMAND ...\n")
-    console.print(table)
+    console.print("Wasserstein generative adversarial networks.\n\nusage: wgan COMMAND ...")
+    for title, commands in GROUPS.items():
+        table = Table.grid(padding=(0, 3))
+        for name, text in commands.items():
+            table.add_row(f"  [bold]{name:11}[/bold]", text)
+        console.print(f"\n{title}", table, sep="\n")
     console.print("\n  wgan COMMAND --help    the options of a command\n  wgan --version")
+
+
+def _unknown_command(name: str) -> str:
+    from difflib import get_close_matches
+
+    from wgan.cli.elsewhere import COMMANDS as ELSEWHERE
+
+    close = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, COMMANDS, 1)
+    meant = f" Did you mean wgan {close[0]}?" if close else ""
+    return f"There is no command {name!r}; known are {', '.join(COMMANDS)}.{meant}"
 
 
 def _version() -> int:

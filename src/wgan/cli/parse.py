@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 import tyro
 from tyro import _errors as events
 
-from wgan.cli.elsewhere import ELSEWHERE
+from wgan.cli.elsewhere import answer
 from wgan.cli.options import all_options, all_words
 from wgan.errors import InputError
 
@@ -136,12 +136,13 @@ def _given(option: str, arguments: Sequence[str]) -> list[str]:
 
 def _unknown(command: type, name: str, tokens: Sequence[str], arguments: Sequence[str]) -> str:
     """What is wrong with words that no option takes, the first of them."""
-    options = [word for word in tokens if word.startswith("--")]
+    options = [word for word in tokens if word.startswith("-")]
     if not options:
         return _unknown_word(command, name, tokens[0], arguments)
-    option = options[0].partition("=")[0].replace("_", "-")
-    if option in ELSEWHERE:
-        return ELSEWHERE[option]
+    option = options[0].partition("=")[0]
+    if own := answer(command.__name__.lower(), option):
+        return own
+    option = option.replace("_", "-")
     known: dict[str, list[str]] = {}
     for group, member in all_options(command):
         known.setdefault(f"--{member.option}", []).append(group)

@@ -7,6 +7,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from wgan.cli.elsewhere import check_recipe
 from wgan.cli.parse import parse
 from wgan.errors import InputError
 from wgan.runs import flatten, to_plain
@@ -28,6 +29,8 @@ class Recipes:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Recipes, arguments)
+    if command.name is not None:
+        check_recipe(command.name)
     terminal = Console(highlight=False)
     if command.name is None:
         if command.vectors:

@@ -25,8 +25,10 @@ class Train:
     """Where the settings start from; `wgan recipes` lists them."""
     out: Path | None = None
     """The run's folder; by default runs/DATA-RECIPE."""
+    epochs: float | None = None
+    """Instead of --steps: passes over the training data."""
     minutes: float | None = None
-    """Instead of --steps: measure the speed first, then fix as many steps as this time allows."""
+    """Instead of --steps: as many steps as this time allows at the measured speed."""
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
     resolution: int | None = None
@@ -84,6 +86,7 @@ EVERYDAY = (
     "out",
     "recipe",
     "steps",
+    "epochs",
     "minutes",
     "seed",
     "conditional",

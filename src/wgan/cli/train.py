@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import floor, isfinite
+from dataclasses import dataclass, replace
+from math import ceil, floor, isfinite
 from pathlib import Path
 from typing import Any
 
 from wgan.cli.dry_run import dry_run
+from wgan.cli.elsewhere import check_recipe
 from wgan.cli.help import everyday
 from wgan.cli.options import command_line, stored
 from wgan.cli.parse import UnknownOptionError, parse, parse_known
@@ -38,14 +39,15 @@ class _Train:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     if "--help-all" in arguments:
-        arguments = ["--help"]
+        arguments = [*(word for word in arguments if word != "--help-all"), "--help"]
     elif {"-h", "--help"} & set(arguments):
         _print_everyday_help(arguments)
     draft = _draft(arguments)
     _check_length(draft, arguments)
     dataset = load(draft.data, data_dir=draft.data_dir, resolution=draft.resolution, channels=draft.channels)
     print_skipped(dataset)
-    train(parse(Train, arguments, default=defaults(draft.recipe, dataset.shape)), dataset)
+    command = parse(Train, arguments, default=defaults(draft.recipe, dataset.shape))
+    train(_in_steps(command, dataset), dataset)
 
 
 def _print_everyday_help(arguments: Sequence[str]) -> None:
@@ -113,6 +115,7 @@ def _print_intervention(intervention: Intervention) -> None:
 def _draft(arguments: Sequence[str]) -> Train:
     """The command as far as it can be read without its data, whose shape decides the settings' defaults."""
     name = parse_known(_Train, arguments).recipe
+    check_recipe(name)
     refusals: list[InputError] = []
     for shape in EXAMPLE_SHAPES:
         try:
@@ -123,12 +126,29 @@ def _draft(arguments: Sequence[str]) -> Train:
 
 
 def _check_length(command: Train, arguments: Sequence[str]) -> None:
-    if command.minutes is None:
-        return
-    if any(word.split("=")[0] == "--steps" for word in arguments):
-        raise InputError("Give --steps or --minutes, not both.")
-    if not (isfinite(command.minutes) and command.minutes > 0):
-        raise InputError(f"--minutes must be a finite number > 0, not {command.minutes}.")
+    lengths = {"--minutes": command.minutes, "--epochs": command.epochs}
+    given = [option for option, value in lengths.items() if value is not None]
+    if any(word.partition("=")[0] == "--steps" for word in arguments):
+        given = ["--steps", *given]
+    if len(given) > 1:
+        raise InputError(f"Give {' or '.join(given)}, not both.")
+    for option, value in lengths.items():
+        if value is not None and not (isfinite(value) and value > 0):
+            raise InputError(f"{option} must be a finite number > 0, not {value}.")
+
+
+def _in_steps(command: Train, dataset: Dataset) -> Train:
+    """The command with steps for epochs: each step takes ``n_critic`` batches of real samples."""
+    if command.epochs is None:
+        return command
+    settings, samples = command.settings, len(dataset.train)
+    seen = settings.n_critic * settings.batch_size
+    steps = ceil(command.epochs * samples / seen)
+    print_status(
+        f"{command.epochs:g} epochs of {samples:,} samples are {steps:,} steps: a step takes {seen:,} "
+        f"samples (n_critic {settings.n_critic} x batch_size {settings.batch_size})."
+    )
+    return replace(command, epochs=None, settings=replace(settings, steps=steps))
 
 
 def _steps(command: Train, trainer: Trainer, folder: Path) -> int:

@@ -43,7 +43,7 @@ class Service:
         )
         self.metrics = ServerMetrics(lambda: self.batcher.waiting)
         self.draining = False
-        described = describe_generator(artifact, self._run)  # warms the model up, too
+        described = describe_generator(self._run, **artifact.page)  # warms the model up, too
         self.description = described | {"most": settings.count}
 
     @property

@@ -42,7 +42,7 @@ def layout(artifact: Path, out: Path) -> None:
             (out / name).write_bytes(content)
         shutil.copyfile(loaded.model, out / "model.onnx")
         (out / "model.json").write_text(
-            json.dumps(describe_generator(loaded, loaded.runtime())) + "\n", encoding="utf-8"
+            json.dumps(describe_generator(loaded.runtime(), **loaded.page)) + "\n", encoding="utf-8"
         )
 
 
