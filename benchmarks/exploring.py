@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-from wgan.data import load, spread
+from wgan.data import even_indices, load
 from wgan.generation import Pace, interpolate, invert
 from wgan.sampling import Sampler
 
@@ -24,7 +24,7 @@ SEARCHED = 100_000
 def inversion(sampler: Sampler, dataset: str) -> None:
     """Print the distances of held-out samples from what is found by descent and by search."""
     held_out = load(dataset).held_out
-    given = held_out.batch(spread(len(held_out), IMAGES)).numpy()
+    given = held_out.batch(even_indices(len(held_out), IMAGES)).numpy()
     begun = time.process_time()
     found = invert(sampler, given)
     seconds = time.process_time() - begun

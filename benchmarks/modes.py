@@ -27,7 +27,7 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from wgan.data import MNIST, Dataset, Split, find, load
+from wgan.data import MNIST, Dataset, Split, find_idx_files, load
 from wgan.metrics import Classifier, Modes, high_quality, label_divergence, reached, train_classifier
 from wgan.networks import DCGAN
 from wgan.sampling import Sampler
@@ -138,7 +138,7 @@ def train(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path, count
 
 def stacked() -> Dataset:
     """Three images of MNIST, where it can be had, else of Fashion-MNIST, as the channels of each sample."""
-    name = "mnist" if find(MNIST) is not None else "fashion-mnist"
+    name = "mnist" if find_idx_files(MNIST) is not None else "fashion-mnist"
     split = load(name).train
     rows = split.rows[torch.from_numpy(np.random.RandomState(0).randint(len(split), size=(STACKS, CHANNELS)))]
     images = split.storage[rows.flatten()]

@@ -347,7 +347,7 @@ def test_a_corrupt_image_is_named_counted_and_skipped(wgan, somewhere):
 
 
 def test_clothes_train_from_the_command_line(wgan, fashion_mnist):
-    folder = data.find(data.FASHION_MNIST)
+    folder = data.find_idx_files(data.FASHION_MNIST)
     wgan(f"train fashion-mnist --data-dir {shlex.quote(str(folder))} --out run --steps 2 {TINY}")
     config = config_of("run")
     assert config["dataset"]["shape"] == [1, 28, 28]

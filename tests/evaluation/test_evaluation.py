@@ -17,6 +17,7 @@ from small_runs import DIGITS, trainer, tree
 
 import wgan
 from wgan import data
+from wgan.data import even_indices
 from wgan.errors import InputError
 from wgan.evaluation import (
     NAMES,
@@ -29,7 +30,6 @@ from wgan.evaluation import (
     store,
 )
 from wgan.evaluation.evaluator import REFERENCE, SEARCHED
-from wgan.evaluation.sample_sets import spread
 from wgan.metrics import METRICS, Classifier, from_callable, load_extractor, train_classifier
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -179,8 +179,8 @@ def test_a_reference_of_many_samples_is_a_part_of_those_that_copies_are_looked_f
     assert alone["fd"].provenance.n_real == REFERENCE
     assert together["memorisation"].provenance.n_real == len(dataset.train) > REFERENCE
     for total in (REFERENCE - 1, SEARCHED - 1, SEARCHED + 1, 1_234_567):
-        searched = spread(total, SEARCHED)
-        assert torch.equal(searched[spread(len(searched), REFERENCE)], spread(total, REFERENCE))
+        searched = even_indices(total, SEARCHED)
+        assert torch.equal(searched[even_indices(len(searched), REFERENCE)], even_indices(total, REFERENCE))
 
 
 # ---------------------------------------------------------------------------------- defaults

@@ -57,9 +57,9 @@ from wgan.training.observe.weights import (
     following,
     gradient_norm,
     layer_gradients,
+    plain_numbers,
     weight_layers,
 )
-from wgan.training.recorder import plain
 
 QUARTILES = ("05", "25", "50", "75", "95")
 UPPER = ("50", "95", "max")
@@ -633,8 +633,8 @@ def test_numbers_become_plain():
         "b": torch.tensor(torch.inf),
         "c": torch.tensor(2, dtype=torch.float64),
     }
-    assert plain(numbers) == {"a": 0.5, "b": None, "c": 2.0}
-    assert plain({}) == {}
+    assert plain_numbers(numbers) == {"a": 0.5, "b": None, "c": 2.0}
+    assert plain_numbers({}) == {}
 
 
 # -------------------- the data, the memory

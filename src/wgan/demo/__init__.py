@@ -46,8 +46,7 @@ def describe_generator(
         classes: Name of each label; None for a generator without.
 
     Returns:
-        The arguments and the ``directions`` of the sliders, (k, latent_dim): those of the first class, if there
-        are classes.
+        The arguments and the ``directions`` of the sliders, (k, latent_dim): with classes, those of the first.
     """
 
     def generate(latents: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

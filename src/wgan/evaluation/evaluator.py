@@ -18,7 +18,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from wgan.data import Split, spread
+from wgan.data import Split, even_indices
 from wgan.errors import InputError, check_seed, unknown
 from wgan.evaluation.sample_sets import Given, SampleSets, find_sample_sets, shuffled
 from wgan.metrics import (
@@ -228,7 +228,7 @@ def _measured(sets: SampleSets, judge: Judge, names: Sequence[str], seed: int, w
     """Each sample goes through the extractor once, whatever is asked for."""
     others = [name for name in names if name != "w1"]
     dataset, looked_at = sets.dataset, SEARCHED if "memorisation" in names else REFERENCE
-    rows = spread(len(dataset.train), looked_at) if others else torch.arange(0)
+    rows = even_indices(len(dataset.train), looked_at) if others else torch.arange(0)
     held_out = shuffled(len(dataset.held_out))[: None if others else LARGEST_COUPLING]
     eye = _FeatureExtractor(judge, len(sets.fake) + len(held_out) + len(rows), watch)
     fake, beside = eye.see(sets.fake), eye.look_at(dataset.held_out, held_out)
@@ -252,14 +252,16 @@ def _measured(sets: SampleSets, judge: Judge, names: Sequence[str], seed: int, w
 
 def _bracketed(found: Evaluation, given: Comparison, seed: int) -> Evaluation:
     count = min(len(given.real), len(given.fake), LARGEST_COUPLING)
-    even = replace(given, real=given.real[:count], fake=_chosen(given.fake, spread(len(given.fake), count)))
+    even = replace(
+        given, real=given.real[:count], fake=_chosen(given.fake, even_indices(len(given.fake), count))
+    )
     bracket = audit(even.real.values, even.fake.values, confidence=CONFIDENCE, seed=seed)
     return replace(found, w1=bracket, w1_provenance=provenance("w1", even))
 
 
 def _estimates(whole: Comparison, names: Sequence[str], watch: Watch) -> dict[str, Estimate]:
     # REFERENCE divides SEARCHED: these are the same samples whether or not copies are looked for.
-    some = replace(whole, real=_chosen(whole.real, spread(len(whole.real), REFERENCE)))
+    some = replace(whole, real=_chosen(whole.real, even_indices(len(whole.real), REFERENCE)))
     found: dict[str, Estimate] = {}
     for done, name in enumerate(names):
         watch(name, done / len(names))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wgan.data import Dataset, Split, load, reload_dataset, spread
+from wgan.data import Dataset, Split, even_indices, load, reload_dataset
 from wgan.errors import InputError
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -132,7 +132,7 @@ def _some(given: Dataset, count: int | None, against: Dataset) -> Tensor:
     whole: Split = replace(given.train, rows=torch.arange(len(given.train.storage)))
     if count is not None and count > len(whole):
         raise InputError(f"{given.name} holds {len(whole):,} samples, and {count:,} are asked for.")
-    return whole.batch(spread(len(whole), count or default_count(against)))
+    return whole.batch(even_indices(len(whole), count or default_count(against)))
 
 
 def _fitting(sets: SampleSets, name: str) -> SampleSets:
