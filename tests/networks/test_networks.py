@@ -657,6 +657,11 @@ def test_default_initialisation_leaves_the_weights_alone():
     assert torch.equal(MLPGenerator((2,), hidden=(8,)).layers[0].weight, expected)
 
 
+def test_an_unknown_initialisation_is_an_error():
+    with pytest.raises(InputError, match="init must be one of default, normal, he, orthogonal, shaped"):
+        initialise(nn.Linear(2, 3), "xavier")
+
+
 def test_initialising_again_draws_anew():
     network = MLPCritic((2,), hidden=(8,))
     initialise(network, "normal")
