@@ -360,7 +360,7 @@ def test_attributes_come_with_the_moments_of_what_training_sees():
     [
         (None, "has no labels"),
         (np.zeros(200, int), "one class only"),
-        (np.stack([np.arange(200.0), np.ones(200)], 1), "Attribute 1 .* never changes"),
+        (np.stack([np.arange(200.0), np.ones(200)], 1), "Attribute 1 .* is constant"),
     ],
 )
 def test_labels_that_distinguish_nothing_are_an_error(labels, message):
