@@ -17,9 +17,10 @@ from wgan.cli.parse import parse
 from wgan.cli.run_options import Train, defaults
 from wgan.errors import InputError
 from wgan.lipschitz import R1R2, SpectralNormalisation
-from wgan.networks import DCGAN, MLP, ResNet
+from wgan.networks import MLP, ResNet
 from wgan.training import RECIPES, Augment, RMSprop
 
+DEFAULT = defaults("default", (1, 28, 28))
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 64, 64), (2,), (200,)]
 OTHERS = [name for name in COMMANDS if name != "train"]
 
@@ -158,9 +159,9 @@ def line_of(data="digits", recipe="default", shape=(1, 28, 28), **changes):
             "steps": 1,
             "networks": MLP(),
         },
-        "wgan train digits --networks.kernel 5 --networks.critic-conditioning projection constraint:"
+        "wgan train digits --networks.critic-conditioning projection --networks.kernel 5 constraint:"
         "spectral-normalisation": {
-            "networks": DCGAN(64, 16, 16, kernel=5),
+            "networks": replace(DEFAULT.settings.networks, kernel=5, critic_conditioning="projection"),
             "constraint": SpectralNormalisation(),
         },
     }.items(),
@@ -171,5 +172,9 @@ def test_a_command_is_printed_as_one_would_type_it(line, changes):
 
 def test_a_setting_that_a_recipe_switches_on_is_switched_off_by_name():
     assert line_of(recipe="sagan", shape=(1, 32, 32), conditional=True) == "wgan train digits --conditional"
+    small = replace(defaults("sagan", (1, 32, 32)).settings.networks, attention=False)
+    assert line_of(recipe="sagan", shape=(1, 32, 32), networks=small) == (
+        "wgan train digits networks:res-net --networks.no-attention"
+    )
     printed = line_of(recipe="conditional-gp", shape=(1, 32, 32), conditional=False)
     assert printed == "wgan train digits --no-conditional"

@@ -157,11 +157,11 @@ class _Words:
     def add(self, value: Any, default: Any, prefix: str) -> None:  # noqa: ANN401
         """Add the words of a dataclass, as far as it differs from ``default``."""
         options: list[str] = []
-        chosen: list[tuple[str, Any, str]] = []
-        for member, new in _changes(value, default, prefix):
+        chosen: list[tuple[str, Any, Any, str]] = []
+        for member, new, old in _changes(value, default, prefix):
             if member.kinds:
                 word = next(word for word, kind in member.kinds.items() if kind is type(new))
-                chosen.append((word, new, member.option))
+                chosen.append((word, new, old if type(new) is type(old) else None, member.option))
             elif member.positional:
                 positional = [_plain(one) for one in _several(new)]
                 unsafe = any(one.startswith("-") or one.partition(":")[0] in _GROUPS for one in positional)
@@ -169,26 +169,31 @@ class _Words:
             else:
                 options.extend(_option_words(member, new))
         self.plain.extend(options)
-        for word, new, option in chosen:
+        for word, new, old, option in chosen:
             self.plain.append(word)
-            self.add(new, None, option)
+            self.add(new, old, option)
 
 
-def _changes(value: Any, default: Any, prefix: str) -> Iterator[tuple[Member, Any]]:  # noqa: ANN401
-    """Each member at any depth that differs from its default: the member and its value."""
+def _changes(value: Any, default: Any, prefix: str) -> Iterator[tuple[Member, Any, Any]]:  # noqa: ANN401
+    """Each member at any depth that differs from its default: the member, its value, its default."""
     for member in members(type(value), prefix):
         new = getattr(value, member.name)
         old = member.default if default is None else getattr(default, member.name)
         if member.nested or (member.kinds and type(new) is type(old)):
-            yield from _changes(new, None if old is MISSING else old, member.option)
+            changes = list(_changes(new, None if old is MISSING else old, member.option))
+            if member.kinds and any(changed is False for _, changed, _ in changes):
+                yield member, new, old  # tyro knows a flag's "no-" only after the word that chooses its group
+            else:
+                yield from changes
         elif new != old:
-            yield member, new
+            yield member, new, old
 
 
 def _option_words(member: Member, value: object) -> Iterator[str]:
     option = f"--{member.option}"
     if isinstance(value, bool):
-        yield option if value else f"--no-{member.option}"
+        group, dot, name = member.option.rpartition(".")
+        yield option if value else f"--{group}{dot}no-{name}"
     elif member.repeated:
         for one in _several(value):
             yield from _assigned(option, _plain(one))

@@ -5,6 +5,7 @@ pyproject.toml bounds tyro's version, and an event that is unknown here still ge
 interface has nothing but the text of a box, drawn for the width of the terminal.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from difflib import get_close_matches
@@ -146,6 +147,9 @@ def _unknown(command: type, name: str, tokens: Sequence[str], arguments: Sequenc
     known: dict[str, list[str]] = {}
     for group, member in all_options(command):
         known.setdefault(f"--{member.option}", []).append(group)
+    positive = _without_no(option)
+    if option not in known and known.get(positive, [""]) != [""]:
+        return f"{option} comes after the word that chooses its group, as in {known[positive][0]} {option}."
     if option in known:
         unchosen = (
             f"{known[option][0]}, which is"
@@ -157,8 +161,12 @@ def _unknown(command: type, name: str, tokens: Sequence[str], arguments: Sequenc
 
 
 def _is_known(command: type, word: str) -> bool:
-    option = word.partition("=")[0].replace("_", "-").replace("--no-", "--")
+    option = _without_no(word.partition("=")[0].replace("_", "-"))
     return option in ("--", "--help", *(f"--{member.option}" for _, member in all_options(command)))
+
+
+def _without_no(option: str) -> str:
+    return re.sub(r"(--|\.)no-", r"\1", option)
 
 
 def _unknown_word(command: type, name: str, word: str, arguments: Sequence[str]) -> str:
