@@ -236,6 +236,7 @@ SILENT = """
 """
 
 
+@pytest.mark.slow
 def test_openvino_reports_nothing_to_anybody(folder, tmp_path, monkeypatch):
     """Its telemetry begins with a folder in the user's own."""
     write(folder, kind="openvino")

@@ -88,6 +88,7 @@ def test_the_interval_holds_the_share_as_often_as_it_says():
     assert 0.97 <= held / 500 <= 1.0
 
 
+@pytest.mark.slow
 def test_a_starved_critic_is_found_and_a_sound_one_is_not(starved, sound):
     for folder, expected in ((starved, True), (sound, False)):
         found = probe_critic(trainer_of(folder, device="cpu"), folder)

@@ -462,6 +462,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_cannot_work_is_refused(refused, command):
     assert COMMANDS[command] in refused(*shlex.split(command))
@@ -541,6 +542,7 @@ WRONG = (
 NUMERIC = [*WHOLE, *POSITIVE, *NOT_NEGATIVE, *SHARES, "--seed", "--minutes", "--resolution", "--channels"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "name", "value"), WRONG)
 def test_a_number_out_of_its_range_is_refused(refused, option, name, value):
     said = refused("train", "digits", "--out", "new", *option.split(), value)
@@ -554,6 +556,7 @@ def test_a_batch_of_one_is_refused(refused):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", NUMERIC)
 @pytest.mark.parametrize("value", ["x", ""])
 def test_what_is_no_number_is_refused(refused, option, value):
@@ -575,6 +578,7 @@ def is_float(text):
     return True
 
 
+@pytest.mark.slow
 @given(text=st.text(st.characters(codec="utf-8")).filter(lambda text: not is_float(text)))
 def test_no_text_at_all_passes_for_a_number(text):
     """Through the parser alone, where a thousand texts cost nothing."""

@@ -191,6 +191,7 @@ class TestDownload:
             data.load_idx(unreachable)
 
 
+@pytest.mark.slow
 def test_fashion_mnist_is_the_published_one(fashion_mnist):
     assert fashion_mnist.shape == (1, 28, 28)
     assert (len(fashion_mnist.train), len(fashion_mnist.held_out)) == (60_000, 10_000)

@@ -43,6 +43,7 @@ def fake_samples(run, count=64):
 # ------------------------------------------------------------------------------- it is the generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_artifact_makes_what_the_run_makes(kind, run, artifacts):
     points, labels, expected = fake_samples(run)
@@ -185,6 +186,7 @@ def test_it_is_verified_without_its_run(kind, artifacts, tmp_path):
     assert [row.batch for row in latency] == [1, 8, 64]
 
 
+@pytest.mark.slow
 def test_a_classifier_that_judges_goes_along(run, tmp_path, out):
     dataset = digits()
     rows = torch.arange(len(dataset.train))
@@ -253,6 +255,7 @@ def test_an_impossible_gate_verifies_nothing(artifacts, gate):
         verify(artifacts["onnx-float32"].path, gate=gate)
 
 
+@pytest.mark.slow
 def test_past_the_gate_nothing_is_left(run, out):
     before = tree(run)
     with pytest.raises(GateError, match=r"gate of 0\.5 allows: Frechet distance .* -> .* 1 times"):
@@ -325,6 +328,7 @@ def test_the_artifact_of_another_run_and_other_files_stay(run, artifacts, tmp_pa
             export(run, tmp_path / place)
 
 
+@pytest.mark.slow
 def test_the_artifact_of_the_same_run_is_replaced(run, artifacts, tmp_path):
     there = tmp_path / "dist"
     shutil.copytree(artifacts["openvino-int8"].path, there)
@@ -341,6 +345,7 @@ def test_no_place_to_write_is_told(run, tmp_path):
         export(run, tmp_path / "file" / "dist")
 
 
+@pytest.mark.slow
 def test_triton_gets_its_folder(run, out):
     artifact = export(run, out, to="triton", count=100, seconds=0.01)
     assert artifact.provenance["target"] == "triton"

@@ -198,6 +198,7 @@ def test_the_unit_of_the_scores_does_not_matter_where_no_slope_is_asked_for(scal
 values = st.one_of(st.none(), st.floats(-1e100, 1e100), st.floats(0, 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(sorted(row(0))[:-1]), values), max_size=25),

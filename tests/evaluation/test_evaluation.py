@@ -88,6 +88,7 @@ def test_a_set_held_against_itself_has_no_distance():
     assert found["precision"].value == found["recall"].value == 1
 
 
+@pytest.mark.slow
 def test_the_bracket_holds_the_length_of_a_shift():
     found = evaluate(vectors(1000, 1, shift=6.0), vectors(2000, 0), metrics=["w1"])
     assert found.w1.lower <= 6 <= found.w1.upper

@@ -20,6 +20,7 @@ def critic_of(seed, *, scale=1.0, **arguments):
     return critic
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -356,6 +356,7 @@ def train(
             constraint.project(critic)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("name", CRITICS)
 def test_one_lipschitz_before_during_and_after_training(name: str, sort: str):

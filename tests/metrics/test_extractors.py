@@ -50,6 +50,7 @@ def test_features_are_deterministic_finite_and_as_wide_as_told(name, extractors)
     assert re.fullmatch("[0-9a-f]{64}", extractor.hash)
 
 
+@pytest.mark.slow
 @every_extractor
 def test_batches_change_nothing(name, extractors):
     given = images(BATCH + 2)

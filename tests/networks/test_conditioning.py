@@ -453,6 +453,7 @@ def test_a_conditional_run_can_be_evaluated(trained):
     assert numbers
 
 
+@pytest.mark.slow
 def test_attributes_reach_the_samples(tmp_path):
     """A generator of points on a circle by their angle puts them at the requested angle."""
     rng = np.random.default_rng(0)

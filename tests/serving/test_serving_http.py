@@ -175,6 +175,7 @@ def test_a_wrong_image_request_is_refused_in_one_sentence(server, order, said):
     assert (status, json.loads(body)) == (400, {"error": said})
 
 
+@pytest.mark.slow
 def test_vectors_are_a_scatter_and_no_zip(points, start):
     with start(points) as server:
         status, _, body = ask(server, "/v1/images", {"count": 100})

@@ -67,6 +67,7 @@ def test_the_page_of_a_server(server, artifact, look, width, scheme):
     assert seen["title"] == "pets"
 
 
+@pytest.mark.slow
 def test_the_page_without_a_server(web, shipped, look):
     seed = 12345
     seen = look(web, seed, 390, "light")

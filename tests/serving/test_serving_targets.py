@@ -73,6 +73,7 @@ def ask_triton(address, artifact):
 # ----------------------------------------------------------------------------------------- Lambda
 
 
+@pytest.mark.slow
 def test_a_function_answers_cold_and_warm_and_after_errors(function, shipped):
     with function() as (call, log):
         for order in ({"seed": 3, "count": 4}, {"seed": 4}, {"seed": 3, "count": 4, "format": "webp"}):

@@ -92,6 +92,7 @@ def test_more_samples_than_one_coupling_takes_are_coupled_in_batches():
 # ---------------------------------------------------------------------------------- the audit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2, 8])
 def test_the_bracket_of_a_shift_holds_the_truth(dim):
     bracket = audit(shifted(2000, dim, 2.0, 1), gaussian(2000, dim, 0), fit=QUICK)
@@ -108,6 +109,7 @@ def test_equal_laws_have_a_lower_bound_of_zero():
     assert bracket.upper > 0.0
 
 
+@pytest.mark.slow
 def test_the_bracket_scales_with_the_data_and_does_not_move_with_them():
     p, q = shifted(600, 2, 3.0, 1), gaussian(600, 2, 0)
     small = audit(p, q, fit=QUICK)
@@ -168,6 +170,7 @@ def test_what_no_critic_can_be_fitted_with_is_refused(make):
         make()
 
 
+@pytest.mark.slow
 def test_a_law_of_fewer_points_than_there_are_members_is_told_apart():
     three = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     rng = np.random.default_rng(0)
@@ -177,6 +180,7 @@ def test_a_law_of_fewer_points_than_there_are_members_is_told_apart():
     assert bracket.estimate == pytest.approx(1.0, abs=0.25)
 
 
+@pytest.mark.slow
 def test_the_form_is_the_one_whose_cones_begin_on_the_side_that_takes_few():
     """From a point to the sphere around it, the critic is one cone at the point, whichever side is which."""
     rng = np.random.default_rng(5)

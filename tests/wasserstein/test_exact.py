@@ -219,6 +219,7 @@ def test_two_islands_jensen_shannon_is_flat_while_w1_leads_home():
         assert wasserstein1(island, moved).value == pytest.approx(distance)
 
 
+@pytest.mark.slow
 def test_the_example_saves_its_figure(tmp_path: Path):
     figure = tmp_path / "islands.png"
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
