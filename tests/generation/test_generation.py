@@ -42,7 +42,7 @@ from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 from wgan.training import Adam, Trainer
 
-DOCS = Path(__file__).parents[2] / "docs" / "exploring.md"
+DOCS = Path(__file__).parents[2] / "docs" / "generation.md"
 CLASSES = ("cat", "dog", "eel")
 
 vectors = st.integers(2, 6).flatmap(
@@ -626,5 +626,5 @@ def test_the_example_in_the_docs_runs(digits_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "example.py").write_text(example)
     names = runpy.run_path("example.py")
-    assert names["moved"].shape == names["found"].samples.shape == (4, 1, 8, 8)
+    assert names["moved"].shape == names["inverted"].samples.shape == (4, 1, 8, 8)
     assert (tmp_path / "walk.gif").is_file()
