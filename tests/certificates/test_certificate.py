@@ -663,7 +663,7 @@ LAYERS_WITHOUT: dict[str, tuple[nn.Module, str]] = {
     "indices": (nn.MaxPool1d(2, return_indices=True), "indices"),
     "no eps": (nn.LayerNorm(4, eps=0.0), "may vanish"),
     "bilinear": (nn.Bilinear(4, 4, 4), "cannot be traced|no known bound|several inputs"),
-    "lazy": (nn.LazyLinear(4), "no weights yet"),
+    "lazy": (nn.LazyLinear(4), "no weights before its first batch"),
     "adaptive": (nn.AdaptiveAvgPool2d(3), "give certify the shape"),
     "complex": (nn.Linear(4, 4, dtype=torch.complex64), "complex"),
 }

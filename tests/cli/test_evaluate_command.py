@@ -86,7 +86,7 @@ def test_notes_do_not_reach_the_json(wgan):
         out, err = wgan(command)
         assert isinstance(json.loads(out), dict)
         assert out.count("\n") == 1
-        assert ("balls about them tell little" in err) == command.startswith("evaluate")
+        assert ("balls around them mean little" in err) == command.startswith("evaluate")
 
 
 def test_an_audit_is_one_object_too(wgan):

@@ -276,7 +276,7 @@ def test_the_package_offers_it():
         ({"metrics": ["w1"], "count": 63}, "at least 64 fakes"),
         ({"count": 0}, "count must be from 2 to 100,000, not 0"),
         ({"count": -3}, "not -3"),
-        ({"count": 201}, "holds 200 samples, and 201 are asked for"),
+        ({"count": 201}, "holds 200 samples, fewer than count=201"),
         ({"count": 10**30}, "count must be from 2"),
         ({"seed": -1}, "seed must be"),
         ({"extractor": "resnet"}, "no extractor 'resnet'"),

@@ -310,8 +310,8 @@ def _frequencies(grid: tuple[int, ...]) -> Tensor:
     """All w = 2 pi m / M, (F, dimensions), but for one half: A(-w) is the conjugate of A(w)."""
     halved = (*grid[:-1], grid[-1] // 2 + 1)
     axes: Iterable[Tensor] = (
-        2 * math.pi * torch.arange(kept, dtype=torch.float64) / points
-        for kept, points in zip(halved, grid, strict=True)
+        2 * math.pi * torch.arange(count, dtype=torch.float64) / points
+        for count, points in zip(halved, grid, strict=True)
     )
     return torch.cartesian_prod(*axes).reshape(-1, len(grid))
 

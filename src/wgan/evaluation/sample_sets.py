@@ -128,7 +128,7 @@ def _subset(dataset: Dataset, count: int | None, against: Dataset) -> Tensor:
     """Samples of a set, evenly spread over both of its splits."""
     whole: Split = replace(dataset.train, rows=torch.arange(len(dataset.train.storage)))
     if count is not None and count > len(whole):
-        raise InputError(f"{dataset.name} holds {len(whole):,} samples, and {count:,} are asked for.")
+        raise InputError(f"{dataset.name} holds {len(whole):,} samples, fewer than count={count:,}.")
     return whole.batch(even_indices(len(whole), count or default_count(against)))
 
 

@@ -129,12 +129,12 @@ class Classifier:
             raise InputError(
                 f"{path} is not a classifier that wgan saved, or was changed since; train it again."
             )
-        made = json.loads(description)
-        shape = tuple(made["shape"])
-        network = ClassifierNetwork(shape, made["classes"])
+        metadata = json.loads(description)
+        shape = tuple(metadata["shape"])
+        network = ClassifierNetwork(shape, metadata["classes"])
         network.load_state_dict(tensors)
         network.to(find_device(device)).eval().requires_grad_(False)
-        return cls(network, shape, made["classes"], made["accuracy"], made["training"])
+        return cls(network, shape, metadata["classes"], metadata["accuracy"], metadata["training"])
 
     @property
     def _device(self) -> torch.device:

@@ -17,10 +17,10 @@ def read_known(path: Path, sha256: str, what: str) -> io.BytesIO:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read the weights {path}: {error.strerror}.") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
         raise InputError(
-            f"{path} does not hold {what}: its SHA-256 begins with {found[:8]} and not with {sha256[:8]}; "
+            f"{path} does not hold {what}: its SHA-256 begins with {actual[:8]} and not with {sha256[:8]}; "
             "give the right file, or leave it out."
         )
     return io.BytesIO(content)
