@@ -22,7 +22,7 @@ from scipy.stats import norm
 
 import wgan
 from wgan.data.dataset import Dataset
-from wgan.data.toys import grid25, ring8, swiss_roll, two_gaussians
+from wgan.data.toys import grid25, ring8, swiss_roll, two_clusters
 from wgan.wasserstein.bracket import LARGEST_COUPLING
 from wgan.wasserstein.exact import wasserstein1
 
@@ -66,7 +66,7 @@ def toy(make: Callable[[], Dataset], count: int, rng: np.random.Generator) -> tu
 CASES: dict[str, tuple[float | None, Case]] = {
     **{f"shift by 2, D = {dim}": (2.0, partial(shift, dim)) for dim in (2, 16, 128)},
     "point and sphere, D = 128": (1.0, sphere),
-    "two-gaussians": (None, partial(toy, two_gaussians)),
+    "two-clusters": (None, partial(toy, two_clusters)),
     "ring8": (None, partial(toy, ring8)),
     "grid25": (None, partial(toy, grid25)),
     "swiss-roll": (None, partial(toy, swiss_roll)),

@@ -33,7 +33,7 @@ def main(run: tyro.conf.Positional[Path], judge: tyro.conf.Positional[Path]) -> 
     assert asked is not None
     assert sampler.classes is not None
     chunks = zip(np.split(points, COUNT // AT_ONCE), np.split(asked, COUNT // AT_ONCE), strict=True)
-    seen = torch.cat([classifier(sampler.at(*chunk)) for chunk in chunks]).numpy()
+    seen = torch.cat([classifier(sampler.from_latents(*chunk)) for chunk in chunks]).numpy()
     right = {str(name): float((seen == asked)[asked == at].mean()) for at, name in enumerate(sampler.classes)}
     terminal = Console(highlight=False)
     terminal.print(f"{(seen == asked).mean():.1%} of {COUNT:,} are what was asked for")

@@ -68,10 +68,10 @@ class Samples(torch_data.Dataset[Tensor]):
         return sample.float().div(127.5).sub(1) if sample.dtype == torch.uint8 else sample
 
 
-def textbook(case: str, dataset: Dataset) -> Train:
+def textbook(case: str, dataset: Dataset, *, device: str = "cpu", workers: int = 0) -> Train:
     """The loop of tutorials: eager, with a DataLoader, torch's defaults, a pass each for real and fake."""
     settings = recipe_of(case, dataset.shape)
-    generator, critic = settings.networks.build(dataset.shape)
+    generator, critic = (network.to(device) for network in settings.networks.build(dataset.shape))
     adam = settings.critic_optimiser
     critic_adam, generator_adam = (
         torch.optim.Adam(network.parameters(), lr=adam.lr, betas=adam.betas)
@@ -79,21 +79,29 @@ def textbook(case: str, dataset: Dataset) -> Train:
     )
     weight, size = settings.constraint.weight, settings.batch_size
     batches = forever(
-        torch_data.DataLoader(Samples(dataset.train.storage.numpy()), size, shuffle=True, drop_last=True)
+        torch_data.DataLoader(
+            Samples(dataset.train.storage.numpy()),
+            size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            pin_memory=device != "cpu",
+            persistent_workers=workers > 0,
+        )
     )
 
     def train(steps: int) -> None:
         for _ in range(steps):
             for _ in range(settings.n_critic):
-                real = next(batches)
-                fake = generator(torch.randn(size, generator.latent_dim)).detach()
+                real = next(batches).to(device, non_blocking=True)
+                fake = generator(torch.randn(size, generator.latent_dim, device=device)).detach()
                 critic_adam.zero_grad()
                 loss = critic(fake).mean() - critic(real).mean()
                 loss = loss + weight * gradient_penalty(critic, real, fake)
                 loss.backward()
                 critic_adam.step()
             generator_adam.zero_grad()
-            loss = -critic(generator(torch.randn(size, generator.latent_dim))).mean()
+            loss = -critic(generator(torch.randn(size, generator.latent_dim, device=device))).mean()
             loss.backward()
             generator_adam.step()
 
@@ -102,7 +110,7 @@ def textbook(case: str, dataset: Dataset) -> Train:
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """E (|grad f| - 1)^2 between real and fake, as tutorials write it."""
-    alpha = torch.rand(len(real), *(1,) * (real.dim() - 1))
+    alpha = torch.rand(len(real), *(1,) * (real.dim() - 1), device=real.device)
     between = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
     scores = critic(between)
     (gradients,) = torch.autograd.grad(

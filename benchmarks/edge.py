@@ -3,10 +3,11 @@
     python -m benchmarks.edge --runs runs/edge
 
 Trains the default recipe on Fashion-MNIST and digits with 128,000 images, distils students of at most a
-quarter of the weights with as many, and converts all of them; a folder with these runs is gone on with. All
-forms of a generator are timed in turns in one process, so that other load on the machine affects all alike. A last table has the DCGAN generator of width 64 with random weights, for only its time counts, as that
-of the diffusion model beside each: a U-Net of about as many weights as the generator, random ones, in 50 and
-in 1,000 steps of ancestral sampling (Ho, Jain, Abbeel 2020, "Denoising Diffusion Probabilistic Models",
+quarter of the weights with as many, and converts all of them; runs in the folder are resumed. All forms of a
+generator are timed in turns in one process, so that other load on the machine affects all alike. The last
+table has the DCGAN generator of width 64 with random weights, of which only the time matters, as of the
+diffusion model beside each: a U-Net of about as many weights as the generator, random ones, in 50 and in
+1,000 steps of ancestral sampling (Ho, Jain, Abbeel 2020, "Denoising Diffusion Probabilistic Models",
 algorithm 2).
 """
 

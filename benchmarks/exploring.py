@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-from wgan.data import load, spread
+from wgan.data import even_indices, load
 from wgan.generation import Pace, interpolate, invert
 from wgan.sampling import Sampler
 
@@ -24,15 +24,15 @@ SEARCHED = 100_000
 def inversion(sampler: Sampler, dataset: str) -> None:
     """Print the distances of held-out samples from what is found by descent and by search."""
     held_out = load(dataset).held_out
-    given = held_out.batch(spread(len(held_out), IMAGES)).numpy()
+    given = held_out.batch(even_indices(len(held_out), IMAGES)).numpy()
     begun = time.process_time()
     found = invert(sampler, given)
     seconds = time.process_time() - begun
-    searched = invert(sampler, given, candidates=SEARCHED, starts=1, steps=1).started
+    searched = invert(sampler, given, candidates=SEARCHED, starts=1, steps=1).initial_distance
     ratio = found.distance / searched
     print(f"inversion of {len(given)} held-out samples, {seconds:.0f} s of CPU time")
     print(f"  mean distance            {found.distance.mean():.3f}")
-    print(f"  nearest of 4,096         {found.started.mean():.3f}")
+    print(f"  nearest of 4,096         {found.initial_distance.mean():.3f}")
     print(f"  nearest of {SEARCHED:,}       {searched.mean():.3f}")
     mean = found.distance.mean() / searched.mean()
     print(f"  ratio to the last        {mean:.3f}, worst {ratio.max():.3f}")

@@ -32,7 +32,7 @@ import tyro
 from rich.console import Console
 
 from benchmarks.fault_injection import LATE, POINTS, SOURCES, Row, Strike, read
-from wgan.data import Dataset, Split, load, spread
+from wgan.data import Dataset, Split, even_indices, load
 from wgan.errors import DivergenceError
 from wgan.lipschitz import R1, GradientPenalty, WeightClipping
 from wgan.metrics import frechet_distance
@@ -271,7 +271,7 @@ def distance(samples: torch.Tensor, data: Dataset) -> float:
 
 def some(split: Split) -> torch.Tensor:
     """At most as many of its samples, evenly spread."""
-    return split.batch(spread(len(split), JUDGED))
+    return split.batch(even_indices(len(split), JUDGED))
 
 
 def fingerprint(folder: Path) -> str:

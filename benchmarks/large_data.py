@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from wgan import Trainer
-from wgan.data import load, pack
-from wgan.data.reader import Chunk, DatasetReader, DatasetSpec, key_of, shards_for
+from wgan.data import load, write_shards
+from wgan.data.reader import Chunk, DatasetReader, DatasetSpec, key_of, shard_count
 from wgan.networks import DCGANCritic, DCGANGenerator, MLPCritic, MLPGenerator
 from wgan.training import LoggingIntervals
 
@@ -56,11 +56,11 @@ class Noise(DatasetReader):
     @property
     def spec(self) -> DatasetSpec:
         """Images."""
-        return DatasetSpec(SHAPE, "uint8", self.rows, shards_for(self.rows * int(np.prod(SHAPE))))
+        return DatasetSpec(SHAPE, "uint8", self.rows, shard_count(self.rows * int(np.prod(SHAPE))))
 
     def chunks(self, spec: DatasetSpec, shard: int) -> Iterator[Chunk]:
         """4,096 images at a time, from the shard's own seed."""
-        rng, left = np.random.default_rng(shard), len(spec.span(shard))
+        rng, left = np.random.default_rng(shard), len(spec.shard_rows(shard))
         while left:
             count = min(4096, left)
             content = np.frombuffer(rng.bytes(spec.bytes(count)), np.uint8)
@@ -171,7 +171,7 @@ def main() -> None:
         print(json.dumps(_case(arguments.folder, arguments.case)))
         return
     start = time.perf_counter()
-    pack(Noise(int(arguments.gigabytes * 1e9 / np.prod(SHAPE))), arguments.folder, processes=2)
+    write_shards(Noise(int(arguments.gigabytes * 1e9 / np.prod(SHAPE))), arguments.folder, processes=2)
     print(f"packed in {time.perf_counter() - start:.0f} s")
     for table in _tables(arguments.folder):
         Console().print(table)

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from wgan.data import Split, load
 from wgan.metrics import METRICS, PIXELS, Classifier, Comparison, Features, train_classifier
-from wgan.wasserstein.auditing import NETWORK, Fit, audit
+from wgan.wasserstein.auditing import MAX_OF_CONES, FitSettings, audit
 from wgan.wasserstein.bracket import Bracket
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -236,7 +236,7 @@ def _measuring(by: str, images: ImageReader, judge: Classifier, steps: int) -> M
     features = _flat if by.endswith("pixels") else _labelled(judge)
     real = features(images.real())
     if by.startswith("w1"):
-        fit = Fit(forms=(NETWORK,), steps=steps)
+        fit = FitSettings(candidates=(MAX_OF_CONES,), steps=steps)
         return lambda fake: _bracket(audit(real.values, features(fake).values, seed=images.seed, fit=fit))
     given = Comparison(real, real, features(images.held_out()))
     names = [name for name in METRICS if name != "modes" or by == "classifier"]

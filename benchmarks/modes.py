@@ -27,8 +27,15 @@ import tyro
 from rich.console import Console
 from torch import Tensor
 
-from wgan.data import MNIST, Dataset, Split, find, load
-from wgan.metrics import Classifier, Modes, high_quality, label_divergence, reached, train_classifier
+from wgan.data import MNIST, Dataset, Split, find_idx_files, load
+from wgan.metrics import (
+    Classifier,
+    Modes,
+    count_modes,
+    high_quality_share,
+    label_divergence,
+    train_classifier,
+)
 from wgan.networks import DCGAN
 from wgan.sampling import Sampler
 from wgan.training import Adam, Trainer, TrainingSettings, recipe
@@ -106,10 +113,10 @@ def count_grid(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path) 
     real = dataset.distribution.sample(GRID_SAMPLES, torch.Generator().manual_seed(seed))
     nearest, good = distribution.nearest(fake)
     return {
-        "modes": int(reached(nearest[good]).value),
+        "modes": int(count_modes(nearest[good]).value),
         "of": len(distribution.centres),
         "reverse_kl": round(label_divergence(nearest, distribution.nearest(real)[0]).value, 4),
-        "high_quality": round(high_quality(fake, distribution).value, 3),
+        "high_quality": round(high_quality_share(fake, distribution).value, 3),
         "cpu_s": round(time.process_time() - start, 1),
     }
 
@@ -121,7 +128,7 @@ def count_stacked(dataset: Dataset, made: TrainingSettings, seed: int, runs: Pat
     fake = label(judge, train(dataset, made, seed, runs, STACKED_SAMPLES))
     real = label(judge, dataset.train.batch(torch.arange(STACKED_SAMPLES)))
     return {
-        "modes": int(reached(fake).value),
+        "modes": int(count_modes(fake).value),
         "of": KINDS**CHANNELS,
         "reverse_kl": round(label_divergence(fake, real).value, 4),
         "accuracy": round(judge.accuracy, 4),
@@ -138,7 +145,7 @@ def train(dataset: Dataset, made: TrainingSettings, seed: int, runs: Path, count
 
 def stacked() -> Dataset:
     """Three images of MNIST, where it can be had, else of Fashion-MNIST, as the channels of each sample."""
-    name = "mnist" if find(MNIST) is not None else "fashion-mnist"
+    name = "mnist" if find_idx_files(MNIST) is not None else "fashion-mnist"
     split = load(name).train
     rows = split.rows[torch.from_numpy(np.random.RandomState(0).randint(len(split), size=(STACKS, CHANNELS)))]
     images = split.storage[rows.flatten()]

@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.malformed import IMAGES, INFER, LENGTH, Client, attack
 from wgan.artifact import Artifact
-from wgan.labels import in_turn
-from wgan.latents import latents
+from wgan.labels import cycle_classes
+from wgan.latents import draw_latents
 
 CLIENTS = 64
 Request = tuple[str, str, bytes, dict[str, str]]
@@ -62,9 +62,9 @@ def serving(artifact: Artifact, *options: str) -> Iterator[tuple[int, int]]:
 
 def inference(artifact: Artifact, samples: int, seed: int = 0, *, binary: bool = True) -> Request:
     """A request of the Open Inference Protocol."""
-    arrays = {"latents": ("FP32", latents(samples, artifact.latent_dim, seed))}
+    arrays = {"latents": ("FP32", draw_latents(samples, artifact.latent_dim, seed))}
     if artifact.classes is not None:
-        arrays["labels"] = ("INT64", in_turn(samples, len(artifact.classes)))
+        arrays["labels"] = ("INT64", cycle_classes(samples, len(artifact.classes)))
     inputs = []
     for name, (datatype, values) in arrays.items():
         one = {"name": name, "datatype": datatype, "shape": list(values.shape)}
@@ -102,7 +102,7 @@ def worked(process: int) -> float:
 def latency(artifact: Artifact, port: int, process: int, rounds: int = 20, repeats: int = 100) -> None:
     """The raw call and the served one in turns, one sample each, on one connection."""
     run = artifact.runtime(1)
-    points, labels = latents(1, artifact.latent_dim), None if artifact.classes is None else [0]
+    points, labels = draw_latents(1, artifact.latent_dim), None if artifact.classes is None else [0]
     connection = http.client.HTTPConnection("127.0.0.1", port)
     asked = inference(artifact, 1)
 
@@ -168,8 +168,8 @@ def throughput(artifact: Artifact, port: int, seconds: float = 8) -> None:
     run = artifact.runtime(1)
     alone: dict[int, float] = {}
     for size in (1, 4, 16, 64, 256):
-        points = latents(size, artifact.latent_dim)
-        labels = None if artifact.classes is None else in_turn(size, len(artifact.classes))
+        points = draw_latents(size, artifact.latent_dim)
+        labels = None if artifact.classes is None else cycle_classes(size, len(artifact.classes))
         end, done, start = perf_counter() + seconds / 5, 0, perf_counter()
         while perf_counter() < end:
             run(points, labels)

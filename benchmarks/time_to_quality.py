@@ -25,7 +25,7 @@ from rich.console import Console
 
 from wgan.data import Dataset, load
 from wgan.images import grid, write_png
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.lipschitz import GradientPenalty
 from wgan.metrics import (
     Classifier,
@@ -136,7 +136,7 @@ def per_step(trainer: Trainer) -> float:
 @torch.no_grad()
 def drawn(state: State, latent_dim: int) -> torch.Tensor:
     """The samples that are judged."""
-    points = torch.from_numpy(latents(COUNT, latent_dim, seed=1))
+    points = torch.from_numpy(draw_latents(COUNT, latent_dim, seed=1))
     return torch.cat([state.average(some) for some in points.split(JUDGED)])
 
 

@@ -30,7 +30,13 @@ from torch import Tensor, nn
 
 from benchmarks.funnels import COUNTS, DIMS, SIDE, Pair, make_pair
 from wgan.certificates import certify
-from wgan.wasserstein.auditing import ENDLESS, Draw, Fit, Potentials, fit_critic
+from wgan.wasserstein.auditing import (
+    FRESH_SAMPLE_CANDIDATES,
+    DrawBatches,
+    FitSettings,
+    TransportCandidate,
+    fit_critic,
+)
 from wgan.wasserstein.bracket import lower_bound, upper_bound
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
@@ -44,7 +50,7 @@ ERROR = 0.005
 SCALE = SIDE / 3**0.5
 """The spread of P: the auditor fits samples of size one."""
 AIMS = {4: 97, 16: 90, 64: 75, 256: 65}
-FORMS = {"network": ENDLESS, "potentials": (Potentials(),)}
+CANDIDATES = {"network": FRESH_SAMPLE_CANDIDATES, "potentials": (TransportCandidate(),)}
 
 Row = dict[str, Any]
 
@@ -74,7 +80,7 @@ def main() -> None:
     command = tyro.cli(Benchmark, config=(tyro.conf.OmitArgPrefixes,))
     if not command.table:
         measure(command)
-    for critic in FORMS:
+    for critic in CANDIDATES:
         print(f"{critic}:\n")
         for line in lines([row for row in read() if row["critic"] == critic]):
             print(line)
@@ -105,7 +111,7 @@ def fit_pair(dim: int, count: int, seed: int, steps: int, kind: str) -> Row:
     """One fit and its measures."""
     torch.set_num_threads(1)
     pair, start = make_pair(dim, count), time.process_time()
-    fit = Fit(forms=FORMS[kind], steps=steps)
+    fit = FitSettings(candidates=CANDIDATES[kind], steps=steps)
     # The optimal critic is -u: it is high on Q.
     critic = fit_critic(fresh(pair), dim, fit=fit, seed=seed)
     seconds = time.process_time() - start
@@ -145,7 +151,7 @@ def fit_pair(dim: int, count: int, seed: int, steps: int, kind: str) -> Row:
     }
 
 
-def fresh(pair: Pair, *, ahead: int = 16_384) -> Draw:
+def fresh(pair: Pair, *, ahead: int = 16_384) -> DrawBatches:
     """Fresh batches of (Q, P) of size one; those of several steps are drawn at once."""
     left: list[Tensor] = [torch.empty(0, pair.dim), torch.empty(0, pair.dim)]
 

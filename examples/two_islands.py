@@ -1,10 +1,10 @@
-"""Two islands that do not touch: the Jensen-Shannon divergence is flat, W1 leads the way home.
+"""Why W1: for distributions that do not overlap, the Jensen-Shannon divergence is constant, but W1 is not.
 
     python examples/two_islands.py [two_islands.png]
 
-Example 1 of Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", on samples: one island stays where it is,
-the other approaches. As long as they do not overlap, the divergence is log 2 at every distance - a generator
-learns nothing from it - while W1 falls in proportion to the distance.
+Example 1 of Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", on samples of two discs ("islands"): one
+stays where it is, the other is moved. As long as they do not overlap, the divergence is log 2 at every
+distance, so that a generator learns nothing from it, while W1 is proportional to the distance.
 """
 
 import math
@@ -22,18 +22,18 @@ BINS = np.linspace(-1, 5, 49)
 
 
 def island(rng: np.random.Generator) -> np.ndarray:
-    """Points spread evenly over a disc."""
+    """Sample points uniformly from a disc: (SAMPLES, 2)."""
     angle, radius = 2 * math.pi * rng.random(SAMPLES), RADIUS * np.sqrt(rng.random(SAMPLES))
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def histogram(points: np.ndarray) -> np.ndarray:
-    """The share of the points in each cell of a grid that both islands lie on."""
+    """Return the share of the points in each cell of a grid that covers both islands."""
     return np.histogram2d(points[:, 0], points[:, 1], bins=(BINS, BINS))[0] / len(points)
 
 
 def measure() -> tuple[list[float], list[float]]:
-    """The divergence and W1 of the two islands at each distance."""
+    """Return the divergence and W1 of the two islands at each distance."""
     rng = np.random.default_rng(0)
     home = island(rng)
     moved = [island(rng) + np.array([distance, 0]) for distance in DISTANCES]

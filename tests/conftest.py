@@ -27,7 +27,7 @@ def interruptible():
 @pytest.fixture(scope="session")
 def fashion_mnist() -> data.Dataset:
     """Fashion-MNIST where it is installed; continuous integration has to install it."""
-    if data.find(data.FASHION_MNIST) is None:
+    if data.find_idx_files(data.FASHION_MNIST) is None:
         reason = "Fashion-MNIST is not installed: apt-get install dataset-fashion-mnist"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)

@@ -124,7 +124,10 @@ def test_labels_belong_to_generators_with_classes():
 
 
 BROKEN = {
-    "another format": ({"format": FORMAT + 1}, f"of format {FORMAT + 1}, this wgan reads {FORMAT}"),
+    "another format": (
+        {"format": FORMAT + 1},
+        f"of format {FORMAT + 1}, and this wgan reads format {FORMAT}",
+    ),
     "no format": ({"format": None}, "has no format number"),
     "an edited number": ({"latent_dim": 4}, "was changed after the export"),
     "no seal": ({"seal": None}, "was changed after the export"),
@@ -198,8 +201,8 @@ LEAN = """
     import sys
     import numpy as np
     from wgan.artifact import Artifact
-    from wgan.latents import latents
-    print(Artifact.load(sys.argv[1]).runtime()(latents(2, 3, 7)).shape)
+    from wgan.latents import draw_latents
+    print(Artifact.load(sys.argv[1]).runtime()(draw_latents(2, 3, 7)).shape)
     print(sorted({"torch", "scipy", "PIL", "wgan.training", "wgan.runs"} & {*sys.modules}))
 """
 WITHOUT = """
@@ -233,6 +236,7 @@ SILENT = """
 """
 
 
+@pytest.mark.slow
 def test_openvino_reports_nothing_to_anybody(folder, tmp_path, monkeypatch):
     """Its telemetry begins with a folder in the user's own."""
     write(folder, kind="openvino")

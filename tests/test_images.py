@@ -211,7 +211,7 @@ def test_an_animation_with_an_impossible_pace_is_refused(tmp_path, seconds):
 
 @pytest.mark.parametrize("sizes", [[], [(8, 8), (9, 8)]])
 def test_an_animation_of_nothing_or_of_odd_sizes_is_refused(tmp_path, sizes):
-    with pytest.raises(InputError, match="at least one frame, and all of one size"):
+    with pytest.raises(InputError, match="at least one frame, and all frames of one size"):
         animation([Image.new("L", size) for size in sizes], tmp_path / "a.gif")
 
 

@@ -20,6 +20,7 @@ LEVELS = {
     **dict.fromkeys(["wasserstein"], 0.6),  # brackets by certified critics
     **dict.fromkeys(["networks", "data", "metrics", "monitors", "runs", "images", "demo"], 1),
     **dict.fromkeys(["training", "sampling", "critics", "artifact", "image_requests", "diagnosis"], 2),
+    **dict.fromkeys(["generation"], 2.5),  # an exported generator has the directions of its run
     **dict.fromkeys(["cli"], 4),
     **dict.fromkeys(["", "__main__"], 5),  # the package's front and its command may import anything
 }

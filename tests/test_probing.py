@@ -14,7 +14,7 @@ from wgan.diagnosis import History, diagnose
 from wgan.errors import InputError
 from wgan.lipschitz import GradientPenalty, Orthogonal, SpectralNormalisation, WeightClipping
 from wgan.networks import MLP
-from wgan.probing import _compared, _Judged, probe, trainer_of
+from wgan.probing import _compare, _CriticScores, probe_critic, trainer_of
 from wgan.runs import RunFolder
 from wgan.training import Adam, LoggingIntervals, Trainer, recipe
 from wgan.training.observe import Scored
@@ -46,13 +46,13 @@ def sound(tmp_path_factory):
 
 
 def judged(held_out, fake, excess=1.0):
-    return _Judged(
+    return _CriticScores(
         Scored(torch.empty(0), fake, held_out, held_out, RectifiedUnits(), RectifiedUnits()), excess
     )
 
 
 def compared(now, then):
-    return _compared(now, then, step=1, steps=2)
+    return _compare(now, then, step=1, steps=2)
 
 
 def normal(count, seed):
@@ -88,9 +88,10 @@ def test_the_interval_holds_the_share_as_often_as_it_says():
     assert 0.97 <= held / 500 <= 1.0
 
 
+@pytest.mark.slow
 def test_a_starved_critic_is_found_and_a_sound_one_is_not(starved, sound):
     for folder, expected in ((starved, True), (sound, False)):
-        found = probe(trainer_of(folder, device="cpu"), folder)
+        found = probe_critic(trainer_of(folder, device="cpu"), folder)
         assert (found.step, found.steps) == (60, 200)
         assert (found.high < 0.1) == expected
         history = replace(History.load(folder), probe=found.plain())
@@ -105,9 +106,9 @@ def test_a_probe_leaves_the_run_and_its_trainer_as_they_are_and_is_the_same_agai
     networks = torch.nn.ModuleList([trainer.generator, trainer.critic])
     weights = {name: tensor.clone() for name, tensor in networks.state_dict().items()}
     noise = torch.get_rng_state()
-    one = probe(trainer, sound, steps=7)
+    one = probe_critic(trainer, sound, steps=7)
     assert one.steps == 10  # whole steps of the run
-    assert probe(trainer, sound, steps=7) == one
+    assert probe_critic(trainer, sound, steps=7) == one
     assert_same_tensors(dict(networks.state_dict()), weights)
     assert torch.equal(torch.get_rng_state(), noise)
     assert tree(sound) == before
@@ -118,7 +119,7 @@ def test_a_probe_leaves_the_run_and_its_trainer_as_they_are_and_is_the_same_agai
 )
 def test_every_kind_of_constraint_can_be_probed(tmp_path, constraint):
     folder = run(replace(SOUND, constraint=constraint), tmp_path / "run", steps=10)
-    found = probe(trainer_of(folder, device="cpu"), folder, steps=20)
+    found = probe_critic(trainer_of(folder, device="cpu"), folder, steps=20)
     assert (found.step, found.steps) == (10, 20)
     assert isfinite(found.gap)
     assert isfinite(found.reached)
@@ -131,16 +132,16 @@ def test_only_what_can_be_probed_is(tmp_path, sound):
     small_trainer().fit(tmp_path / "python", 1)
     with pytest.raises(InputError, match="is not one of wgan's own networks"):
         trainer_of(tmp_path / "python")
-    assert probe(small_trainer(), tmp_path / "python", steps=4).step == 1
+    assert probe_critic(small_trainer(), tmp_path / "python", steps=4).step == 1
     with pytest.raises(InputError, match="other settings"):
-        probe(Trainer(DIGITS, settings=STARVED, device="cpu"), sound)
+        probe_critic(Trainer(DIGITS, settings=STARVED, device="cpu"), sound)
     with pytest.raises(InputError, match="steps"):
-        probe(trainer_of(sound, device="cpu"), sound, steps=0)
+        probe_critic(trainer_of(sound, device="cpu"), sound, steps=0)
     empty = RunFolder(tmp_path / "empty")
     empty.path.mkdir()
     empty.write_config(RunFolder(sound).read_config())
     with pytest.raises(InputError, match="no checkpoint"):
-        probe(trainer_of(empty.path, device="cpu"), empty.path)
+        probe_critic(trainer_of(empty.path, device="cpu"), empty.path)
 
 
 def test_the_command_tells_and_prints_what_it_found(starved, capsys):

@@ -10,7 +10,7 @@ from torch import nn
 import wgan
 from wgan.errors import InputError, StorageError
 from wgan.images import grid, to_image
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.lipschitz import GradientPenalty
 from wgan.networks import DCGAN, MLP, build
 from wgan.sampling import BATCH, Sampler, save_samples
@@ -88,17 +88,17 @@ def test_fewer_samples_are_the_first_of_more(sampler, count):
 def test_a_sample_does_not_depend_on_its_batch(sampler):
     count = BATCH + 1
     points = sampler.latents(count, seed=2)
-    assert np.array_equal(points, latents(count, 4, 2))
+    assert np.array_equal(points, draw_latents(count, 4, 2))
     together = sampler(count, seed=2)
     assert len(together) == count
     for index in (0, 1, BATCH - 1, BATCH):
-        torch.testing.assert_close(sampler.at(points[index : index + 1])[0], together[index])
+        torch.testing.assert_close(sampler.from_latents(points[index : index + 1])[0], together[index])
 
 
 def test_samples_come_from_the_average(images_run, sampler):
     config = json.loads((images_run / "config.json").read_text())
     last = max((images_run / "checkpoints").iterdir())
-    points = torch.from_numpy(latents(16, 4, 0))
+    points = torch.from_numpy(draw_latents(16, 4, 0))
 
     def rebuilt(group):
         network = build(config["generator"])
@@ -117,16 +117,16 @@ def test_the_sampler_is_in_evaluation_mode_and_learns_nothing(sampler):
 
 def test_latents_of_any_real_type_do(sampler):
     points = sampler.latents(5)
-    expected = sampler.at(points)
+    expected = sampler.from_latents(points)
     for given in (points.astype(np.float64), points.tolist(), torch.from_numpy(points)):
-        assert torch.equal(sampler.at(given), expected)
-    assert sampler.at(np.zeros((0, 4), np.float32)).shape == (0, 1, 8, 8)
+        assert torch.equal(sampler.from_latents(given), expected)
+    assert sampler.from_latents(np.zeros((0, 4), np.float32)).shape == (0, 1, 8, 8)
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 5), (2, 4, 1)])
 def test_latents_of_another_length_are_refused(sampler, shape):
     with pytest.raises(InputError, match=r"do not fit a generator of latents \(N, 4\)"):
-        sampler.at(np.zeros(shape, np.float32))
+        sampler.from_latents(np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("count", [0, -1, 2**31, 10**30, 2.5])
@@ -198,7 +198,7 @@ def test_a_device_that_is_not_there_is_refused(images_run):
 
 def test_samples_as_arrays(tmp_path, sampler):
     points = sampler.latents(5)
-    samples = sampler.at(points).numpy()
+    samples = sampler.from_latents(points).numpy()
     save_samples(tmp_path / "x.npz", samples, points)
     with np.load(tmp_path / "x.npz") as archive:
         assert set(archive.files) == {"samples", "latents"}

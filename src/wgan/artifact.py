@@ -4,6 +4,7 @@
 
     artifact.json    specification, origin, validation, checksums
     model.onnx       or model.xml and model.bin: the generator
+    directions.npz   latent directions of the demo page's sliders, the strongest first
     reference.npz    the reference for ``wgan verify``
     README.md        instructions
 
@@ -25,12 +26,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wgan.errors import InputError, MissingExtraError, check_whole
-from wgan.labels import in_turn
+from wgan.labels import cycle_classes
 
 FORMAT = 1
 """The version of the folder's layout; others are refused."""
 SPECIFICATION = "artifact.json"
 """The file that makes a folder an artifact."""
+DIRECTIONS_FILE = "directions.npz"
+"""The file of latent directions, an array ``directions`` (k, latent_dim)."""
 
 Samples = npt.NDArray[np.float32]
 Latents = npt.NDArray[np.float32]
@@ -79,7 +82,7 @@ class Runtime:
             if labels is None:
                 return {}
             raise InputError("This generator takes no labels; leave them out.")
-        array = in_turn(count, self.classes) if labels is None else np.asarray(labels)
+        array = cycle_classes(count, self.classes) if labels is None else np.asarray(labels)
         if array.shape != (count,) or array.dtype.kind not in "iu":
             raise InputError(
                 f"{count} latents need as many labels, whole numbers, not {array.dtype} of shape "
@@ -148,6 +151,31 @@ class Artifact:
             raise InputError(f"{folder / SPECIFICATION} is incomplete ({error}); export it again.") from error
         artifact._check()
         return artifact
+
+    @property
+    def page(self) -> dict[str, Any]:
+        """The generator's description for the demo page, as JSON values.
+
+        Its ``directions``, (k, latent_dim), are those of its run; older artifacts have none.
+        """
+        name = self.provenance.get("data", {}).get("name") or self.path.resolve().name
+        return {
+            "name": name,
+            "latent_dim": self.latent_dim,
+            "shape": list(self.shape),
+            "classes": None if self.classes is None else list(self.classes),
+            # The shortest digits that give the same float32 again.
+            "directions": [[float(str(number)) for number in row] for row in self.directions],
+        }
+
+    @property
+    def directions(self) -> Latents:
+        """Directions (k, latent_dim) that change samples most, those of the run; none in older artifacts."""
+        if DIRECTIONS_FILE not in self.files:
+            return np.zeros((0, self.latent_dim), np.float32)
+        with np.load(self.path / DIRECTIONS_FILE) as arrays:
+            directions: Latents = arrays["directions"]
+        return directions
 
     def runtime(self, threads: int | None = None) -> Runtime:
         """Load the generator into its runtime.

@@ -15,8 +15,8 @@ from PIL import Image
 
 from wgan.errors import InputError
 from wgan.images import show, to_image
-from wgan.labels import class_number, in_turn
-from wgan.latents import latents
+from wgan.labels import class_number, cycle_classes
+from wgan.latents import draw_latents
 
 MEDIA = {"png": "image/png", "webp": "image/webp", "zip": "application/zip"}
 """Formats of a response, and their media types."""
@@ -84,7 +84,7 @@ class ImageRequest:
 
     def latents(self, latent_dim: int) -> _Floats:
         """The latents (count, latent_dim) of this request."""
-        return latents(self.count, latent_dim, self.seed) * np.float32(self.truncation)
+        return draw_latents(self.count, latent_dim, self.seed) * np.float32(self.truncation)
 
     def labels(self, classes: Sequence[str] | None) -> _Labels | None:
         """The labels (count,) of this request; None for a generator without classes.
@@ -94,7 +94,7 @@ class ImageRequest:
         """
         if self.label is not None:
             return np.full(self.count, class_number(self.label, classes), np.int64)
-        return None if classes is None else in_turn(self.count, len(classes))
+        return None if classes is None else cycle_classes(self.count, len(classes))
 
 
 def encode(samples: _Floats, kind: str) -> bytes:

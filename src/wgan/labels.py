@@ -1,4 +1,4 @@
-"""What can be asked of a generator of classes: one, by its number or name, or every one in turn."""
+"""Labels of a class-conditional generator: one class by number or name, or all classes in turn."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from wgan.errors import InputError
 
 
 def class_number(label: int | str, classes: Sequence[str] | None) -> int:
-    """The number of the class that a label names; a name comes before a number, if a class is called so.
+    """Return the number of a class; a name takes precedence over a number of the same text.
 
     Args:
         label: A class's name or number, counted from 0.
-        classes: The names of all classes; None for a generator without.
+        classes: The names of all classes; None for a generator without classes.
 
     Raises:
-        InputError: There is no such class, or there are none.
+        InputError: There is no such class, or the generator has no classes.
     """
     if classes is None:
-        raise InputError("This generator knows no classes; leave the label out.")
+        raise InputError("This generator has no classes; leave the label out.")
     if str(label) in classes:
         return list(classes).index(str(label))
     text = str(label).strip()
@@ -31,6 +31,6 @@ def class_number(label: int | str, classes: Sequence[str] | None) -> int:
     )
 
 
-def in_turn(count: int, classes: int) -> npt.NDArray[np.int64]:
-    """Every class in turn, (count,): what a conditional generator is asked when nobody says."""
+def cycle_classes(count: int, classes: int) -> npt.NDArray[np.int64]:
+    """Return 0, 1, ..., classes - 1, 0, 1, ... (count,): the labels of samples whose class was not chosen."""
     return np.arange(count, dtype=np.int64) % classes

@@ -1,23 +1,23 @@
-"""Latents that are a function of a seed alone: the same on every machine, in every language.
+"""Latents as a function of a seed alone: the same on every machine and in every language.
 
-Training draws its noise on the device. These are for what people look at and ship: fixed grids, samples,
-served images. numpy's Philox counter and a Box-Muller transform in float64 need no torch and are easily
-written again elsewhere.
+Training draws its latents on the device. These are for fixed sample grids, samples, exported generators and
+served images. NumPy's Philox counter and a Box-Muller transform in float64 need no torch, and are easy to
+implement elsewhere.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from wgan.core.arrays import FloatArray
 from wgan.errors import InputError
 
 
-def latents(count: int, latent_dim: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Standard normal latents; the first k rows are the same for every count >= k.
+def draw_latents(count: int, latent_dim: int, seed: int = 0) -> FloatArray:
+    """Draw standard normal latents; the first k rows are the same for every count >= k.
 
     Args:
-        count: How many, >= 0.
-        latent_dim: Length of each, >= 1.
-        seed: In [0, 2^64).
+        count: Number of latents, >= 0.
+        latent_dim: Length of each latent, >= 1.
+        seed: Random seed, in [0, 2^64).
 
     Returns:
         (count, latent_dim) float32.

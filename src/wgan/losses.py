@@ -1,7 +1,7 @@
 """The losses of the critic and the generator, as pure functions of score vectors.
 
-Scores are float tensors of shape (N,). Each function returns a scalar to be *minimised*; penalties that
-keep the critic Lipschitz are no part of a loss, they belong to :mod:`wgan.lipschitz`.
+Scores are float tensors of shape (N,). Each function returns a scalar to be *minimised*. Penalties that keep
+the critic Lipschitz are not part of a loss: see :mod:`wgan.lipschitz`.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ ScoreLoss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Loss:
-    """What the critic and the generator minimise, each a function ``(real, fake) -> scalar``.
+    """The losses of the critic and the generator, each a function ``(real, fake) -> scalar``.
 
     Attributes:
-        name: How a configuration calls it.
+        name: Name in a configuration.
         critic: The critic's loss of real and fake scores, both (N,).
-        generator: The generator's loss of the same; only a ``paired`` one looks at the real scores.
-        paired: Whether the generator's loss compares each fake with a real one. The training step then
-            scores real samples in the generator's step too, otherwise it passes the fakes in both places.
+        generator: The generator's loss of the same; only a ``paired`` loss uses the real scores.
+        paired: Whether the generator's loss compares each fake with a real sample. The training step then
+            scores real samples in the generator's step too; otherwise it passes the fakes in both places.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Loss:
 
 
 def gap(real: Tensor, fake: Tensor) -> Tensor:
-    """Mean score of real minus mean score of fake: E f(x) - E f(G(z)), a scalar.
+    """Mean score of real minus mean score of fake samples: E f(x) - E f(G(z)), a scalar.
 
     For a critic of Lipschitz constant K it is at most K W1(real, fake), by the Kantorovich-Rubinstein dual
     (Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", eq. 2).
@@ -78,14 +78,14 @@ def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ClassificationWeights:
-    """How much a critic's auxiliary classifier counts, beside the loss of the scores.
+    """Weights of the auxiliary classifier's cross-entropy in the losses of the critic and the generator.
 
     Source: Odena, Olah, Shlens 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", eqs. 2-3,
     with the weights of the code of Gulrajani et al. 2017 (CIFAR-10).
 
     Attributes:
-        critic: Of the cross-entropy of real samples, in the critic's loss; >= 0.
-        generator: Of the cross-entropy of fakes, in the generator's; >= 0.
+        critic: Weight of the cross-entropy of real samples in the critic's loss, >= 0.
+        generator: Weight of the cross-entropy of fakes in the generator's loss, >= 0.
 
     Raises:
         InputError: A weight is out of its range.
@@ -107,10 +107,10 @@ wasserstein = Loss("wasserstein", _negative_gap, _negative_score)
 """Critic: -(E f(x) - E f(G(z))); generator: -E f(G(z)) (Arjovsky et al. 2017, eqs. 2-3, algorithm 1)."""
 
 minimax = Loss("minimax", _cross_entropy, _minimax_generator)
-"""The classic game, with the generator's loss that saturates (Goodfellow et al. 2014, eq. 1)."""
+"""The original GAN loss, whose generator loss saturates (Goodfellow et al. 2014, eq. 1)."""
 
 non_saturating = Loss("non-saturating", _cross_entropy, _non_saturating_generator)
-"""The classic game, with the generator's loss that does not saturate (Goodfellow et al. 2014, section 3)."""
+"""The original GAN loss with the non-saturating generator loss (Goodfellow et al. 2014, section 3)."""
 
 hinge = Loss("hinge", _hinge_critic, _negative_score)
 """Hinge loss of the critic (Lim, Ye 2017, "Geometric GAN"; Miyato et al. 2018, eqs. 16-17)."""

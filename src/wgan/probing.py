@@ -1,6 +1,6 @@
-"""How far a run's critic is from its optimum: taken to it as far as some steps go, on a frozen generator.
+"""Estimate how far a run's critic is from its optimum, by training it on while the generator is frozen.
 
-No history can tell that, see docs/diagnosis.md. Nothing here writes to the run.
+A run's history does not show that, see docs/diagnosis.md. Nothing here writes to the run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wgan.core.randomness import isolated_global_rng
 from wgan.data import reload_dataset
 from wgan.errors import InputError, check_whole
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.losses import gap
 from wgan.networks import build
 from wgan.runs import RunFolder, load_latest
@@ -27,32 +27,32 @@ from wgan.training.observe.slopes import Slopes
 from wgan.training.resume import check_same_run
 
 STEPS = 200
-"""Critic steps, at least."""
-JUDGED = 2048
-"""Held-out samples that both critics are judged by, at most, and fakes."""
-SURE = 2.576
-"""Standard errors to both sides that hold a normal number in 99 of 100 cases."""
-LATENTS = 7
-"""The seed of latents that no run trains on or shows."""
-FROZEN = 1e-45
-"""A learning rate that moves no weight: the least number there is."""
+"""Default number of critic steps."""
+SAMPLES = 2048
+"""Largest number of held-out samples, and of fakes, that both critics are compared on."""
+Z_99 = 2.576
+"""Half-width of a 99 % confidence interval, in standard errors."""
+LATENT_SEED = 7
+"""Seed of latents that no run trains on or shows."""
+ZERO_LR = 1e-45
+"""A learning rate that changes no weight: the smallest positive number in float32."""
 
 
 @final
 @dataclass(frozen=True)
 class Probe:
-    """What more steps would do for a critic.
+    """The effect of more steps on a critic.
 
     Attributes:
-        step: Of the checkpoint.
-        steps: Critic steps that were taken on its generator.
-        gap: Its gap on held-out samples now.
-        reached: The same critic's after these steps.
-        share: Which part of the one the other is, each divided by what its median slope is above the one that
-            its constraint asks for, so that a steeper critic is not a better one; None where the gap reached
-            is within three standard errors of zero, so that there is nothing to be seen any more.
-        low: A lower bound of the share: with 99 % confidence it is between both.
-        high: An upper bound.
+        step: Step of the checkpoint.
+        steps: Critic steps taken with the checkpoint's generator.
+        gap: The critic's gap on held-out samples at the checkpoint.
+        reached: The same critic's gap after these steps.
+        share: gap / reached, each divided by the excess of the critic's median slope over its constraint's
+            target, so that a steeper critic does not count as better; None if the reached gap is within three
+            standard errors of zero, and the share has no meaning.
+        low: Lower end of the 99 % confidence interval of the share.
+        high: Its upper end.
     """
 
     step: int
@@ -64,25 +64,25 @@ class Probe:
     high: float | None
 
     def plain(self) -> dict[str, float | None]:
-        """As evidence: ``probe_share`` and so on."""
+        """Return the fields as evidence of a diagnosis: ``probe_share`` and so on."""
         return {f"probe_{name}": value for name, value in asdict(self).items()}
 
 
-def probe(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS) -> Probe:
-    """Take the critic of a run's last checkpoint some steps further while its generator stays.
+def probe_critic(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS) -> Probe:
+    """Train the critic of a run's last checkpoint for more steps, with its generator frozen.
 
-    The rate is the run's full one, or the generator's if that is higher, and falls to zero: what a run's own
-    schedule has left of it, or a rate that is far too low, would go nowhere. Both critics are judged by the
-    same samples, of which neither has learned: the share's standard error is that of a ratio of paired means
-    (Cochran 1977, "Sampling Techniques", chapter 6).
+    The learning rate starts at the critic's initial rate, or the generator's if that is higher, and falls to
+    zero: the rest of the run's own schedule, or a rate that is far too low, would change little. Both critics
+    are compared on the same samples, on which neither was trained: the share's standard error is that of a
+    ratio of paired means (Cochran 1977, "Sampling Techniques", chapter 6).
 
     Args:
-        trainer: Of the run, with all its settings; :func:`trainer_of` builds it from the folder.
+        trainer: The run's trainer, with all its settings; :func:`trainer_of` builds it from the folder.
         run_dir: The run's folder; nothing is written there.
         steps: Critic steps, >= 1; rounded up to whole steps of the run.
 
     Raises:
-        InputError: The folder holds no checkpoint, or another run than the trainer's.
+        InputError: The folder holds no checkpoint, or a run with other settings than the trainer's.
     """
     check_whole(steps=(steps, 1))
     folder = RunFolder(Path(run_dir))
@@ -90,26 +90,26 @@ def probe(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int = STEPS)
     checkpoint = load_latest(folder.checkpoints)
     if checkpoint is None:
         raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
-    trial = _trial(trainer)
+    trial = _with_frozen_generator(trainer)
     state = trial.state()
     state.restore(0, checkpoint.tensors)
     device = next(state.critic.parameters()).device
     before = deepcopy(state.critic)
-    turns = -(-steps // trial.settings.n_critic)
-    judge = _CriticComparison(trial, state.generator, device)
+    run_steps = -(-steps // trial.settings.n_critic)
+    probe = _ProbeSamples(trial, state.generator, device)
     with isolated_global_rng(device):
-        for _ in range(turns):
-            trial.advance(state, turns)
-        now, then = judge.look(before), judge.look(state.critic)
-    return _compared(now, then, step=checkpoint.step, steps=turns * trial.settings.n_critic)
+        for _ in range(run_steps):
+            trial.advance(state, run_steps)
+        first, last = probe.measure(before), probe.measure(state.critic)
+    return _compare(first, last, step=checkpoint.step, steps=run_steps * trial.settings.n_critic)
 
 
 def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer:
-    """The trainer that a run's folder describes.
+    """Build the trainer that a run's folder describes.
 
     Raises:
-        InputError: This is no run folder; the run was started from Python, without a recipe, or by a version
-            with other settings; or its data are not there any more.
+        InputError: This is not a run folder; the run was started from Python without a recipe, or by a
+            version with other settings; or its data are missing.
     """
     folder = RunFolder(Path(run_dir))
     config = folder.read_config()
@@ -120,8 +120,8 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
     )
 
 
-def _trial(trainer: Trainer) -> Trainer:
-    """The same game with networks of its own, in which only the critic moves."""
+def _with_frozen_generator(trainer: Trainer) -> Trainer:
+    """A copy of the trainer with networks of its own, whose steps change only the critic."""
     trial = copy(trainer)
     trial.generator, trial.critic = deepcopy(trainer.generator), deepcopy(trainer.critic)
     settings = trainer.settings
@@ -129,7 +129,7 @@ def _trial(trainer: Trainer) -> Trainer:
     trial.settings = replace(
         settings,
         critic_optimiser=replace(critic, lr=max(critic.lr, generator.lr)),
-        generator_optimiser=replace(generator, lr=FROZEN),
+        generator_optimiser=replace(generator, lr=ZERO_LR),
         decay="linear",
         warm_up=False,
     )
@@ -137,21 +137,21 @@ def _trial(trainer: Trainer) -> Trainer:
 
 
 @final
-class _CriticComparison:
-    """Scores and slopes of a critic, of samples that none has learned from."""
+class _ProbeSamples:
+    """Real and fake samples on which no critic was trained."""
 
     def __init__(self, trainer: Trainer, generator: nn.Module, device: torch.device) -> None:
         self._generator, self._target = generator, _target(trainer)
-        points = torch.from_numpy(latents(JUDGED, trainer.latent_dim, LATENTS)).to(device)
+        points = torch.from_numpy(draw_latents(SAMPLES, trainer.latent_dim, LATENT_SEED)).to(device)
         self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
             trainer.dataset, points, labelled=trainer.settings.conditional
         )
         self._slopes = Slopes(self._train, self._held_out, self._labels[1:])
 
-    def look(self, critic: nn.Module) -> _Judged:
-        """Score the held-out samples and the fakes."""
+    def measure(self, critic: nn.Module) -> _CriticScores:
+        """Measure the critic's scores and slopes."""
         with observing(critic, self._generator):
-            seen = scored(
+            scores = scored(
                 critic,
                 self._generator,
                 latents=self._latents,
@@ -159,32 +159,32 @@ class _CriticComparison:
                 held_out=self._held_out,
                 labels=self._labels,
             )
-            slopes = self._slopes.look(critic, seen.fakes, seen.held_out)
+            slopes = self._slopes.look(critic, scores.fakes, scores.held_out)
         slope = slopes["slope/50"].item() if "slope/50" in slopes else 0.0
-        return _Judged(seen, max(1.0, slope / self._target) if self._target else 1.0)
+        return _CriticScores(scores, max(1.0, slope / self._target) if self._target else 1.0)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Judged:
-    seen: Scored
+class _CriticScores:
+    scores: Scored
     excess: float
-    """How much steeper than its constraint asks for the critic is, >= 1."""
+    """Median slope over the constraint's target, at least 1."""
 
     @property
     def gap(self) -> float:
-        return gap(self.seen.held_out, self.seen.fake).item()
+        return gap(self.scores.held_out, self.scores.fake).item()
 
 
-def _compared(now: _Judged, then: _Judged, *, step: int, steps: int) -> Probe:
-    scale = then.excess / now.excess
-    share = scale * now.gap / then.gap if then.gap else 0.0
-    apart = _error(then.seen.held_out, then.seen.fake)
-    if not then.gap > 3 * apart:
-        return Probe(step, steps, now.gap, then.gap, None, None, None)
-    held_out = scale * now.seen.held_out - share * then.seen.held_out
-    error = _error(held_out, scale * now.seen.fake - share * then.seen.fake) / then.gap
-    return Probe(step, steps, now.gap, then.gap, share, share - SURE * error, share + SURE * error)
+def _compare(first: _CriticScores, last: _CriticScores, *, step: int, steps: int) -> Probe:
+    a, b = first.scores, last.scores
+    scale = last.excess / first.excess
+    share = scale * first.gap / last.gap if last.gap else 0.0
+    if not last.gap > 3 * _error(b.held_out, b.fake):
+        return Probe(step, steps, first.gap, last.gap, None, None, None)
+    held_out = scale * a.held_out - share * b.held_out
+    error = _error(held_out, scale * a.fake - share * b.fake) / last.gap
+    return Probe(step, steps, first.gap, last.gap, share, share - Z_99 * error, share + Z_99 * error)
 
 
 def _error(real: Tensor, fake: Tensor) -> float:
@@ -193,5 +193,5 @@ def _error(real: Tensor, fake: Tensor) -> float:
 
 
 def _target(trainer: Trainer) -> float:
-    """The slope that the constraint asks for; 0 where it asks for none."""
+    """The constraint's target slope; 0 without one."""
     return float(getattr(trainer.settings.constraint, "target", 0.0) or 0.0)

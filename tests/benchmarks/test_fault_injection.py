@@ -7,12 +7,14 @@ from benchmarks.fault_injection import FAULTS, HEALTHY, SOURCES, admit, lines
 from wgan.training import RECIPES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["rate too low", "no penalty", "one latent", "not a number", "copies"])
 def test_the_first_finding_of_a_broken_run_is_the_fault(fault):
     row = admit(fault, "digits", "default", 0)
     assert row["right"], row
 
 
+@pytest.mark.slow
 def test_a_healthy_run_raises_no_alarm_at_any_moment():
     row = admit("healthy", "digits", "default", 0)
     assert row["right"], row

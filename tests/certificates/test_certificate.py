@@ -239,6 +239,7 @@ def image_network(draw: random.Random, shape: Shape, depth: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(seed=seeds)
 def test_no_slope_of_a_network_of_vectors_is_above_its_certificate(seed: int):
@@ -285,6 +286,7 @@ def test_orthogonal_convolutions_are_sharp_on_large_images(side: int):
     assert 1 - 5e-6 <= bound_of(layer, (16, side, side)) <= 1 + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @settings(max_examples=100)
 @given(seed=seeds)
@@ -325,6 +327,7 @@ def true_norm(convolution: Convolution, spatial: Shape) -> float:
     return torch.linalg.matrix_norm(operator_matrix(convolution, spatial), 2).item()
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(case=convolutions(("zeros", "circular", "reflect", "replicate")))
 def test_every_bound_of_a_convolution_is_above_its_norm(case: tuple[Convolution, Shape]):
@@ -441,6 +444,7 @@ def test_weights_of_any_size(scale: float, spatial: Shape | None):
 def test_orthogonal_layers_are_certified_within_1e_6(m: int, n: int, seed: int):
     torch.manual_seed(seed)
     dense = parametrizations.orthogonal(nn.Linear(m, n).double())
+    nn.init.zeros_(dense.bias)  # its rounding would exceed that of the norm at points near zero
     sharp = bound_of(nn.Sequential(dense, GroupSort(), parametrizations.orthogonal(nn.Linear(n, m).double())))
     assert 1 - 1e-12 <= sharp <= 1 + 1e-6
     points = torch.randn(50, m).double()

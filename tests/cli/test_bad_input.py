@@ -196,15 +196,15 @@ COMMANDS = {
     "train ring8 --networks.stages 3": "--networks.stages is an option of networks:dcgan",
     "train digits --recipe sagan --networks.no-attention": "as in networks:res-net --networks.no-attention",
     # train: sources
-    "train ''": "neither the name of a source nor a path",
+    "train ''": "neither the name of a dataset nor a path",
     "train digitz": "Did you mean 'digits'?",
     "train fashion_mnist": "Did you mean 'fashion-mnist'?",
-    "train no/such/folder": "neither the name of a source nor a path",
+    "train no/such/folder": "neither the name of a dataset nor a path",
     "train empty": "holds no images",
     "train empty.zip": "holds no images",
     "train song.zip": "cannot be read as a zip file",
     "train mine": "holds no images",
-    "train notes.txt": "is a file of no kind known here",
+    "train notes.txt": "is a file of an unknown kind",
     "train few": "3 usable samples, too few",
     "train corrupt": "2 of the 20 images of 'corrupt' cannot be read ('03.png', '07.png'); more than 1 %",
     "train nan.npy": "NaN",
@@ -348,7 +348,7 @@ COMMANDS = {
     "evaluate nowhere": "nowhere is not a run folder with data of its own",
     "evaluate good.npy": "real samples to compare it with as `against`",
     "evaluate digits": "real samples to compare it with as `against`",
-    "evaluate nowhere --against digits": "neither the name of a source nor a path",
+    "evaluate nowhere --against digits": "neither the name of a dataset nor a path",
     "evaluate empty --against digits": "holds no images",
     "evaluate few.npy --against digits": "7 samples, too few",
     "evaluate nan.npy --against digits": "NaN",
@@ -367,9 +367,9 @@ COMMANDS = {
     "evaluate broken": "No checkpoint in broken/checkpoints is complete",
     "evaluate grown": "are not those of this generator",
     "evaluate scrawled": "scrawled/evaluation.json cannot be read",
-    "evaluate changed": "digits is not what changed learned from",
-    "evaluate gone": "What gone learned from cannot be loaded again",
-    "evaluate rootless": "does not say what the run learned from",
+    "evaluate changed": "digits has changed since changed was trained on it",
+    "evaluate gone": "The training data of gone cannot be loaded again",
+    "evaluate rootless": "does not name the training data",
     "evaluate run --metrics fid": "no metric 'fid'; did you mean 'fd'?",
     "evaluate run --metrics fd,": "no metric ''",
     "evaluate run --metrics modes": "without labels cannot be counted",
@@ -388,7 +388,7 @@ COMMANDS = {
     "evaluate run --extractor classifier": "`wgan classifier`",
     "evaluate run --extractor none.safetensors": "Cannot read a classifier from none.safetensors",
     "evaluate run --extractor good.npy": "Cannot read a classifier from good.npy",
-    "evaluate run --extractor run/checkpoints/00000002/average.safetensors": "holds no classifier of wgan's",
+    "evaluate run --extractor run/checkpoints/00000002/average.safetensors": "is not a classifier of wgan's",
     "evaluate run --extractor efficientnet-lite0 --weights judge.safetensors": "does not hold the ImageNet",
     "evaluate run --extractor pixels --weights judge.safetensors": "'pixels' has no weights",
     "evaluate run --extractor judge.safetensors --weights x": "is a file of weights itself",
@@ -432,27 +432,27 @@ COMMANDS = {
     "data pack": "wgan data pack needs DATASET",
     "data verify": "wgan data verify needs DIR",
     "data pack few few": "'few' is more than",
-    "data pack ''": "neither the name of a source nor a path",
+    "data pack ''": "neither the name of a dataset nor a path",
     "data pack digits": "digits cannot be packed",
-    "data pack nowhere": "neither the name of a source nor a path",
+    "data pack nowhere": "neither the name of a dataset nor a path",
     "data pack empty": "holds no images",
     "data pack song.zip": "cannot be read as a zip",
     "data pack nowhere.tar": "nowhere.tar' cannot be read as a tar",
     "data pack x-{0..3}.tar": "x-0.tar' cannot be read as a tar",
     "data pack labels_short.npz": "cannot be packed",
     "data pack notes.txt": "notes.txt cannot be packed",
-    "data pack hf:": "'hf:' is no name of a set",
-    "data pack few --out mine": "'mine' holds files and is no pack",
+    "data pack hf:": "'hf:' is no name of a dataset",
+    "data pack few --out mine": "'mine' holds files and is not a pack",
     "data pack few --out file": "'file' is a file; a pack needs a folder",
     "data pack few --out file/x": "Cannot write file/x",
-    "data pack few --out few": "'few' holds files and is no pack",
+    "data pack few --out few": "'few' holds files and is not a pack",
     "data pack side30 --resolution 0": "resolution is 0",
     "data pack side30 --channels 2": "channels is 2",
     "data pack side30 --processes 0": "processes must be a whole number of at least 1",
     "data pack side30 --processes many": "'many' is not a whole number",
     "data pack corrupt": "At least 2 of the 20 images",
-    "data verify nowhere": "'nowhere' is no pack",
-    "data verify mine": "'mine' is no pack",
+    "data verify nowhere": "'nowhere' is not a pack",
+    "data verify mine": "'mine' is not a pack",
     # recipes
     "recipes wgan": "no recipe 'wgan'; here it is wgan-original",
     "recipes toy-gp toy-clip": "'toy-clip' is more than",
@@ -462,6 +462,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_cannot_work_is_refused(refused, command):
     assert COMMANDS[command] in refused(*shlex.split(command))
@@ -541,6 +542,7 @@ WRONG = (
 NUMERIC = [*WHOLE, *POSITIVE, *NOT_NEGATIVE, *SHARES, "--seed", "--minutes", "--resolution", "--channels"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("option", "name", "value"), WRONG)
 def test_a_number_out_of_its_range_is_refused(refused, option, name, value):
     said = refused("train", "digits", "--out", "new", *option.split(), value)
@@ -554,6 +556,7 @@ def test_a_batch_of_one_is_refused(refused):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", NUMERIC)
 @pytest.mark.parametrize("value", ["x", ""])
 def test_what_is_no_number_is_refused(refused, option, value):
@@ -575,6 +578,7 @@ def is_float(text):
     return True
 
 
+@pytest.mark.slow
 @given(text=st.text(st.characters(codec="utf-8")).filter(lambda text: not is_float(text)))
 def test_no_text_at_all_passes_for_a_number(text):
     """Through the parser alone, where a thousand texts cost nothing."""

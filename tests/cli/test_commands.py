@@ -28,7 +28,7 @@ from wgan.cli import COMMANDS, main
 from wgan.cli.options import words
 from wgan.cli.run_options import EVERYDAY, defaults
 from wgan.images import grid, to_bytes
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.lipschitz import (
     DRAGAN,
     R1,
@@ -171,6 +171,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_reason_to_complain():
     process = subprocess_of("-m", "wgan", "train", "--help")
     process.stdout.close()
@@ -286,6 +287,7 @@ def test_a_fork_that_is_not_needed_is_none(wgan):
     assert [path.name for path in Path().iterdir() if not path.name.startswith(".")] == ["run"]
 
 
+@pytest.mark.slow
 def test_minutes_become_steps_once_and_for_all(wgan):
     command = f"train digits --out run --minutes 0.0001 {TINY}"
     _, err = wgan(command)
@@ -347,7 +349,7 @@ def test_a_corrupt_image_is_named_counted_and_skipped(wgan, somewhere):
 
 
 def test_clothes_train_from_the_command_line(wgan, fashion_mnist):
-    folder = data.find(data.FASHION_MNIST)
+    folder = data.find_idx_files(data.FASHION_MNIST)
     wgan(f"train fashion-mnist --data-dir {shlex.quote(str(folder))} --out run --steps 2 {TINY}")
     config = config_of("run")
     assert config["dataset"]["shape"] == [1, 28, 28]
@@ -359,6 +361,7 @@ def test_another_monitor_watches_too(wgan):
     assert list(Path("run/tensorboard").iterdir())
 
 
+@pytest.mark.slow
 def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     words = shlex.split(f"-m wgan train digits --out run --steps 50 {TINY}")
     code, out, err = ended(subprocess_of(*words, cwd=somewhere))
@@ -374,6 +377,7 @@ def test_piped_output_is_plain_and_standard_output_clean(somewhere):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_the_run_and_the_same_command_finishes_it(wgan, somewhere, number, code):
     steps = 1000
@@ -455,6 +459,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     changes=st.fixed_dictionaries({"steps": st.just(1)}, optional=SETTINGS), seed=st.integers(0, 2**63 - 1)
@@ -483,6 +488,7 @@ def cells(out):
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "dcgan-clip", "wgan-original"])
 def test_a_dry_run_prints_everything_and_does_nothing(wgan, somewhere, name):
     out, err = wgan(f"train digits --recipe {name} --steps 12345 --dry-run --device cpu --batch-size 2")
@@ -504,6 +510,7 @@ def test_a_dry_run_prints_everything_and_does_nothing(wgan, somewhere, name):
     assert re.search(r"Time: \S+ ms a step here, .* for 12,345 steps", out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", ["gradient-penalty", "weight-clipping", "spectral-normalisation"])
 def test_a_dry_run_counts_every_parameter(wgan, constraint):
     shape = "networks:dcgan --networks.generator-width 3 --networks.critic-width 5 --networks.latent-dim 7"
@@ -524,6 +531,7 @@ def test_a_dry_run_counts_every_parameter(wgan, constraint):
     assert shapes[1][-1] == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["projection", "concatenation", "auxiliary"])
 def test_a_dry_run_shows_conditional_networks_too(wgan, way):
     small = "networks:dcgan --networks.generator-width 3 --networks.critic-width 5 --networks.latent-dim 7"
@@ -550,6 +558,7 @@ def test_a_dry_run_cuts_nothing_on_a_narrow_terminal(wgan, monkeypatch):
     assert data.digits().fingerprint in "".join(row[-1] for row in cells(out) if len(row) == 2)
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_minutes_tells_their_steps(wgan):
     out, err = wgan(f"train digits --dry-run --minutes 0.001 {TINY}")
     (steps,) = re.findall(r"minutes are ([\d,]+) steps", err)
@@ -584,7 +593,7 @@ def test_samples_as_arrays(wgan, runs, run, shape):
     assert samples.shape == (30, *shape)
     assert samples.dtype == np.float32
     assert np.abs(samples).max() <= 1 or len(shape) == 1
-    assert np.array_equal(points, latents(30, 2, 7))
+    assert np.array_equal(points, draw_latents(30, 2, 7))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_others(wgan, runs):
@@ -612,7 +621,7 @@ def test_samples_come_from_the_average(wgan, runs):
         network = build(config_of(run)["generator"])
         network.load_state_dict(load_file(run / "checkpoints" / "00000006" / f"{group}.safetensors"))
         with torch.no_grad():
-            return network.eval()(torch.from_numpy(latents(9, 2))).numpy()
+            return network.eval()(torch.from_numpy(draw_latents(9, 2))).numpy()
 
     assert np.array_equal(samples, rebuilt("average"))
     assert not np.allclose(samples, rebuilt("generator"))

@@ -31,6 +31,7 @@ def refused(command, capfd):
     return code, err
 
 
+@pytest.mark.slow
 def test_from_a_run_to_the_edge(wgan, capfd, somewhere):
     wgan(f"train digits --out run --steps 4 {TINY}")
     _, err = wgan("distil run --size 0.25 --steps 4 --device cpu --out student")

@@ -44,6 +44,7 @@ def somewhere(made, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_by_all_that_applies_and_told_with_its_provenance(wgan):
     out, err = wgan("evaluate a")
     assert err == ""
@@ -196,6 +197,7 @@ def test_a_run_that_went_on_says_so(wgan):
     assert re.search(r"^ *c +2 ", out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_w1_of_runs_stands_beside_each_other(wgan):
     for name in "ab":
         wgan(f"evaluate {name} --metrics w1")

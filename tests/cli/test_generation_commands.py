@@ -10,7 +10,7 @@ from PIL import Image
 
 from wgan.cli import main
 from wgan.generation import slerp
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 
@@ -72,12 +72,12 @@ def test_a_walk_from_seed_to_seed(wgan, made):
     walk = arrays("x.npz")
     assert set(walk) == {"samples", "latents"}
     assert walk["samples"].shape == (1, 5, 1, 8, 8)
-    assert np.array_equal(walk["latents"][0, [0, -1]], [latents(1, 4, 1)[0], latents(1, 4, 2)[0]])
+    assert np.array_equal(walk["latents"][0, [0, -1]], [draw_latents(1, 4, 1)[0], draw_latents(1, 4, 2)[0]])
 
 
 def test_the_pace_of_latents_is_that_of_slerp(wgan, made):
     wgan(f"interpolate {made / 'digits'} --to-seed 2 --frames 5 --count 3 --pace latent --out x.npz")
-    expected = slerp(latents(3, 4, 0), latents(3, 4, 2), np.linspace(0, 1, 5))
+    expected = slerp(draw_latents(3, 4, 0), draw_latents(3, 4, 2), np.linspace(0, 1, 5))
     np.testing.assert_allclose(arrays("x.npz")["latents"], expected, rtol=1e-6)
 
 
@@ -129,8 +129,8 @@ def test_a_walk_that_cannot_be(refused, made):
         "--from-seed 0 --from-latents one.npz --to-seed 1 --out x.gif": "Give --from-seed or",
         "--to-latents gone.npz --out x.gif": "gone.npz cannot be read as a .npz file",
         "--to-latents one.npz --count 2 --out x.gif": "holds 1 latent(s), and 2 walks are asked for",
-        "--to-label 3 --out x.gif": "knows no classes",
-        "--from-label 3 --to-seed 1 --out x.gif": "knows no classes",
+        "--to-label 3 --out x.gif": "has no classes",
+        "--from-label 3 --to-seed 1 --out x.gif": "has no classes",
         "--to-seed 1 --pace slow --out x.gif": "--pace",
         "--to-seed 1 --seconds 0 --out x.gif": "seconds must be in [0.01, 600]",
     }.items():
@@ -155,10 +155,10 @@ def test_directions_are_kept_shown_and_moved_along(wgan, made):
     wgan(f"directions {run} --count 3 --out x.npz")
     assert all(np.array_equal(kept[name], array) for name, array in arrays("x.npz").items())
     wgan(f"sample {run} --count 5 --seed 2 --direction 1 --strength -2.5 --out moved.npz")
-    moved = latents(5, 4, 2) - np.float32(2.5) * kept["directions"][1]
+    moved = draw_latents(5, 4, 2) - np.float32(2.5) * kept["directions"][1]
     assert np.array_equal(arrays("moved.npz")["latents"], moved)
     np.testing.assert_allclose(
-        arrays("moved.npz")["samples"], Sampler.load(run, device="cpu").at(moved), atol=1e-6
+        arrays("moved.npz")["samples"], Sampler.load(run, device="cpu").from_latents(moved), atol=1e-6
     )
 
 
@@ -177,7 +177,7 @@ def test_directions_that_cannot_be(refused, wgan, made):
         "--out x.png --count 0": "count must be a whole number of at least 1",
         "--out x.png --columns 1": "columns must be a whole number of at least 2",
         "--out x.png --strength nan": "a finite number, not nan",
-        "--out x.png --label 3": "knows no classes",
+        "--out x.png --label 3": "has no classes",
     }.items():
         assert told in refused(f"directions {run} {options}")
     (made / "digits" / "directions.npz").unlink(missing_ok=True)
@@ -226,7 +226,7 @@ def test_kept_latents_can_be_drawn_with_other_labels(wgan, made):
     wgan(f"sample {run} --count 3 --seed 9 --out kept.npz")
     wgan(f"sample {run} --latents kept.npz --label 2 --truncation 0.5 --out x.npz")
     assert np.array_equal(arrays("x.npz")["labels"], [2, 2, 2])
-    assert np.array_equal(arrays("x.npz")["latents"], latents(3, 4, 9) * np.float32(0.5))
+    assert np.array_equal(arrays("x.npz")["latents"], draw_latents(3, 4, 9) * np.float32(0.5))
     wgan(f"sample {run} --latents kept.npz --label all --out x.npz")
     assert arrays("x.npz")["samples"].shape == (30, 1, 8, 8)
 
@@ -247,7 +247,7 @@ def test_what_is_no_image_is_said_in_a_sentence(refused, made):
         "black.png --out x.png": "Cannot write latents as x.png; use a name that ends in .npz",
         "black.png --steps 0 --out x.npz": "steps must be a whole number of at least 1",
         "black.png --seed -1 --out x.npz": "a seed in [0, 2^64)",
-        "black.png --label 1 --out x.npz": "knows no classes",
+        "black.png --label 1 --out x.npz": "has no classes",
     }.items():
         assert told in refused(f"invert {run} {words}"), words
     assert "makes no images but vectors" in refused(f"invert {made / 'points'} black.png --out x.npz")

@@ -32,6 +32,7 @@ def staying(how: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other ways")
 def test_freed_memory_stays():
     assert staying("given back") < 5

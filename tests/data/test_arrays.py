@@ -32,10 +32,10 @@ def stored(dataset):
 def test_every_layout_and_type_of_images_holds_the_same(count, channels, size, layout, kind, tensor):
     values = np.random.default_rng(count).integers(0, 256, (count, channels, *size))
     values = values.astype(kind) if "int" in kind else (values / 127.5 - 1).astype(kind)
-    given_as = values if layout == "first" else values.transpose(0, 2, 3, 1)
+    laid_out = values if layout == "first" else values.transpose(0, 2, 3, 1)
     if tensor:
-        given_as = torch.from_numpy(given_as.astype(given_as.dtype.newbyteorder("=")))
-    dataset = data.load(given_as)
+        laid_out = torch.from_numpy(laid_out.astype(laid_out.dtype.newbyteorder("=")))
+    dataset = data.load(laid_out)
     assert dataset.shape == (channels, *size)
     assert dataset.train.storage.dtype == (torch.uint8 if "int" in kind else torch.float32)
     np.testing.assert_array_equal(stored(dataset), values.astype(stored(dataset).dtype))
@@ -76,7 +76,7 @@ def test_alpha_is_put_on_white(last):
         assert (stored(dataset)[:, :, row] == level).all()
 
 
-def test_bfloat16_and_gradients_are_no_hindrance():
+def test_bfloat16_and_tensors_with_gradients_are_accepted():
     values = torch.randn(9, 2, requires_grad=True)
     torch.testing.assert_close(data.load(values).train.storage, values.detach())
     low = values.detach().bfloat16()
@@ -92,14 +92,14 @@ def test_the_callers_array_may_change_afterwards(kind):
     np.testing.assert_array_equal(stored(dataset), before)
 
 
-def test_floats_from_zero_to_one_are_taken_but_named():
+def test_floats_from_zero_to_one_are_used_with_a_warning():
     with pytest.warns(UserWarning, match=r"values from 0 to 1.*2 \* images - 1"):
         dataset = data.load(np.linspace(0, 1, 8 * 9).reshape(8, 3, 3))
     assert dataset.train.storage.min() == 0
 
 
 @pytest.mark.parametrize("kind", ["bytes", "floats"])
-def test_constant_images_stay_constant_when_fitted(kind):
+def test_constant_images_stay_constant_when_resized(kind):
     value = 77 if kind == "bytes" else np.float32(-0.25)
     images = np.full((8, 3, 7, 10), value)
     images = images.astype(np.uint8 if kind == "bytes" else np.float32)
@@ -108,13 +108,13 @@ def test_constant_images_stay_constant_when_fitted(kind):
     np.testing.assert_allclose(stored(dataset), value, rtol=1e-5)
 
 
-def test_fitting_takes_the_centre_square():
+def test_resizing_takes_the_centre_square():
     images = np.zeros((8, 4, 12), np.uint8)
     images[:, :, 4:8] = BYTES[:8, :, :4]
     np.testing.assert_array_equal(stored(data.load(images, resolution=4))[:, 0], BYTES[:8, :, :4])
 
 
-def test_fitting_floats_agrees_with_bytes():
+def test_resizing_floats_agrees_with_bytes():
     values = RNG.integers(80, 176, (8, 3, 11, 11), dtype=np.uint8)  # No overshoot leaves the range.
     fine = data.load((values / 127.5 - 1).astype(np.float32), resolution=8)
     coarse = data.load(values, resolution=8)
@@ -161,7 +161,7 @@ BAD_ARRAYS = {
     "empty vectors": (np.zeros((10, 0)), "empty"),
     "empty images": (np.zeros((10, 3, 0, 4), np.uint8), "empty"),
     "channels": (np.zeros((10, 5, 6, 7), np.uint8), r"shape \(10, 5, 6, 7\), where no dimension"),
-    "float alpha": (np.zeros((10, 4, 6, 7)), "alpha is understood in bytes only"),
+    "float alpha": (np.zeros((10, 4, 6, 7)), "alpha is supported in bytes only"),
     "holes": (HOLED, "2 of the 10 samples.*first at index 3"),
     "too large": (np.full((10, 2), 1e300), "too large for float32, the first at index 0"),
     "holed images": (np.full((10, 4, 4), np.nan), "10 of the 10 samples"),
@@ -176,7 +176,7 @@ BAD_ARRAYS = {
 
 
 @pytest.mark.parametrize("case", BAD_ARRAYS)
-def test_bad_arrays(case):
+def test_bad_arrays_are_refused(case):
     array, phrase = BAD_ARRAYS[case]
     with pytest.raises(InputError, match=phrase):
         data.load(array)
@@ -204,7 +204,7 @@ BAD_ARGUMENTS = {
 
 
 @pytest.mark.parametrize("case", BAD_ARGUMENTS)
-def test_bad_arguments(case):
+def test_bad_arguments_are_refused(case):
     arguments, phrase = BAD_ARGUMENTS[case]
     with pytest.raises(InputError, match=phrase):
         data.load(BYTES, **arguments)
@@ -254,13 +254,13 @@ BAD_FILES = {
     "bool.npy": (lambda p: np.save(p, BYTES > 3), "bool.npy holds booleans"),
     "range.npy": (lambda p: np.save(p, BYTES * 1.5), "range.npy holds images of type float64"),
     "labels.npz": (lambda p: np.savez(p, x=BYTES, y=np.zeros(3, int)), "labels of .*labels.npz"),
-    "image.png": (lambda p: p.write_bytes(b"x"), "a file of no kind known here"),
-    "archive.tar.gz": (lambda p: p.write_bytes(b"x"), "a file of no kind known here"),
+    "image.png": (lambda p: p.write_bytes(b"x"), "a file of an unknown kind"),
+    "archive.tar.gz": (lambda p: p.write_bytes(b"x"), "a file of an unknown kind"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_files(tmp_path, name):
+def test_bad_files_are_refused(tmp_path, name):
     write, phrase = BAD_FILES[name]
     write(tmp_path / name)
     with pytest.raises(InputError, match=phrase):
@@ -278,7 +278,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, suffix):
             data.load(path)
 
 
-def test_an_archive_under_the_wrong_name(tmp_path):
+def test_npz_and_npy_files_with_the_wrong_suffix_are_refused(tmp_path):
     with (tmp_path / "a.npz").open("wb") as file:
         np.save(file, BYTES)
     with pytest.raises(InputError, match=r"cannot be read as a \.npz"):
@@ -309,7 +309,7 @@ def test_over_the_budget_a_file_is_mapped_and_nothing_else_changes(tmp_path, cas
     np.save(tmp_path / "a.npy", values)
     labels = np.arange(30) % 3
     in_memory = data.load(tmp_path / "a.npy", labels=labels, **options)
-    for _ in ("made", "reused"):
+    for _ in ("written", "reused"):
         mapped = data.load(tmp_path / "a.npy", labels=labels, memory_limit=100, **options)
         assert (in_memory.train.resident, mapped.train.resident) == (True, False)
         assert mapped.fingerprint == in_memory.fingerprint
@@ -340,7 +340,7 @@ def test_a_mapped_file_that_changed_has_another_fingerprint(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["holes", "0..255 floats", "16-bit", "too large"])
-def test_a_mapped_file_is_surveyed_too(tmp_path, case):
+def test_values_of_a_mapped_file_are_checked_too(tmp_path, case):
     array, phrase = BAD_ARRAYS[case]
     np.save(tmp_path / "a.npy", array)
     for _ in range(2):
@@ -348,13 +348,13 @@ def test_a_mapped_file_is_surveyed_too(tmp_path, case):
             data.load(tmp_path / "a.npy", memory_limit=0)
 
 
-def test_a_damaged_cache_is_made_again(tmp_path, cache):
+def test_damaged_shards_in_the_cache_are_written_again(tmp_path, cache):
     np.save(tmp_path / "a.npy", RNG.normal(size=(30, 7)))
     first = data.load(tmp_path / "a.npy", memory_limit=0)
-    (kept,) = cache.rglob("*.npy")
-    for content in (b"", kept.read_bytes()[:200]):
-        kept.unlink()
-        kept.write_bytes(content)
+    (shard,) = cache.rglob("*.npy")
+    for content in (b"", shard.read_bytes()[:200]):
+        shard.unlink()
+        shard.write_bytes(content)
         again = data.load(tmp_path / "a.npy", memory_limit=0)
         index = torch.arange(len(first.train))
         assert torch.equal(again.train.batch(index), first.train.batch(index))
@@ -363,7 +363,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, cache):
         assert data.load(tmp_path / "a.npy", memory_limit=0).fingerprint == first.fingerprint
 
 
-def test_a_cache_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path, cache):
+def test_a_cache_that_cannot_be_written_is_reported_and_left_alone(tmp_path, cache):
     np.save(tmp_path / "a.npy", RNG.normal(size=(30, 7)))
     (cache / "wgan").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match=re.escape(str(cache))):
@@ -371,7 +371,7 @@ def test_a_cache_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path, cac
     assert (cache / "wgan").read_text() == "a file where the folder should be"
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, cache):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, cache):
     np.save(tmp_path / "a.npy", RNG.normal(size=(3000, 7)))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # As full as a test can make it.
@@ -395,7 +395,7 @@ def test_a_failed_conversion_leaves_nothing_in_the_cache(tmp_path, cache):
     assert [file for file in cache.rglob("*") if file.is_file()] == []
 
 
-def test_a_mapped_array_over_the_budget_is_to_be_given_by_path(tmp_path):
+def test_a_mapped_array_over_the_budget_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", BYTES)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     assert data.load(mapped).fingerprint == data.load(BYTES).fingerprint
@@ -403,6 +403,6 @@ def test_a_mapped_array_over_the_budget_is_to_be_given_by_path(tmp_path):
         data.load(mapped, memory_limit=10)
 
 
-def test_a_named_source_too_large_for_the_memory_is_refused():
+def test_a_built_in_dataset_too_large_for_the_memory_is_refused():
     with pytest.raises(InputError, match="digits as 1,797 images of 8192 x 8192 is larger than the memory"):
         data.load("digits", resolution=8192)

@@ -41,12 +41,12 @@ def published(tmp_path):
     """MNIST of 30 images in a folder, gzipped, with mirrors nobody answers at."""
     folder = tmp_path / "published"
     folder.mkdir()
-    sums = {}
+    sums = []
     for name, content in CONTENTS.items():
         packed = gzip.compress(content)
         (folder / f"{name}.gz").write_bytes(packed)
-        sums[name] = hashlib.md5(packed).hexdigest()
-    return replace(data.MNIST, checksums=sums, mirrors=("http://127.0.0.1:9/",)), folder
+        sums.append(hashlib.md5(packed).hexdigest())
+    return replace(data.MNIST, checksums=tuple(sums), mirrors=("http://127.0.0.1:9/",)), folder
 
 
 @pytest.fixture
@@ -87,12 +87,12 @@ def check(dataset):
     ],
     ids=["plain", "gz", "dotted"],
 )
-def test_found_in_the_users_folder(tmp_path, place, rename, pack):
+def test_files_are_found_in_the_users_folder(tmp_path, place, rename, pack):
     write(tmp_path / place, rename, pack)
     check(data.load("mnist", data_dir=tmp_path))
 
 
-def test_found_in_the_cache(cache):
+def test_files_are_found_in_the_cache(cache):
     write(cache / "wgan" / "mnist")
     check(data.load("mnist"))
 
@@ -103,14 +103,14 @@ def test_the_users_folder_comes_first(tmp_path, cache):
     check(data.mnist(str(tmp_path)))
 
 
-def test_resized_and_coloured(tmp_path):
+def test_images_can_be_resized_and_coloured(tmp_path):
     write(tmp_path)
     dataset = data.load("mnist", data_dir=tmp_path, resolution=32, channels=3)
     assert dataset.shape == (3, 32, 32)
     assert (len(dataset.train), len(dataset.held_out)) == (20, 10)
 
 
-def test_a_data_folder_that_is_not_there(tmp_path):
+def test_a_missing_data_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not a folder that exists"):
         data.load("mnist", data_dir=tmp_path / "nowhere")
 
@@ -122,7 +122,7 @@ def _sized(array, *sizes):
 BROKEN = {
     "no images": (FILES[0], b"", "does not begin as an IDX"),
     "text": (FILES[0], b"<html>404</html>", "does not begin as an IDX"),
-    "cut head": (FILES[0], CONTENTS[FILES[0]][:10], "ends within its head"),
+    "cut header": (FILES[0], CONTENTS[FILES[0]][:10], "ends within its header"),
     "cut": (FILES[0], CONTENTS[FILES[0]][:-1], "holds 15679 of the 15680 bytes"),
     "too long": (FILES[2], CONTENTS[FILES[2]] + b"x", "more than the 7840 bytes"),
     "none in it": (FILES[2], _sized(IMAGES[:0], 0, 28, 28), "0 of the 0 bytes"),
@@ -145,7 +145,7 @@ def test_broken_files_are_named(tmp_path, case):
 
 
 @pytest.mark.parametrize("length", [0, 5, 15, 500, -9, -1])
-def test_a_gzip_file_cut_short(tmp_path, length):
+def test_a_gzip_file_cut_short_is_refused(tmp_path, length):
     write(tmp_path, lambda name: f"{name}.gz", gzip.compress)
     path = tmp_path / f"{FILES[2]}.gz"
     path.write_bytes(path.read_bytes()[:length])
@@ -153,7 +153,7 @@ def test_a_gzip_file_cut_short(tmp_path, length):
         data.load("mnist", data_dir=tmp_path)
 
 
-def test_a_gzip_file_with_a_flipped_bit(tmp_path):
+def test_a_gzip_file_with_a_flipped_bit_is_refused(tmp_path):
     write(tmp_path, lambda name: f"{name}.gz", gzip.compress)
     path = tmp_path / f"{FILES[0]}.gz"
     content = bytearray(path.read_bytes())
@@ -165,32 +165,33 @@ def test_a_gzip_file_with_a_flipped_bit(tmp_path):
 
 class TestDownload:
     def test_from_the_first_mirror_that_answers(self, published, server, cache):
-        wanted = replace(published[0], mirrors=("http://127.0.0.1:9/", server))
-        check(data.published(wanted))
+        files = replace(published[0], mirrors=("http://127.0.0.1:9/", server))
+        check(data.load_idx(files))
         assert sorted(file.name for file in (cache / "wgan" / "mnist").iterdir()) == sorted(
             f"{name}.gz" for name in FILES
         )
-        check(data.published(published[0]))  # Now it is here, and no mirror is needed.
+        check(data.load_idx(published[0]))  # Now it is here, and no mirror is needed.
 
     def test_a_wrong_checksum_is_refused_and_nothing_of_it_kept(self, published, server, cache):
         packed = published[1] / f"{FILES[0]}.gz"
         packed.write_bytes(gzip.compress(b"something else"))
         with pytest.raises(InputError, match=r"cannot be downloaded.*ValueError"):
-            data.published(replace(published[0], mirrors=(server,)))
+            data.load_idx(replace(published[0], mirrors=(server,)))
         assert [file for file in cache.rglob("*") if file.is_file()] == []
 
-    def test_no_network_is_told_with_what_to_do(self, published):
+    def test_a_missing_network_is_reported_with_a_remedy(self, published):
         with pytest.raises(InputError, match=r"mnist is not on this machine.*data_dir") as caught:
-            data.published(published[0])
+            data.load_idx(published[0])
         assert "apt-get" not in str(caught.value)
         assert "\n" not in str(caught.value)
 
     def test_fashion_mnist_names_the_package(self, published):
-        unreachable = replace(data.FASHION_MNIST, mirrors=published[0].mirrors, folders=())
+        unreachable = replace(data.FASHION_MNIST, mirrors=published[0].mirrors, system_folders=())
         with pytest.raises(InputError, match="apt-get install dataset-fashion-mnist"):
-            data.published(unreachable)
+            data.load_idx(unreachable)
 
 
+@pytest.mark.slow
 def test_fashion_mnist_is_the_published_one(fashion_mnist):
     assert fashion_mnist.shape == (1, 28, 28)
     assert (len(fashion_mnist.train), len(fashion_mnist.held_out)) == (60_000, 10_000)

@@ -1,4 +1,4 @@
-"""Properties every source has, and of the split."""
+"""Properties of every dataset, and of its split."""
 
 import math
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wgan import data
 from wgan.errors import InputError
 
-OFFLINE = ["digits", "ring8", "grid25", "swiss-roll", "two-gaussians"]
+OFFLINE = ["digits", "ring8", "grid25", "swiss-roll", "two-gaussians", "two-clusters"]
 
 
 @pytest.fixture(scope="module", params=[*OFFLINE, "array", "tensor", "fashion-mnist"])
@@ -26,7 +26,7 @@ def dataset(request):
     return data.load(request.param)
 
 
-def test_a_batch_is_float32_of_the_sources_shape_in_range(dataset):
+def test_a_batch_is_float32_of_the_datasets_shape_in_range(dataset):
     for split in (dataset.train, dataset.held_out):
         index = torch.arange(0, len(split), max(1, len(split) // 100))
         batch = split.batch(index)
@@ -74,7 +74,7 @@ def test_an_index_out_of_range_is_refused(dataset):
 
 
 @pytest.mark.parametrize("name", OFFLINE)
-def test_named_sources_are_the_same_every_time(name):
+def test_built_in_datasets_are_the_same_every_time(name):
     first, second = data.load(name), data.load(name)
     assert first.name == name
     assert first.fingerprint == second.fingerprint
@@ -82,7 +82,7 @@ def test_named_sources_are_the_same_every_time(name):
     assert torch.equal(first.train.rows, second.train.rows)
 
 
-def test_fingerprints_differ_between_sources():
+def test_fingerprints_differ_between_datasets():
     assert len({data.load(name).fingerprint for name in OFFLINE}) == len(OFFLINE)
 
 
@@ -90,10 +90,10 @@ def test_fingerprints_differ_between_sources():
 def test_hold_out_partitions(count):
     train, held_out = data.hold_out(count)
     assert len(held_out) == min(10_000, max(1, count // 10))
-    seen = torch.zeros(count, dtype=torch.int64)
-    seen[train] += 1
-    seen[held_out] += 1
-    assert (seen == 1).all()
+    counts = torch.zeros(count, dtype=torch.int64)
+    counts[train] += 1
+    counts[held_out] += 1
+    assert (counts == 1).all()
 
 
 def test_hold_out_ignores_the_callers_seed():
@@ -105,7 +105,7 @@ def test_hold_out_ignores_the_callers_seed():
     assert first.tolist() == [19, 29, 30, 31, 36, 38, 51, 53, 61, 93]
 
 
-def test_hold_out_of_too_few():
+def test_hold_out_refuses_too_few_samples():
     with pytest.raises(InputError, match=r"7 usable samples.*at least 8"):
         data.hold_out(7)
 
@@ -187,21 +187,23 @@ class TestDigits:
 
 
 class TestToys:
-    @pytest.mark.parametrize(("name", "modes"), [("ring8", 8), ("grid25", 25), ("two-gaussians", 2)])
+    @pytest.mark.parametrize(
+        ("name", "modes"), [("ring8", 8), ("grid25", 25), ("two-gaussians", 2), ("two-clusters", 2)]
+    )
     def test_samples_scatter_around_their_labelled_mode(self, name, modes):
         toy = data.load(name)
         distribution = toy.distribution
-        assert distribution.modes.shape == (modes, 2)
+        assert distribution.modes.shape == (modes, *toy.shape)
         offset = (toy.train.storage - distribution.modes[toy.train.labels]) / distribution.std
-        # 131,072 standard normals: mean and std within five standard errors.
+        # 65,536 or 131,072 standard normals: mean and std within five standard errors.
         error = 5 / math.sqrt(offset.numel())
         assert abs(offset.mean()) < error
         assert abs(offset.std() - 1) < error
         counts = torch.bincount(toy.train.labels).float() * modes / 65_536
         assert (counts - 1).abs().max() < 5 * math.sqrt(modes / 65_536)
 
-    @pytest.mark.parametrize("name", ["ring8", "grid25", "swiss-roll", "two-gaussians"])
-    def test_the_law_draws_what_the_source_holds(self, name):
+    @pytest.mark.parametrize("name", ["ring8", "grid25", "swiss-roll", "two-clusters"])
+    def test_the_distribution_draws_what_the_dataset_holds(self, name):
         toy = data.load(name)
         drawn = toy.distribution.sample(65_536, torch.Generator().manual_seed(5))
         assert drawn.dtype == torch.float32
@@ -212,7 +214,7 @@ class TestToys:
             gap = wave(drawn @ frequencies).mean(0) - wave(toy.train.storage @ frequencies).mean(0)
             assert gap.abs().max() < 5 * math.sqrt(2 / 65_536)
 
-    def test_the_law_is_a_function_of_its_generator(self):
+    def test_the_distribution_is_a_function_of_its_generator(self):
         distribution = data.ring8().distribution
         first, second, third = (distribution.sample(10, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
         assert torch.equal(first, second)
@@ -236,7 +238,7 @@ class TestToys:
         uniform = torch.linspace(0, 1, 50)
         t = 1.5 * math.pi * (1 + 2 * uniform)
         curve = torch.stack([t * t.cos(), t * t.sin()], 1) / 7.5
-        torch.testing.assert_close(toy.distribution.place(uniform, torch.zeros(50, 2)), curve)
+        torch.testing.assert_close(toy.distribution.transform(uniform, torch.zeros(50, 2)), curve)
         # The set runs along all of it, thickened by 0.25 (six standard deviations are 1.5).
         radius = toy.train.storage.norm(dim=1) * 7.5
         assert 1.5 * math.pi - 1.5 < radius.min() < 1.5 * math.pi
@@ -247,7 +249,71 @@ class TestToys:
             data.load("ring8", resolution=8)
 
 
-def test_a_name_of_ones_own():
+class TestTwoGaussians:
+    def test_the_distance_between_its_classes_is_two(self):
+        toy = data.load("two-gaussians")
+        assert toy.shape == (1,)
+        zero, two = (toy.train.storage[toy.train.labels == label, 0].double() for label in (0, 1))
+        quantiles = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
+        # Between N(0, 1) and N(2, 1) every quantile moves by 2; in the tails the standard error is 0.04.
+        torch.testing.assert_close(
+            two.quantile(quantiles) - zero.quantile(quantiles),
+            torch.full((199,), 2.0).double(),
+            atol=0.2,
+            rtol=0,
+        )
+        count = min(len(zero), len(two))
+        distance = (two[:count].sort().values - zero[:count].sort().values).abs().mean()
+        assert abs(distance - 2) < 5 * math.sqrt(2 / count)
+
+    def test_its_distribution_is_the_mixture(self):
+        drawn = data.two_gaussians().distribution.sample(65_536, torch.Generator().manual_seed(1))
+        assert drawn.shape == (65_536, 1)
+        # The mixture has mean 1 and variance 2.
+        assert abs(drawn.mean() - 1) < 5 * math.sqrt(2 / 65_536)
+        assert abs(drawn.var() - 2) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "lines"),
+    [
+        (
+            np.zeros((40, 6, 5, 3), np.uint8),
+            np.arange(40) % 3,
+            ["'it': images (3, 6, 5)", "36 training samples, 4 held out, 3 classes", ", 0 skipped"],
+        ),
+        (
+            np.zeros((20, 2)),
+            None,
+            ["'it': vectors (2,)", "18 training samples, 2 held out, no classes", "..."],
+        ),
+    ],
+)
+def test_a_dataset_and_its_splits_are_shown_in_three_lines(values, labels, lines):
+    dataset = data.load(values, labels=labels, name="it")
+    shown = repr(dataset).splitlines()
+    assert len(shown) == 3
+    assert all(part in line for part, line in zip(lines, shown, strict=True))
+    assert dataset.fingerprint[:12] in shown[2]
+    for split in (dataset.train, dataset.held_out):
+        assert f"{len(split)} of {len(values)} samples {dataset.shape}" in repr(split)
+        assert len(repr(split).splitlines()) == 3
+
+
+def test_skipped_images_are_shown(folder):
+    (folder / "07.png").write_bytes(b"")
+    assert repr(data.load(folder)).endswith("1 skipped ('07.png')")
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "repeat", "expected"),
+    [(6, 3, False, [0, 2, 4]), (2, 4, False, [0, 1]), (2, 4, True, [0, 0, 1, 1]), (5, 0, True, [])],
+)
+def test_even_indices_are_evenly_spaced(total, count, repeat, expected):
+    assert data.even_indices(total, count, repeat=repeat).tolist() == expected
+
+
+def test_a_name_can_be_given():
     assert data.load("ring8", name="circle").name == "circle"
 
 
@@ -258,11 +324,14 @@ def test_a_name_of_ones_own():
         ("fashion_mnist", "Did you mean 'fashion-mnist'"),
         ("MNIST", "Did you mean 'mnist'"),
         ("ring9", "Did you mean 'ring8'"),
-        ("/no/such/folder", "digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians"),
-        ("", "neither the name of a source nor a path"),
-        ("x" * 5000, "neither the name of a source nor a path"),
-        ("~nobody-of-this-name/x", "neither the name of a source nor a path"),
-        ("nul\0byte", "neither the name of a source nor a path"),
+        (
+            "/no/such/folder",
+            "digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians, two-clusters",
+        ),
+        ("", "neither the name of a dataset nor a path"),
+        ("x" * 5000, "neither the name of a dataset nor a path"),
+        ("~nobody-of-this-name/x", "neither the name of a dataset nor a path"),
+        ("nul\0byte", "neither the name of a dataset nor a path"),
     ],
 )
 def test_unknown_names_are_answered_with_known_ones(given, hint):
@@ -270,6 +339,6 @@ def test_unknown_names_are_answered_with_known_ones(given, hint):
         data.load(given)
 
 
-def test_every_name_of_the_table_is_its_sources_name(fashion_mnist):
-    assert set(data.SOURCES) == {*OFFLINE, "mnist", "fashion-mnist", "emoji"}
+def test_the_built_in_datasets_have_their_names(fashion_mnist):
+    assert set(data.DATASETS) == {*OFFLINE, "mnist", "fashion-mnist", "emoji"}
     assert fashion_mnist.name == "fashion-mnist"

@@ -1,4 +1,4 @@
-"""Sets of Hugging Face's `datasets`, written by it to disk: the hub itself is asked for nothing."""
+"""Datasets of Hugging Face, written to disk by its package: the hub itself is never used."""
 
 import io
 import sys
@@ -48,7 +48,7 @@ def png(pixels):
 
 
 @pytest.mark.parametrize("limit", [None, 0])
-def test_a_set_is_its_images(animals, limit):
+def test_a_dataset_is_its_images(animals, limit):
     for name in (animals, f"{animals}[train]", f"{animals}[default,train]"):
         dataset = data.load(name, memory_limit=limit)
         assert dataset.fingerprint == data.load(PIXELS, labels=LABELS).fingerprint
@@ -57,22 +57,22 @@ def test_a_set_is_its_images(animals, limit):
         assert dataset.train.resident == (limit is None)
 
 
-def test_it_is_streamed_once(animals, cache, tmp_path, monkeypatch):
+def test_the_dataset_is_streamed_once(animals, cache, tmp_path, monkeypatch):
     first = data.load(animals, memory_limit=0)
-    kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
-    assert len(kept) == 3  # one for each of its files
+    dates = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
+    assert len(dates) == 3  # one for each of its files
     monkeypatch.setitem(sys.modules, "datasets", None)  # not even asked
     assert data.load(animals, memory_limit=0).fingerprint == first.fingerprint
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")} == kept
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")} == dates
     assert not list(tmp_path.rglob("*.arrow"))
 
 
-def test_another_size(animals):
+def test_images_can_be_resized_and_made_grey(animals):
     assert data.load(animals, resolution=4, channels=1).shape == (1, 4, 4)
 
 
-def test_it_can_be_packed_anywhere_by_processes(animals, tmp_path):
-    data.pack(data.reader_of(animals), tmp_path / "a.pack", processes=2)
+def test_it_can_be_written_as_shards_by_several_processes(animals, tmp_path):
+    data.write_shards(data.reader_of(animals), tmp_path / "a.pack", processes=2)
     assert data.load(tmp_path / "a.pack").fingerprint == data.load(PIXELS, labels=LABELS).fingerprint
 
 
@@ -83,7 +83,7 @@ def test_a_folder_that_changed_is_read_again(animals, tmp_path):
     assert data.load(animals).fingerprint != before
 
 
-def test_other_splits(animals, tmp_path):
+def test_splits_are_chosen_by_name(animals, tmp_path):
     features = {"image": datasets.Image(), "kind": datasets.ClassLabel(names=list(CLASSES))}
     columns = {"image": list(PIXELS[:9]), "kind": LABELS[:9].tolist()}
     written(tmp_path / "animals", columns, features, files=1, split="test")
@@ -91,13 +91,13 @@ def test_other_splits(animals, tmp_path):
     assert len(data.load(animals).train.storage) == 24
 
 
-def test_without_labels(tmp_path):
+def test_a_dataset_without_labels_has_no_classes(tmp_path):
     dataset = data.load(written(tmp_path / "a", {"image": list(PIXELS)}, {"image": datasets.Image()}))
     assert dataset.classes is None
     assert dataset.fingerprint == data.load(PIXELS).fingerprint
 
 
-def test_a_image_that_cannot_be_read_is_named(tmp_path):
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
     rows = [
         {"bytes": b"x" if index == 20 else png(pixels), "path": None} for index, pixels in enumerate(PIXELS)
     ]
@@ -107,8 +107,8 @@ def test_a_image_that_cannot_be_read_is_named(tmp_path):
     assert len(dataset.train.storage) == 23
 
 
-def test_a_set_of_many_files_has_not_more_shards_than_files_can_be_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("wgan.data.huggingface.MOST_SHARDS", 2)
+def test_a_dataset_of_many_files_has_not_more_shards_than_files_can_be_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("wgan.data.huggingface.MAX_SHARDS", 2)
     name = written(tmp_path / "a", {"image": list(PIXELS)}, {"image": datasets.Image()}, files=5)
     dataset = data.load(name)
     assert torch.equal(dataset.train.storage, data.load(PIXELS).train.storage)
@@ -117,12 +117,12 @@ def test_a_set_of_many_files_has_not_more_shards_than_files_can_be_open(tmp_path
 @pytest.mark.parametrize(
     "name", ["hf:", "hf:[train]", "hf:a[", "hf:a]", "hf:a[]", "hf:a[,]", "hf:a[b,c,d]", "hf:a[b"]
 )
-def test_names_that_are_none(name):
-    with pytest.raises(InputError, match="is no name of a set"):
+def test_malformed_names_are_refused(name):
+    with pytest.raises(InputError, match="is no name of a dataset"):
         data.load(name)
 
 
-def test_what_is_not_there(animals):
+def test_missing_datasets_splits_and_configurations_are_refused(animals):
     for name, phrase in (
         ("hf:nobody/nothing", r"hf:nobody/nothing\[train\] cannot be read"),
         (f"{animals}[valid]", "cannot be read.*valid"),
@@ -132,7 +132,7 @@ def test_what_is_not_there(animals):
             data.load(name)
 
 
-def test_sets_without_images_or_with_two(tmp_path):
+def test_datasets_without_or_with_two_image_columns_are_refused(tmp_path):
     words = written(tmp_path / "words", {"text": ["a"] * 9}, {"text": datasets.Value("string")})
     with pytest.raises(InputError, match="has the columns text, and 0 of them hold images"):
         data.load(words)
@@ -142,14 +142,14 @@ def test_sets_without_images_or_with_two(tmp_path):
         data.load(two)
 
 
-def test_samples_without_a_label_among_others(tmp_path):
+def test_samples_without_a_label_among_others_are_refused(tmp_path):
     features = {"image": datasets.Image(), "kind": datasets.ClassLabel(names=list(CLASSES))}
     labels = [*LABELS.tolist()[:-1], -1]
     with pytest.raises(InputError, match="samples without a label"):
         data.load(written(tmp_path / "a", {"image": list(PIXELS), "kind": labels}, features))
 
 
-def test_without_the_package(monkeypatch):
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'wgan\[hf\]'"):
         data.load("hf:nobody/nothing")

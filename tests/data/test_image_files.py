@@ -12,7 +12,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from wgan import data
-from wgan.data.decoding import look
+from wgan.data.decoding import read_image_info
 from wgan.errors import InputError
 
 
@@ -24,7 +24,7 @@ def zipped(folder, path):
 
 
 def only(tmp_path, image, suffix="png", *, resolution=4, copies=8, **options):
-    """A source of copies of one image, and its pixels (C, H, W)."""
+    """A dataset of copies of one image, and its pixels (C, H, W)."""
     folder = tmp_path / "only"
     folder.mkdir()
     for index in range(copies):
@@ -39,7 +39,7 @@ def chunk(name, content):
 
 
 def png_of_claimed_size(width, height):
-    """A PNG whose head claims a size that its few bytes of content do not have."""
+    """A PNG whose header claims a size that its few bytes of content do not have."""
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
@@ -186,7 +186,7 @@ class TestDecoding:
         _, pixels = only(tmp_path, Image.fromarray(stripes))
         assert np.abs(pixels[:, :, 1:-1].astype(int) - 127).max() < 12
 
-    def test_enlarging(self, tmp_path):
+    def test_enlarging_keeps_a_constant_image(self, tmp_path):
         assert (only(tmp_path, Image.new("L", (3, 2), 99), resolution=16)[1] == 99).all()
 
 
@@ -259,7 +259,7 @@ class TestLabels:
         ],
         ids=["flat", "one folder", "mixed"],
     )
-    def test_none(self, tmp_path, names):
+    def test_are_none_without_class_folders(self, tmp_path, names):
         dataset = data.load(self.fill(tmp_path, names))
         assert dataset.classes is None
         assert dataset.train.labels is None
@@ -335,7 +335,7 @@ CORRUPT = {
     "empty": lambda _: b"",
     "text": lambda _: b"This is no image.",
     "cut": _cut,
-    "cut in its head": lambda content: content[:20],
+    "cut in its header": lambda content: content[:20],
     "script": lambda _: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
     "wrong checksum": lambda content: content.replace(b"IDAT", b"IDAX"),
     "claims more": lambda _: png_of_claimed_size(300, 300),
@@ -369,7 +369,7 @@ def test_postscript_is_never_opened(noise):
     noise(9, 9, 3).save(content, "eps")
     content.seek(0)
     with pytest.raises(UnidentifiedImageError):  # Pillow alone would open it, and call Ghostscript.
-        look(content)
+        read_image_info(content)
 
 
 def test_a_broken_link_is_skipped_and_named(folder):
@@ -392,11 +392,13 @@ def test_a_damaged_zip_member_is_skipped_and_named(folder, tmp_path):
 @pytest.mark.parametrize(
     ("total", "bad", "accepted"), [(20, 2, False), (150, 1, True), (250, 2, True), (250, 3, False)]
 )
-@pytest.mark.parametrize("head", [True, False], ids=["no head", "cut body"])
-def test_more_than_one_in_a_hundred_is_refused(tmp_path, total, bad, accepted, head):
+@pytest.mark.parametrize("header", [True, False], ids=["no header", "cut body"])
+def test_more_than_one_in_a_hundred_is_refused(tmp_path, total, bad, accepted, header):
     for index in range(total):
         body = bytes(12) if index >= bad else bytes(3)
-        (tmp_path / f"{index:03}.ppm").write_bytes((b"" if head and index < bad else b"P6 2 2 255\n") + body)
+        (tmp_path / f"{index:03}.ppm").write_bytes(
+            (b"" if header and index < bad else b"P6 2 2 255\n") + body
+        )
     if accepted:
         assert len(data.load(tmp_path).skipped) == bad
     else:
@@ -404,7 +406,7 @@ def test_more_than_one_in_a_hundred_is_refused(tmp_path, total, bad, accepted, h
             data.load(tmp_path)
 
 
-class TestRefusals:
+class TestErrors:
     def test_a_folder_without_anything(self, tmp_path):
         with pytest.raises(InputError, match="holds no images"):
             data.load(tmp_path)
@@ -469,7 +471,7 @@ class TestRefusals:
             data.load(path)
 
     def test_labels_of_ones_own(self, folder):
-        with pytest.raises(InputError, match="brings its own labels"):
+        with pytest.raises(InputError, match="has its own labels"):
             data.load(folder, labels=np.zeros(20, int))
 
 
@@ -478,7 +480,7 @@ class TestMapped:
         (folder / "07.png").write_bytes(b"")
         for path in (folder, zipped(folder, tmp_path / "a.zip")):
             whole = data.load(path)
-            for _ in ("made", "reused"):
+            for _ in ("written", "reused"):
                 mapped = data.load(path, memory_limit=1000)
                 assert (whole.train.resident, mapped.train.resident) == (True, False)
                 assert mapped.fingerprint == whole.fingerprint

@@ -1,4 +1,4 @@
-"""Packs: what is larger than memory, packed once, from anywhere, through any interruption."""
+"""Shards: written once, from any reader, through any interruption, and mapped."""
 
 import json
 import os
@@ -21,9 +21,8 @@ from small_runs import assert_same_run, critic, generator, run_python, trainer, 
 
 from wgan import data
 from wgan.cli import main
-from wgan.data import reader
 from wgan.data.reader import Chunk, DatasetReader, DatasetSpec, key_of
-from wgan.data.storage import Mapped
+from wgan.data.storage import MappedSamples
 from wgan.errors import InputError, ProcessError, StorageError
 from wgan.training import LoggingIntervals
 
@@ -34,7 +33,7 @@ IMAGE = 3 * 8 * 8
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Shards of five images."""
-    monkeypatch.setattr(reader, "_SHARD_BYTES", 5 * IMAGE)
+    monkeypatch.setattr("wgan.data.reader._SHARD_BYTES", 5 * IMAGE)
 
 
 @pytest.fixture
@@ -49,13 +48,12 @@ def images(tmp_path, noise):
 
 
 def packed(dataset, folder, **options):
-    made = data.reader_of(dataset)
-    data.pack(made, folder, **options)
+    data.write_shards(data.reader_of(dataset), folder, **options)
     return folder
 
 
 def same(one, other):
-    """Whether two sources hold the same, and hand it out alike."""
+    """Whether two datasets hold the same samples and labels."""
     index = torch.arange(len(one.held_out)).flip(0)
     return (
         one.fingerprint == other.fingerprint
@@ -79,22 +77,22 @@ def dates(folder):
 
 
 class Stopped(Exception):
-    """What ends a pack in these tests."""
+    """Ends the writing of a pack in these tests."""
 
 
 def stopping(after):
-    def tell(done, _):
+    def progress(done, _):
         if done == after:
             raise Stopped
 
-    return tell
+    return progress
 
 
 # ---------------------------------------------------------------------------------- what is in a pack
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "npy"])
-def test_a_pack_is_its_source(tmp_path, images, kind):
+def test_a_pack_holds_what_it_was_written_from(tmp_path, images, kind):
     dataset = images
     if kind == "zip":
         dataset = Path(shutil.make_archive(str(tmp_path / "a"), "zip", images))
@@ -112,7 +110,7 @@ def test_a_pack_is_its_source(tmp_path, images, kind):
         assert data.load(folder, memory_limit=limit).name == str(folder)
 
 
-def test_processes_pack_the_same(tmp_path, images):
+def test_several_processes_write_the_same_files(tmp_path, images):
     one = packed(images, tmp_path / "one")
     two = packed(images, tmp_path / "two", processes=2)
     assert tree(one) == tree(two)
@@ -125,39 +123,39 @@ def test_vectors_can_be_packed_too(tmp_path):
     assert same(data.load(folder, memory_limit=0), data.load(values))
 
 
-def test_a_image_that_cannot_be_read_is_named(tmp_path, images):
+def test_an_image_that_cannot_be_read_is_named(tmp_path, images):
     (images / "cat" / "07.png").write_bytes(b"")
     folder = packed(images, tmp_path / "a.pack")
     assert data.load(folder).skipped == ("cat/07.png",)
     assert same(data.load(folder, memory_limit=0), data.load(images))
 
 
-def test_too_many_that_cannot_be_read_are_refused_and_tried_again(tmp_path, images):
+def test_too_many_unreadable_images_are_refused_and_read_again_next_time(tmp_path, images):
     names = ("cat/07.png", "cat/08.png")
     whole = {name: (images / name).read_bytes() for name in names}
-    seen = data.reader_of(images)
+    reader = data.reader_of(images)
     for name in names:
         (images / name).write_bytes(whole[name][:-30])  # with a whole head
     with pytest.raises(InputError, match=r"2 of the 40 images.*'cat/07.png', 'cat/08.png'"):
-        data.pack(seen, tmp_path / "a.pack")
-    kept = dates(tmp_path / "a.pack")
-    assert 0 < len(kept) < SHARDS
+        data.write_shards(reader, tmp_path / "a.pack")
+    before = dates(tmp_path / "a.pack")
+    assert 0 < len(before) < SHARDS
     for name in names:
         (images / name).write_bytes(whole[name])
-    data.pack(seen, tmp_path / "a.pack")
-    assert kept.items() <= dates(tmp_path / "a.pack").items()
+    data.write_shards(reader, tmp_path / "a.pack")
+    assert before.items() <= dates(tmp_path / "a.pack").items()
     assert same(data.load(tmp_path / "a.pack"), data.load(images))
 
 
-def test_where_nothing_can_be_read_only_the_pack_is_removed(tmp_path, images):
-    seen = data.reader_of(images)
+def test_if_nothing_can_be_read_only_the_files_of_the_pack_are_removed(tmp_path, images):
+    reader = data.reader_of(images)
     for file in images.rglob("*.png"):
         file.write_bytes(file.read_bytes()[:-30])
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / ".thesis").write_text("irreplaceable")
     with pytest.raises(InputError, match="40 of the 40 images"):
-        data.pack(seen, folder)
+        data.write_shards(reader, folder)
     assert sorted(entry.name for entry in folder.iterdir()) == [".lock", ".thesis"]
 
 
@@ -169,12 +167,14 @@ def test_where_nothing_can_be_read_only_the_pack_is_removed(tmp_path, images):
     shape=st.sampled_from([(3,), (1, 4, 5)]),
     choose=st.data(),
 )
-def test_mapped_files_are_one_tensor(tmp_path_factory, parts, shape, choose):
+def test_mapped_files_behave_as_one_tensor(tmp_path_factory, parts, shape, choose):
     folder = tmp_path_factory.mktemp("parts")
     arrays = [np.random.default_rng(count).integers(0, 256, (count, *shape), np.uint8) for count in parts]
     for number, array in enumerate(arrays):
         np.save(folder / f"{number}.npy", array)
-    mapped = Mapped([np.lib.format.open_memmap(folder / f"{n}.npy", mode="r") for n in range(len(parts))])
+    mapped = MappedSamples(
+        [np.lib.format.open_memmap(folder / f"{n}.npy", mode="r") for n in range(len(parts))]
+    )
     whole = torch.from_numpy(np.concatenate(arrays))
     rows = choose.draw(st.lists(st.integers(0, len(whole) - 1), max_size=30))
     index = torch.tensor(rows, dtype=torch.int64)
@@ -195,7 +195,7 @@ def resident_files():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux says so.")
-def test_what_was_drawn_leaves_the_memory_again(tmp_path):
+def test_memory_of_drawn_batches_is_released(tmp_path):
     count = (64 << 20) // IMAGE
     np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (count, 3, 8, 8))[:] = 7
     mapped = data.load(tmp_path / "a.npy", memory_limit=0)
@@ -208,7 +208,7 @@ def test_what_was_drawn_leaves_the_memory_again(tmp_path):
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_large_file_in_any_order_is_read_right(tmp_path, order):
+def test_a_large_file_in_c_or_fortran_order_is_read_right(tmp_path, order):
     values = np.asarray(np.random.default_rng(0).normal(size=(50, 9)), np.float32, order=order)
     np.save(tmp_path / "a.npy", values)
     assert same(data.load(tmp_path / "a.npy", memory_limit=0), data.load(values))
@@ -218,31 +218,31 @@ def test_a_large_file_in_any_order_is_read_right(tmp_path, order):
 
 
 @pytest.mark.parametrize("after", range(1, SHARDS + 1))
-def test_a_pack_that_was_interrupted_goes_on(tmp_path, images, after):
+def test_an_interrupted_pack_is_continued(tmp_path, images, after):
     folder = tmp_path / "a.pack"
     with pytest.raises(Stopped):
-        packed(images, folder, tell=stopping(after))
-    with pytest.raises(InputError, match="not packed to the end"):
+        packed(images, folder, progress=stopping(after))
+    with pytest.raises(InputError, match="is an unfinished pack"):
         data.load(folder)
     (folder / ".00007.npy.123.partial").write_bytes(b"torn")
-    kept = dates(folder)
-    assert len(kept) == after
+    before = dates(folder)
+    assert len(before) == after
     packed(images, folder)
-    assert kept.items() <= dates(folder).items()
+    assert before.items() <= dates(folder).items()
     assert tree(folder) == tree(packed(images, tmp_path / "straight"))
 
 
-def test_a_process_that_is_killed_leaves_whole_shards_and_no_process(tmp_path, images):
+def test_a_killed_process_leaves_complete_shards_and_no_worker(tmp_path, images):
     code = """
         import sys, time
         from pathlib import Path
         from wgan import data
-        from wgan.data import material
+        from wgan.data import reader
 
         if __name__ == "__main__":
-            material._SHARD_BYTES = int(sys.argv[3])
+            reader._SHARD_BYTES = int(sys.argv[3])
             slowly = lambda done, shards: (print(done, flush=True), time.sleep(600))
-            data.pack(data.reader_of(sys.argv[1]), Path(sys.argv[2]), processes=2, tell=slowly)
+            data.write_shards(data.reader_of(sys.argv[1]), Path(sys.argv[2]), processes=2, progress=slowly)
     """
     folder = tmp_path / "a.pack"
     script = tmp_path / "script.py"
@@ -262,10 +262,10 @@ def test_a_process_that_is_killed_leaves_whole_shards_and_no_process(tmp_path, i
     process.communicate()
     while any(Path(f"/proc/{worker}").exists() and state(worker) != "Z" for worker in workers):
         time.sleep(0.05)
-    kept = dates(folder)
+    before = dates(folder)
     packed(images, folder)
-    assert kept
-    assert kept.items() <= dates(folder).items()
+    assert before
+    assert before.items() <= dates(folder).items()
     assert same(data.load(folder), data.load(images))
 
 
@@ -282,16 +282,16 @@ def state(pid):
 
 
 @dataclass(frozen=True)
-class Deadly(DatasetReader):
+class KillingReader(DatasetReader):
     """Ends the process that reads its second shard."""
 
     @property
     def origin(self) -> str:
-        return "deadly"
+        return "killing"
 
     @property
     def key(self) -> str:
-        return key_of("deadly")
+        return key_of("killing")
 
     @property
     def spec(self) -> DatasetSpec:
@@ -303,12 +303,12 @@ class Deadly(DatasetReader):
         yield Chunk(np.zeros((8, 2), np.float32))
 
 
-def test_a_process_that_is_lost_is_told(tmp_path):
-    with pytest.raises(ProcessError, match=r"whole shards stay.*fewer processes"):
-        data.pack(Deadly(), tmp_path / "a.pack", processes=2)
+def test_a_killed_worker_is_reported(tmp_path):
+    with pytest.raises(ProcessError, match=r"complete shards stay.*with fewer processes"):
+        data.write_shards(KillingReader(), tmp_path / "a.pack", processes=2)
 
 
-def test_two_at_once_make_one_pack(tmp_path, images):
+def test_concurrent_writers_make_one_pack(tmp_path, images):
     folder = tmp_path / "a.pack"
     threads = [threading.Thread(target=packed, args=(images, folder)) for _ in range(3)]
     for thread in threads:
@@ -318,83 +318,83 @@ def test_two_at_once_make_one_pack(tmp_path, images):
     assert tree(folder) == tree(packed(images, tmp_path / "straight"))
 
 
-def test_a_finished_pack_is_left_alone(tmp_path, images):
+def test_a_finished_pack_is_not_written_again(tmp_path, images):
     folder = packed(images, tmp_path / "a.pack")
-    kept = dates(folder)
+    before = dates(folder)
     packed(images, folder)
-    assert dates(folder) == kept
+    assert dates(folder) == before
 
 
 # ---------------------------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone", "no record", "torn record", "another", "a label less"])
-def test_a_shard_that_is_not_whole_is_told_and_made_again(tmp_path, images, harm):
+@pytest.mark.parametrize("damage", ["cut", "gone", "no record", "torn record", "another", "a label less"])
+def test_a_damaged_shard_is_named_and_written_again(tmp_path, images, damage):
     folder = packed(images, tmp_path / "a.pack")
-    whole, kept, victim = tree(folder), dates(folder), folder / "00003.npy"
-    if harm == "cut":
+    whole, before, victim = tree(folder), dates(folder), folder / "00003.npy"
+    if damage == "cut":
         victim.write_bytes(victim.read_bytes()[:-1])
-    elif harm == "another":
+    elif damage == "another":
         np.save(victim, np.zeros((5, 1, 8, 8), np.uint8))
-    elif harm == "gone":
+    elif damage == "gone":
         victim.unlink()
-    elif harm == "no record":
+    elif damage == "no record":
         victim.with_suffix(".json").unlink()
-    elif harm == "a label less":
+    elif damage == "a label less":
         record = json.loads(victim.with_suffix(".json").read_text())
         victim.with_suffix(".json").write_text(json.dumps(record | {"labels": record["labels"][1:]}))
     else:
         victim.with_suffix(".json").write_text("{")
-    with pytest.raises(InputError, match=r"00003.npy' is damaged.*delete it.*makes this one anew"):
+    with pytest.raises(InputError, match=r"00003.npy' is damaged.*delete it.*writes this shard anew"):
         data.load(folder)
     packed(images, folder)
     assert tree(folder) == whole
-    assert {name for name, date in dates(folder).items() if kept[name] != date} == {"00003.npy"}
+    assert {name for name, date in dates(folder).items() if before[name] != date} == {"00003.npy"}
 
 
-def test_a_pack_that_is_made_anew_is_not_finished_before_it_is(tmp_path, images):
+def test_a_pack_under_repair_is_unfinished(tmp_path, images):
     folder = packed(images, tmp_path / "a.pack")
     whole = tree(folder)
     (folder / "00003.npy").unlink()
     with pytest.raises(Stopped):
-        packed(images, folder, tell=stopping(SHARDS))
-    with pytest.raises(InputError, match="not packed to the end"):
+        packed(images, folder, progress=stopping(SHARDS))
+    with pytest.raises(InputError, match="is an unfinished pack"):
         data.load(folder)
     packed(images, folder)
     assert tree(folder) == whole
 
 
-def test_shards_that_changed_places_are_found(tmp_path, images):
+def test_swapped_shards_are_detected(tmp_path, images):
     folder = packed(images, tmp_path / "a.pack")
     for suffix in (".npy", ".json"):
         one, other, aside = (folder / f"{name}{suffix}" for name in ("00001", "00004", "aside"))
         one.rename(aside), other.rename(one), aside.rename(other)
-    with pytest.raises(InputError, match="its record is not the one that was written"):
-        data.verify(folder)
+    with pytest.raises(InputError, match="its record has changed since it was written"):
+        data.verify_shards(folder)
 
 
-def test_a_bit_that_turned_is_found_by_reading_it_through(tmp_path, images):
+def test_a_flipped_bit_is_found_by_verification(tmp_path, images):
     folder = packed(images, tmp_path / "a.pack")
-    data.verify(folder)
+    data.verify_shards(folder)
     content = bytearray((folder / "00005.npy").read_bytes())
     content[-9] ^= 1
     (folder / "00005.npy").write_bytes(content)
     data.load(folder)
-    with pytest.raises(InputError, match=r"00005.npy' is damaged \(its samples are not those"):
-        data.verify(folder)
+    with pytest.raises(InputError, match=r"00005.npy' is damaged \(its samples have changed since"):
+        data.verify_shards(folder)
 
 
-def test_a_label_that_changed_is_found_before_any_training(tmp_path, images):
+def test_a_changed_label_is_found_on_loading(tmp_path, images):
     folder = packed(images, tmp_path / "a.pack")
     file = folder / "00002.json"
     record = json.loads(file.read_text())
     record["labels"][0] = 1 - record["labels"][0]
     file.write_text(json.dumps(record))
-    with pytest.raises(InputError, match=r"00002.npy' is damaged \(its record is not the one"):
+    with pytest.raises(InputError, match=r"00002.npy' is damaged \(its record has changed since"):
         data.load(folder)
 
 
-def test_two_folders_with_the_same_names_sizes_and_dates_are_two_sets(tmp_path, noise):
+def test_two_folders_with_the_same_names_sizes_and_dates_are_two_datasets(tmp_path, noise):
     """As archives without dates give them."""
     for place in ("one", "other"):
         (tmp_path / place).mkdir()
@@ -406,7 +406,7 @@ def test_two_folders_with_the_same_names_sizes_and_dates_are_two_sets(tmp_path, 
     assert one.fingerprint != other.fingerprint
 
 
-def test_two_ranges_of_tars_of_one_name_are_two_sets(tmp_path, noise, monkeypatch):
+def test_two_ranges_of_tars_of_one_name_are_two_datasets(tmp_path, noise, monkeypatch):
     found = []
     for place in ("one", "other"):
         (tmp_path / place).mkdir()
@@ -421,30 +421,30 @@ def test_two_ranges_of_tars_of_one_name_are_two_sets(tmp_path, noise, monkeypatc
     assert found[0] != found[1]
 
 
-def test_nobody_is_told_to_delete_a_folder_that_is_no_pack(images):
+def test_verification_never_advises_to_delete_a_folder_that_is_not_a_pack(images):
     before = tree(images)
-    with pytest.raises(InputError, match=r"images' is no pack: give a folder that `wgan data pack` made\.$"):
-        data.verify(images)
+    with pytest.raises(InputError, match=r"is not a pack: give a folder that `wgan data pack` wrote\.$"):
+        data.verify_shards(images)
     assert tree(images) == before
 
 
-HEADS = {
+MANIFESTS = {
     "empty": ("", "cannot be read"),
     "list": ("[]", "cannot be read"),
-    "older": ('{"format": 1}', "packed in format 1, and this wgan reads 2"),
-    "newer": ('{"format": 99}', "packed in format 99, and this wgan reads 2"),
-    "bare": ('{"format": 2}', "cannot be read"),
-    "odd": ('{"format": 2, "form": {"shape": 3}}', "cannot be read"),
+    "older": ('{"format": 1}', "a pack of format 1, and this wgan reads format 3"),
+    "newer": ('{"format": 99}', "a pack of format 99, and this wgan reads format 3"),
+    "bare": ('{"format": 3}', "cannot be read"),
+    "odd": ('{"format": 3, "spec": {"shape": 3}}', "cannot be read"),
 }
 
 
-@pytest.mark.parametrize("case", HEADS)
-def test_a_head_that_cannot_be_read(tmp_path, images, case):
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_manifest_that_cannot_be_read_is_refused_and_nothing_is_deleted(tmp_path, images, case):
     folder = packed(images, tmp_path / "a.pack")
-    text, phrase = HEADS[case]
+    text, phrase = MANIFESTS[case]
     (folder / "pack.json").write_text(text)
     before = tree(folder)
-    for action in (data.load, data.verify, lambda where: packed(images, where)):
+    for action in (data.load, data.verify_shards, lambda where: packed(images, where)):
         with pytest.raises(InputError, match=phrase):
             action(folder)
     assert tree(folder) == before
@@ -453,42 +453,42 @@ def test_a_head_that_cannot_be_read(tmp_path, images, case):
 # ---------------------------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize("harm", ["more", "changed", "resolution", "channels"])
-def test_other_images_do_not_go_into_a_pack(tmp_path, images, noise, harm):
+@pytest.mark.parametrize("damage", ["more", "changed", "resolution", "channels"])
+def test_a_pack_of_other_images_or_another_size_is_refused(tmp_path, images, noise, damage):
     folder = tmp_path / "a.pack"
     with pytest.raises(Stopped):
-        packed(images, folder, tell=stopping(2))
+        packed(images, folder, progress=stopping(2))
     before = tree(folder)
-    if harm in ("more", "changed"):
-        noise(9, 9, 3).save(images / "cat" / ("01.png" if harm == "changed" else "99.png"))
-    options = {"resolution": {"resolution": 4}, "channels": {"channels": 1}}.get(harm, {})
-    with pytest.raises(InputError, match=r"is a pack of other files or at another size.*3x8x8"):
-        data.pack(data.reader_of(images, **options), folder)
+    if damage in ("more", "changed"):
+        noise(9, 9, 3).save(images / "cat" / ("01.png" if damage == "changed" else "99.png"))
+    options = {"resolution": {"resolution": 4}, "channels": {"channels": 1}}.get(damage, {})
+    with pytest.raises(InputError, match=r"is a pack of other files or of another size.*3x8x8"):
+        data.write_shards(data.reader_of(images, **options), folder)
     assert tree(folder) == before
 
 
-def test_a_folder_with_something_else_is_left_alone(tmp_path, images):
+def test_a_folder_with_other_files_is_left_alone(tmp_path, images):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("irreplaceable")
     (tmp_path / "file").write_text("irreplaceable")
     before = tree(tmp_path)
-    for name, phrase in (("mine", "holds files and is no pack"), ("file", "is a file")):
+    for name, phrase in (("mine", "holds files and is not a pack"), ("file", "is a file")):
         with pytest.raises(InputError, match=phrase):
             packed(images, tmp_path / name)
     assert tree(tmp_path) == before
 
 
-def test_a_pack_has_one_size(tmp_path, images):
+def test_a_pack_cannot_be_resized(tmp_path, images):
     folder = packed(images, tmp_path / "a.pack")
     assert same(data.load(folder, resolution=8, channels=3), data.load(folder))
     for options in ({"resolution": 4}, {"channels": 1}, {"resolution": 8, "channels": 1}):
-        with pytest.raises(InputError, match="is a pack of samples 3x8x8, of no other size"):
+        with pytest.raises(InputError, match="is a pack of samples 3x8x8, which are not resized"):
             data.load(folder, **options)
-    with pytest.raises(InputError, match="brings its own labels"):
+    with pytest.raises(InputError, match="has its own labels"):
         data.load(folder, labels=np.zeros(COUNT, int))
 
 
-def test_too_little_room_is_told_before(tmp_path, images, monkeypatch):
+def test_too_little_room_is_reported_before_anything_is_written(tmp_path, images, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=COUNT * IMAGE - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StorageError, match=r"takes 0.0 GB more.*make room"):
@@ -496,7 +496,7 @@ def test_too_little_room_is_told_before(tmp_path, images, monkeypatch):
     assert shards(tmp_path / "a.pack") == []
 
 
-def test_a_disk_that_fills_up_keeps_what_is_whole(tmp_path, images):
+def test_a_full_disk_leaves_complete_shards(tmp_path, images):
     folder = tmp_path / "a.pack"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -506,22 +506,20 @@ def test_a_disk_that_fills_up_keeps_what_is_whole(tmp_path, images):
 
     try:
         with pytest.raises(StorageError, match="Cannot write"):
-            packed(images, folder, tell=fill)
+            packed(images, folder, progress=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    kept = dates(folder)
-    assert len(kept) == 3
+    before = dates(folder)
+    assert len(before) == 3
     packed(images, folder)
-    assert kept.items() <= dates(folder).items()
+    assert before.items() <= dates(folder).items()
 
 
 # ---------------------------------------------------------------------------------- training
 
 
-def test_a_run_that_learns_from_a_pack_is_the_run_in_memory_and_resumes_to_the_last_bit(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(reader, "_SHARD_BYTES", 64 * 100)
+def test_a_run_on_mapped_shards_equals_the_run_in_memory_and_resumes_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr("wgan.data.reader._SHARD_BYTES", 64 * 100)
     np.save(tmp_path / "digits.npy", data.digits().train.storage.numpy())
     folder = packed(tmp_path / "digits.npy", tmp_path / "digits.pack")
     logging = LoggingIntervals(metrics=5, images=10, checkpoint=5)
@@ -541,17 +539,17 @@ def test_a_run_that_learns_from_a_pack_is_the_run_in_memory_and_resumes_to_the_l
 # ---------------------------------------------------------------------------------- the command
 
 
-def test_the_command(tmp_path, images, monkeypatch, capsys):
+def test_the_command_packs_and_verifies(tmp_path, images, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (images / "cat" / "07.png").write_bytes(b"")
     assert main(["data", "pack", "images", "--processes", "1"]) == 0
-    said = capsys.readouterr().out
-    assert "39 samples 3x8x8 in images.pack.\n" in said
-    assert "Skipped 1 unreadable image(s): cat/07.png\n" in said
+    output = capsys.readouterr().out
+    assert "39 samples 3x8x8 in images.pack.\n" in output
+    assert "Skipped 1 unreadable image(s): cat/07.png\n" in output
     assert main(["data", "verify", "images.pack"]) == 0
-    assert capsys.readouterr().out == "images.pack is whole.\n"
-    head = json.loads((tmp_path / "images.pack" / "pack.json").read_text())
-    assert head["form"]["classes"] == ["cat", "dog"]
+    assert capsys.readouterr().out == "images.pack is intact.\n"
+    manifest = json.loads((tmp_path / "images.pack" / "pack.json").read_text())
+    assert manifest["spec"]["classes"] == ["cat", "dog"]
     monkeypatch.chdir(images)
     assert main(["data", "pack", ".", "--processes", "1"]) == 0
     assert f"in {tmp_path / 'images.pack'}.\n" in capsys.readouterr().out

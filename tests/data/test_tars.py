@@ -44,7 +44,7 @@ def as_array(count=24):
 
 @pytest.mark.parametrize("how", ["range", "folder", "one"])
 @pytest.mark.parametrize("limit", [None, 0])
-def test_what_webdataset_wrote_is_read(tmp_path, how, limit):
+def test_tars_of_webdataset_are_read(tmp_path, how, limit):
     written(tmp_path / "x-%03d.tar", each=24 if how == "one" else 10)
     names = {"range": "x-{000..002}.tar", "folder": "", "one": "x-000.tar"}
     dataset = data.load(tmp_path / names[how], memory_limit=limit)
@@ -60,7 +60,7 @@ def test_without_class_files_folders_are_classes(tmp_path):
     assert dataset.fingerprint == data.load(as_array(), labels=np.arange(24) % 2).fingerprint
 
 
-def test_class_files_for_some_images_only_are_none(tmp_path):
+def test_class_files_for_some_images_only_are_ignored(tmp_path):
     written(tmp_path / "x-%03d.tar", each=30)
     with tarfile.open(tmp_path / "x-000.tar", "a") as archive:
         info = tarfile.TarInfo("lonely.png")
@@ -98,7 +98,7 @@ def test_a_file_that_was_added_twice_counts_once(tmp_path):
 
 
 BAD = {
-    "gone.tar": (lambda path: None, r"gone.tar' cannot be read as a tar.*No such file.*its name"),
+    "gone.tar": (lambda path: None, r"gone.tar' cannot be read as a tar.*No such file.*check its name"),
     "text.tar": (lambda path: path.write_text("no tar"), "cannot be read as a tar"),
     "empty.tar": (lambda path: path.write_bytes(b""), "cannot be read as a tar"),
     "none.tar": (lambda path: tarred(path, ["notes.txt", ".hidden.png"]), "holds no images"),
@@ -121,7 +121,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_tars(tmp_path: Path, name: str):
+def test_bad_tars_are_refused(tmp_path: Path, name: str):
     make, phrase = BAD[name]
     make(tmp_path / name)
     with pytest.raises(InputError, match=phrase):

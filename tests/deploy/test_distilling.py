@@ -52,6 +52,7 @@ def test_by_itself_a_student_sees_as_many_samples_as_its_teacher_64_at_a_time(ru
     assert 0 <= more < 64
 
 
+@pytest.mark.slow
 def test_it_comes_nearer_to_its_teacher(run, tmp_path):
     there = distil(run, tmp_path / "student", size=0.75, steps=800, pixel=30, feature=0, device="cpu").path
     torch.manual_seed(0)  # of the network that nobody taught

@@ -17,7 +17,8 @@ from wgan.deploy.reference_statistics import Quality, ReferenceStatistics
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.deploy.validation import REFERENCE_FILE, Reference
 from wgan.errors import GateError, InputError, StorageError
-from wgan.latents import latents
+from wgan.generation import find_directions
+from wgan.latents import draw_latents
 from wgan.metrics import PIXELS, frechet_distance, train_classifier
 from wgan.sampling import Sampler
 from wgan.training import Trainer
@@ -36,12 +37,13 @@ def out(tmp_path):
 def fake_samples(run, count=64):
     sampler = Sampler.load(run, device="cpu")
     points, labels = sampler.latents(count, seed=9), np.arange(count) * 7 % 10
-    return points, labels, sampler.at(points, labels).numpy()
+    return points, labels, sampler.from_latents(points, labels).numpy()
 
 
 # ------------------------------------------------------------------------------- it is the generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_artifact_makes_what_the_run_makes(kind, run, artifacts):
     points, labels, expected = fake_samples(run)
@@ -68,12 +70,21 @@ def test_a_sample_does_not_depend_on_its_batch(kind, run, artifacts):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_label_is_obeyed_and_every_class_comes_in_turn_where_none_is_given(kind, run, artifacts):
-    points = np.repeat(latents(1, 6, 3), 12, axis=0)
+    points = np.repeat(draw_latents(1, 6, 3), 12, axis=0)
     runtime = artifacts[kind].runtime(threads=1)
-    in_turn = runtime(points)
-    np.testing.assert_array_equal(in_turn, runtime(points, np.arange(12) % 10))
-    np.testing.assert_array_equal(in_turn[10:], in_turn[:2])
-    assert np.abs(in_turn[0] - in_turn[1]).max() > 1e-3
+    cycled = runtime(points)
+    np.testing.assert_array_equal(cycled, runtime(points, np.arange(12) % 10))
+    np.testing.assert_array_equal(cycled[10:], cycled[:2])
+    assert np.abs(cycled[0] - cycled[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sliders_of_the_page_are_the_directions_of_the_run_in_order_and_sign(kind, run, artifacts):
+    """Slider 2 moves a sample as ``--direction 2`` does."""
+    expected = find_directions(Sampler.load(run, device="cpu"))
+    sliders = np.array(artifacts[kind].page["directions"], np.float32)
+    np.testing.assert_array_equal(sliders, expected.vectors)
+    np.testing.assert_array_equal(artifacts[kind].directions, expected.vectors)
 
 
 @pytest.mark.parametrize("to", ["onnx", "web", "triton", "lambda"])
@@ -175,6 +186,7 @@ def test_it_is_verified_without_its_run(kind, artifacts, tmp_path):
     assert [row.batch for row in latency] == [1, 8, 64]
 
 
+@pytest.mark.slow
 def test_a_classifier_that_judges_goes_along(run, tmp_path, out):
     dataset = digits()
     rows = torch.arange(len(dataset.train))
@@ -243,6 +255,7 @@ def test_an_impossible_gate_verifies_nothing(artifacts, gate):
         verify(artifacts["onnx-float32"].path, gate=gate)
 
 
+@pytest.mark.slow
 def test_past_the_gate_nothing_is_left(run, out):
     before = tree(run)
     with pytest.raises(GateError, match=r"gate of 0\.5 allows: Frechet distance .* -> .* 1 times"):
@@ -315,6 +328,7 @@ def test_the_artifact_of_another_run_and_other_files_stay(run, artifacts, tmp_pa
             export(run, tmp_path / place)
 
 
+@pytest.mark.slow
 def test_the_artifact_of_the_same_run_is_replaced(run, artifacts, tmp_path):
     there = tmp_path / "dist"
     shutil.copytree(artifacts["openvino-int8"].path, there)
@@ -331,6 +345,7 @@ def test_no_place_to_write_is_told(run, tmp_path):
         export(run, tmp_path / "file" / "dist")
 
 
+@pytest.mark.slow
 def test_triton_gets_its_folder(run, out):
     artifact = export(run, out, to="triton", count=100, seconds=0.01)
     assert artifact.provenance["target"] == "triton"

@@ -90,7 +90,7 @@ def test_a_generator_that_does_not_move_alone_is_too_slow_and_one_without_a_grad
 def test_small_steps_are_too_small_for_fakes_that_are_not_data_and_those_lost_in_rounding_for_all(
     update, coverage, found
 ):
-    both = {"critic_update": update, "generator_update": update, "coverage": coverage}
+    both = {"critic_update": update, "generator_update": update, "coverage_held_out": coverage}
     assert ("learning-rate-too-low" in names_of(history(change=lambda i: both))) == found
 
 
@@ -139,11 +139,15 @@ def test_ground_is_lost_where_varied_fakes_were_better_and_it_is_not_being_won_b
     def names(late, early=None):
         return names_of(history(change=lambda i: late(i) if i >= 10 else early or {}, start=0))
 
-    assert names(lambda i: {"coverage": 0.05, "precision": 0.3})[0] == "lost-progress"
-    assert "lost-progress" not in names(lambda i: {"coverage": 0.02 * (i - 9), "precision": 0.3})
+    assert names(lambda i: {"coverage_held_out": 0.05, "precision_held_out": 0.3})[0] == "lost-progress"
+    assert "lost-progress" not in names(
+        lambda i: {"coverage_held_out": 0.02 * (i - 9), "precision_held_out": 0.3}
+    )
     # In many dimensions fakes in the middle of the data are near to all of them.
-    middle = {"coverage": 1.0, "diversity": 0.3}
-    assert "lost-progress" not in names(lambda i: {"coverage": 0.15, "precision": 0.3}, middle)
+    middle = {"coverage_held_out": 1.0, "diversity": 0.3}
+    assert "lost-progress" not in names(
+        lambda i: {"coverage_held_out": 0.15, "precision_held_out": 0.3}, middle
+    )
 
 
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
@@ -194,6 +198,7 @@ def test_the_unit_of_the_scores_does_not_matter_where_no_slope_is_asked_for(scal
 values = st.one_of(st.none(), st.floats(-1e100, 1e100), st.floats(0, 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(sorted(row(0))[:-1]), values), max_size=25),

@@ -17,23 +17,23 @@ from small_runs import DIGITS, trainer, tree
 
 import wgan
 from wgan import data
+from wgan.data import even_indices
 from wgan.errors import InputError
 from wgan.evaluation import (
-    NAMES,
+    METRIC_NAMES,
     Evaluation,
-    columns,
+    comparable_columns,
     evaluate,
     evaluator,
     find_sample_sets,
-    last_numbers,
-    store,
+    latest_results,
+    save_results,
 )
 from wgan.evaluation.evaluator import REFERENCE, SEARCHED
-from wgan.evaluation.sample_sets import spread
 from wgan.metrics import METRICS, Classifier, from_callable, load_extractor, train_classifier
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.wasserstein.auditing import LINEAR, Fit, audit
+from wgan.wasserstein.auditing import LINEAR, FitSettings, audit
 
 QUALITY = ("fd", "kid", "pr", "dc")
 NUMBERS = {"fd", "kid", "precision", "recall", "density", "coverage"}
@@ -88,6 +88,7 @@ def test_a_set_held_against_itself_has_no_distance():
     assert found["precision"].value == found["recall"].value == 1
 
 
+@pytest.mark.slow
 def test_the_bracket_holds_the_length_of_a_shift():
     found = evaluate(vectors(1000, 1, shift=6.0), vectors(2000, 0), metrics=["w1"])
     assert found.w1.lower <= 6 <= found.w1.upper
@@ -103,7 +104,7 @@ def test_the_bracket_holds_the_length_of_a_shift():
 
 def test_w1_is_of_the_features_and_says_so(monkeypatch):
     """A feature that is the sample thrice as long has thrice the distance."""
-    monkeypatch.setattr(evaluator, "audit", partial(audit, fit=Fit(forms=(LINEAR,), steps=50)))
+    monkeypatch.setattr(evaluator, "audit", partial(audit, fit=FitSettings(candidates=(LINEAR,), steps=50)))
     longer = from_callable(lambda x: 3 * x.flatten(1), name="thrice")
     dataset, fakes = data.load(vectors(1000, 0)), vectors(100, 1, shift=2.0)
     own, longer_ = (
@@ -145,7 +146,7 @@ def test_copies_of_training_samples_are_memorised_and_held_out_ones_are_not():
 def test_memorisation_needs_the_data_that_the_run_learned_from(run):
     other = data.load(DIGITS.held_out.batch(torch.arange(179)), name="others")
     assert "memorisation" not in evaluate(run, other, count=70).estimates
-    with pytest.raises(InputError, match="others is something else"):
+    with pytest.raises(InputError, match="others is other data"):
         evaluate(run, other, metrics=["memorisation"])
     assert "memorisation" in evaluate(run, DIGITS, metrics=["memorisation"], count=70).estimates
 
@@ -179,8 +180,8 @@ def test_a_reference_of_many_samples_is_a_part_of_those_that_copies_are_looked_f
     assert alone["fd"].provenance.n_real == REFERENCE
     assert together["memorisation"].provenance.n_real == len(dataset.train) > REFERENCE
     for total in (REFERENCE - 1, SEARCHED - 1, SEARCHED + 1, 1_234_567):
-        searched = spread(total, SEARCHED)
-        assert torch.equal(searched[spread(len(searched), REFERENCE)], spread(total, REFERENCE))
+        searched = even_indices(total, SEARCHED)
+        assert torch.equal(searched[even_indices(len(searched), REFERENCE)], even_indices(total, REFERENCE))
 
 
 # ---------------------------------------------------------------------------------- defaults
@@ -215,7 +216,9 @@ def test_neighbours_are_left_out_where_there_are_none(recwarn):
 
 def test_who_watches_is_told_how_far_it_is():
     told = []
-    evaluate(vectors(300, 1), vectors(2000, 0), metrics=["fd", "pr"], watch=lambda *what: told.append(what))
+    evaluate(
+        vectors(300, 1), vectors(2000, 0), metrics=["fd", "pr"], on_progress=lambda *what: told.append(what)
+    )
     assert [doing for doing, _ in told] == ["samples", *["features"] * 4, "fd", "pr"]
     shares = [done for doing, done in told if doing == "features"]
     assert shares == sorted(shares)
@@ -258,7 +261,7 @@ def test_the_samples_of_a_run_as_a_set_or_from_its_sampler_give_the_same_numbers
 def test_the_package_offers_it():
     assert wgan.evaluate is evaluate
     assert wgan.Evaluation is Evaluation
-    assert ("w1", *METRICS) == NAMES
+    assert ("w1", *METRICS) == METRIC_NAMES
 
 
 # ---------------------------------------------------------------------------------- what is refused
@@ -350,14 +353,14 @@ def test_an_evaluated_run_is_as_it_was_but_for_one_file_and_goes_on_to_the_same_
     folder, run, tmp_path
 ):
     before = tree(folder.path)
-    store(folder, evaluate(folder.path, metrics=["fd"], count=70))
+    save_results(folder, evaluate(folder.path, metrics=["fd"], count=70))
     assert tree(folder.path) == before | {"evaluation.json": tree(folder.path)["evaluation.json"]}
     longer, straight = (trainer().fit(path, 30).path for path in (folder.path, tmp_path / "straight"))
     assert tree(longer / "checkpoints" / "00000030") == tree(straight / "checkpoints" / "00000030")
     assert (longer / "metrics.jsonl").read_bytes() == (straight / "metrics.jsonl").read_bytes()
-    store(folder, evaluate(longer, metrics=["kid"], count=70))
+    save_results(folder, evaluate(longer, metrics=["kid"], count=70))
     assert [(row["name"], row["step"]) for row in folder.read_numbers()] == [("fd", 20), ("kid", 30)]
-    assert [row["name"] for row in last_numbers(folder)] == ["kid"]
+    assert [row["name"] for row in latest_results(folder)] == ["kid"]
 
 
 def test_two_evaluations_at_once_keep_all_their_numbers(folder, monkeypatch):
@@ -374,7 +377,7 @@ def test_two_evaluations_at_once_keep_all_their_numbers(folder, monkeypatch):
     found = [evaluate(folder.path, metrics=["kid"], count=count) for count in (70, 71, 72)]
     before = {path.name for path in folder.path.iterdir()}
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda one: store(folder, one), found))
+        list(pool.map(lambda one: save_results(folder, one), found))
     assert len(asked) == len(found)
     assert sorted(row["provenance"]["n_fake"] for row in read(folder)) == [70, 71, 72]
     assert {path.name for path in folder.path.iterdir()} == before | {"evaluation.json"}
@@ -382,7 +385,7 @@ def test_two_evaluations_at_once_keep_all_their_numbers(folder, monkeypatch):
 
 def test_numbers_of_another_provenance_stay_and_the_same_are_replaced(folder):
     for count, seed in ((70, 0), (80, 0), (70, 1)):
-        store(folder, evaluate(folder.path, metrics=["fd"], count=count, seed=seed))
+        save_results(folder, evaluate(folder.path, metrics=["fd"], count=count, seed=seed))
     rows = folder.read_numbers()
     assert [row["provenance"]["n_fake"] for row in rows] == [70, 80]
     again = evaluate(folder.path, metrics=["fd"], count=70, seed=1).estimates["fd"]
@@ -404,9 +407,9 @@ def test_rows_are_json_without_nan(run):
 def test_a_broken_file_of_numbers_is_refused_and_kept(folder, text):
     (folder.path / "evaluation.json").write_text(text)
     with pytest.raises(InputError, match="move it away"):
-        last_numbers(folder)
+        latest_results(folder)
     with pytest.raises(InputError, match="move it away"):
-        store(folder, Evaluation())
+        save_results(folder, Evaluation())
     assert (folder.path / "evaluation.json").read_text() == text
 
 
@@ -435,7 +438,7 @@ def test_only_numbers_of_the_same_provenance_stand_beside_each_other():
         A: [row(value=1), row(value=2, n_fake=60), row("kid")],
         B: [row(value=3, n_fake=60), row(value=4, n_fake=70), row("kid")],
     }
-    fd, kid = columns(runs)
+    fd, kid = comparable_columns(runs)
     assert (fd.name, fd.provenance.n_fake) == ("fd", 60)
     assert [fd.rows[run]["value"] for run in (A, B)] == [2, 3]
     assert kid.name == "kid"
@@ -456,7 +459,7 @@ def test_only_numbers_of_the_same_provenance_stand_beside_each_other():
 )
 def test_numbers_of_another_provenance_are_refused_by_the_part_that_differs(changes, said):
     with pytest.raises(InputError, match=f"The FD of a and of b do not compare, for they differ in {said}"):
-        columns({A: [row()], B: [row(**changes)]})
+        comparable_columns({A: [row()], B: [row(**changes)]})
 
 
 def test_three_runs_that_agree_only_in_pairs_are_refused():
@@ -466,32 +469,32 @@ def test_three_runs_that_agree_only_in_pairs_are_refused():
         C: [row(n_fake=1), row(n_fake=3)],
     }
     with pytest.raises(InputError, match="n_fake"):
-        columns(runs)
+        comparable_columns(runs)
 
 
 def test_metrics_are_chosen_by_the_names_that_evaluate_takes():
     runs = {A: [row(), row("precision"), row("recall")], B: [row(), row("recall"), row("precision")]}
-    assert [column.name for column in columns(runs, ["pr"])] == ["precision", "recall"]
-    assert [column.name for column in columns(runs, ["recall"])] == ["recall"]
+    assert [column.name for column in comparable_columns(runs, ["pr"])] == ["precision", "recall"]
+    assert [column.name for column in comparable_columns(runs, ["recall"])] == ["recall"]
     with pytest.raises(InputError, match="a has no kid; there are fd, precision, recall"):
-        columns(runs, ["kid"])
+        comparable_columns(runs, ["kid"])
     with pytest.raises(InputError, match="no metric in common"):
-        columns({A: [row("fd")], B: [row("kid")]})
+        comparable_columns({A: [row("fd")], B: [row("kid")]})
 
 
 def test_a_provenance_of_another_version_is_refused():
-    with pytest.raises(InputError, match="not one this version writes"):
-        columns({A: [row(colour="red")], B: [row(colour="red")]})
+    with pytest.raises(InputError, match="not one that this version writes"):
+        comparable_columns({A: [row(colour="red")], B: [row(colour="red")]})
 
 
 def test_a_run_that_was_never_evaluated_says_how(folder, tmp_path):
     with pytest.raises(InputError, match=rf"not evaluated yet; `wgan evaluate {folder.path}` does it"):
-        last_numbers(folder)
+        latest_results(folder)
     with pytest.raises(InputError, match="not a run folder"):
-        last_numbers(RunFolder(tmp_path))
+        latest_results(RunFolder(tmp_path))
 
 
 def test_the_weights_of_another_model_are_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="holds no classifier"):
+    with pytest.raises(InputError, match="is not a classifier"):
         evaluate(vectors(200, 1), vectors(400, 0), extractor=tmp_path / "other.safetensors")

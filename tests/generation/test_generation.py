@@ -18,15 +18,16 @@ from torch import nn
 from wgan.data import digits
 from wgan.errors import InputError
 from wgan.generation import (
-    Directions,
-    directions,
+    LatentDirections,
+    direction_strips,
+    find_directions,
     interpolate,
     invert,
     read_latents,
     read_samples,
     sample_shape,
     slerp,
-    strips,
+    stored_or_found,
 )
 from wgan.networks import (
     MLP,
@@ -41,7 +42,7 @@ from wgan.runs import RunFolder
 from wgan.sampling import Sampler
 from wgan.training import Adam, Trainer
 
-DOCS = Path(__file__).parent.parent / "docs" / "exploring.md"
+DOCS = Path(__file__).parents[2] / "docs" / "generation.md"
 CLASSES = ("cat", "dog", "eel")
 
 vectors = st.integers(2, 6).flatmap(
@@ -164,8 +165,8 @@ def test_a_walk_begins_and_ends_at_the_samples_themselves():
         assert walk.samples.shape == (5, 6, 1, 8, 8)
         assert np.array_equal(walk.latents[:, 0], start)
         assert np.array_equal(walk.latents[:, -1], end)
-        np.testing.assert_allclose(walk.samples[:, 0], sampler.at(start), atol=1e-6)
-        np.testing.assert_allclose(walk.samples[:, -1], sampler.at(end), atol=1e-6)
+        np.testing.assert_allclose(walk.samples[:, 0], sampler.from_latents(start), atol=1e-6)
+        np.testing.assert_allclose(walk.samples[:, -1], sampler.from_latents(end), atol=1e-6)
         assert walk.labels is None
 
 
@@ -189,7 +190,7 @@ def test_labels_are_mixed_by_their_weights():
     walk = interpolate(sampler, point, point, frames=5, start_labels=[0], end_labels=[2], pace="latent")
     t = np.linspace(0, 1, 5)
     np.testing.assert_allclose(walk.labels[0], np.stack([1 - t, 0 * t, t], 1), atol=1e-6)
-    ends = sampler.at(np.repeat(point, 2, 0), np.array([0, 2]))
+    ends = sampler.from_latents(np.repeat(point, 2, 0), np.array([0, 2]))
     np.testing.assert_allclose(walk.samples[0, [0, -1]], ends, atol=1e-6)
 
 
@@ -259,7 +260,7 @@ GENERATORS = {
 def test_directions_of_every_network(name, condition):
     network = trained_norms(GENERATORS[name](**({} if condition is None else {"condition": condition})))
     sampler = Sampler(network, 6, classes=CLASSES if condition else None)
-    found = directions(sampler, 4)
+    found = find_directions(sampler, 4)
     np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(4), atol=1e-5)
     assert (np.diff(found.gains) <= 0).all()
     assert found.gains[-1] > 0
@@ -274,7 +275,7 @@ def by_hand(matrix):
 def test_directions_are_the_singular_vectors_of_the_first_weight():
     network = mlp()
     weight = network.layers[0].weight
-    found = directions(Sampler(network, 4, step=7), 3)
+    found = find_directions(Sampler(network, 4, step=7), 3)
     assert found.step == 7
     np.testing.assert_allclose(found.gains, by_hand(weight)[:3], rtol=1e-4)
     along = torch.from_numpy(found.vectors) @ weight.T
@@ -285,7 +286,7 @@ def test_a_batch_norm_behind_the_first_layer_scales_it():
     network = trained_norms(DCGANGenerator((1, 8, 8), latent_dim=6, width=4))
     first, norm = network.base[:2]
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    found = directions(Sampler(network, 6), 6)
+    found = find_directions(Sampler(network, 6), 6)
     np.testing.assert_allclose(found.gains, by_hand(scale[:, None] * first.weight), rtol=1e-4)
 
 
@@ -293,7 +294,7 @@ def test_labels_beside_the_latent_are_left_out():
     sampler = conditional()
     weight = sampler.generator.layers[0].weight
     assert weight.shape == (16, 7)
-    found = directions(sampler, 9)
+    found = find_directions(sampler, 9)
     assert found.vectors.shape == (4, 4)
     np.testing.assert_allclose(found.gains, by_hand(weight[:, :4]), rtol=1e-4)
 
@@ -306,9 +307,9 @@ def test_labels_in_the_norm_have_directions_each_and_together():
     scale = conditioned.norm.weight / (conditioned.norm.running_var + conditioned.norm.eps).sqrt()
     moved = conditioned.weight[: len(scale)] * 3**0.5
     each = [(scale * (1 + moved[:, kind]))[:, None] * first.weight for kind in range(3)]
-    np.testing.assert_allclose(directions(sampler, 6, label="dog").gains, by_hand(each[1]), rtol=1e-4)
+    np.testing.assert_allclose(find_directions(sampler, 6, label="dog").gains, by_hand(each[1]), rtol=1e-4)
     together = by_hand(torch.cat(each) / 3**0.5)
-    np.testing.assert_allclose(directions(sampler, 6).gains, together, rtol=1e-4)
+    np.testing.assert_allclose(find_directions(sampler, 6).gains, together, rtol=1e-4)
 
 
 class Own(nn.Module):
@@ -327,20 +328,45 @@ class Own(nn.Module):
 
 def test_directions_of_ones_own_generator():
     network = trained_norms(Own())
-    found = directions(Sampler(network, 3), 3)
+    found = find_directions(Sampler(network, 3), 3)
     matrix = network.first.weight.reshape(3, -1).T
     np.testing.assert_allclose(found.gains, by_hand(matrix), rtol=1e-4)
 
 
-def test_no_first_layer_no_directions_and_no_hooks_left():
+class Scaled(nn.Module):
+    """A generator without layers: a rotation, if there is one, and a gain for each component."""
+
+    def __init__(self, *rotations):
+        super().__init__()
+        self.gains = nn.Parameter(torch.tensor([1.0, 5.0, 0.1, 3.0]))
+        self.rotations = rotations
+
+    def forward(self, latents):
+        for rotation in self.rotations:
+            latents = latents @ rotation
+        return latents * self.gains
+
+
+def test_without_a_first_layer_directions_are_those_of_differences():
+    """Of x -> A x, the directions are A's right singular vectors: scaled axes, and a rotation of them."""
+    found = find_directions(Sampler(Scaled(), 4), 3)
+    np.testing.assert_allclose(found.vectors, np.eye(4)[[1, 3, 0]], atol=1e-4)
+    np.testing.assert_allclose(found.gains, [5, 3, 1], rtol=1e-4)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0].astype(np.float32)
+    turned = find_directions(Sampler(Scaled(torch.from_numpy(turn)), 4)).vectors
+    np.testing.assert_allclose(np.abs((turned @ turn)[:, [1, 3, 0, 2]]), np.eye(4), atol=1e-2)
+    np.testing.assert_allclose(turned @ turned.T, np.eye(4), atol=1e-5)
+
+
+def test_a_layer_that_does_not_take_the_latent_as_it_is_gives_no_closed_form_and_no_hooks_are_left():
     network = trained_norms(Own(squared=True))
-    with pytest.raises(InputError, match="A Own has no first layer that takes the latent as it is"):
-        directions(Sampler(network, 3))
+    vectors = find_directions(Sampler(network, 3)).vectors
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(3), atol=1e-5)
     assert not any(module._forward_hooks for module in network.modules())
 
 
 def test_a_latent_moves_along_a_direction():
-    found = Directions(np.eye(2, 3, dtype=np.float32), np.ones(2))
+    found = LatentDirections(np.eye(2, 3, dtype=np.float32), np.ones(2))
     assert np.array_equal(found.move(np.zeros((2, 3)), 1, -2.5), [[0, -2.5, 0]] * 2)
     for number, strength, points, told in (
         (2, 1.0, (1, 3), "no direction 2: 2 are known"),
@@ -355,28 +381,31 @@ def test_a_latent_moves_along_a_direction():
 def test_strips_have_the_sample_in_the_middle():
     sampler = conditional()
     latent = sampler.latents(1, seed=3)
-    found = directions(sampler, 2)
-    shown = strips(sampler, found, latent[0], label="eel", strength=2.0, columns=5)
+    found = find_directions(sampler, 2)
+    shown = direction_strips(sampler, found, latent[0], label="eel", strength=2.0, columns=5)
     assert shown.shape == (2, 5, 1, 8, 8)
-    middle = sampler.at(latent, np.array([2])).numpy()
+    middle = sampler.from_latents(latent, np.array([2])).numpy()
     np.testing.assert_allclose(shown[:, 2], np.repeat(middle, 2, 0), atol=1e-6)
-    far = sampler.at(found.move(latent, 1, -2.0), np.array([2]))
+    far = sampler.from_latents(found.move(latent, 1, -2.0), np.array([2]))
     np.testing.assert_allclose(shown[1, :1], far, atol=1e-6)
 
 
 def test_directions_are_kept_with_a_run_until_it_goes_on(tmp_path):
     folder, sampler = RunFolder(tmp_path), Sampler(mlp(), 4, step=10)
     with pytest.raises(InputError, match="has no directions yet; `wgan directions"):
-        Directions.of(folder, sampler)
-    found = directions(sampler, 3)
+        LatentDirections.of_run(folder, sampler)
+    found = find_directions(sampler, 3)
     found.save(folder.directions_file)
-    kept = Directions.of(folder, sampler)
+    kept = LatentDirections.of_run(folder, sampler)
     assert np.array_equal(kept.vectors, found.vectors)
     assert np.array_equal(kept.gains, found.gains)
     with pytest.raises(InputError, match="after step 10, and the run is at step 20"):
-        Directions.of(folder, Sampler(mlp(), 4, step=20))
-    Directions(found.vectors, found.gains).save(tmp_path / "x.npz")
-    assert Directions.load(tmp_path / "x.npz").step is None
+        LatentDirections.of_run(folder, Sampler(mlp(), 4, step=20))
+    assert np.array_equal(stored_or_found(folder, sampler).vectors, found.vectors)  # three of them
+    other = Sampler(mlp(), 4, step=20)
+    assert np.array_equal(stored_or_found(folder, other).vectors, find_directions(other).vectors)
+    LatentDirections(found.vectors, found.gains).save(tmp_path / "x.npz")
+    assert LatentDirections.load(tmp_path / "x.npz").step is None
 
 
 # --------------------------------------------------------------------------------------- inversion
@@ -412,19 +441,19 @@ def unseen(data, count):
 def test_inversion_beats_search(sampler, digits_run):
     given = unseen(digits_run[1], 20)
     found = invert(sampler, given)
-    searched = invert(sampler, given, candidates=100_000, starts=1, steps=1).started
+    searched = invert(sampler, given, candidates=100_000, starts=1, steps=1).initial_distance
     assert found.distance.mean() < searched.mean()
-    assert (found.distance <= found.started + 1e-4).all()
+    assert (found.distance <= found.initial_distance + 1e-4).all()
     np.testing.assert_allclose(
         found.distance, np.linalg.norm((found.samples - given).reshape(20, -1), axis=1), rtol=1e-5
     )
-    np.testing.assert_allclose(found.samples, sampler.at(found.latents), atol=1e-6)
+    np.testing.assert_allclose(found.samples, sampler.from_latents(found.latents), atol=1e-6)
 
 
 def test_a_sample_of_its_own_is_found_again(sampler):
     given = sampler(5, seed=99).numpy()
     found = invert(sampler, given, prior=0.0, candidates=512)
-    assert (found.distance < 0.2 * found.started).all()
+    assert (found.distance < 0.2 * found.initial_distance).all()
 
 
 def test_a_prior_keeps_latents_short(sampler, digits_run):
@@ -445,13 +474,13 @@ def test_the_start_is_the_nearest_random_sample(sampler, digits_run):
     candidates = sampler(300, seed=5).numpy().reshape(300, 1, -1)
     apart = np.linalg.norm(candidates - given.reshape(1, 4, -1), axis=2)
     found = invert(sampler, given, seed=5, candidates=300, starts=2, steps=1)
-    np.testing.assert_allclose(found.started, apart.min(0), rtol=1e-5)
+    np.testing.assert_allclose(found.initial_distance, apart.min(0), rtol=1e-5)
 
 
 def test_progress_is_told(sampler):
     told = []
     given = np.repeat(sampler(1).numpy(), 20, axis=0)
-    invert(sampler, given, steps=1, candidates=8, progress=lambda *counts: told.append(counts))
+    invert(sampler, given, steps=1, candidates=8, on_progress=lambda *counts: told.append(counts))
     assert told == [(0, 20), (16, 20), (20, 20)]
 
 
@@ -461,7 +490,7 @@ def test_inversion_looks_for_the_class_unless_it_is_said():
     given = sampler(6, seed=4).numpy()
     found = invert(sampler, given, steps=100, candidates=1024)
     assert np.array_equal(found.labels, [0, 1, 2, 0, 1, 2])
-    np.testing.assert_allclose(found.samples, sampler.at(found.latents, found.labels), atol=1e-6)
+    np.testing.assert_allclose(found.samples, sampler.from_latents(found.latents, found.labels), atol=1e-6)
     said = invert(sampler, given, label="eel", steps=5, candidates=64)
     assert np.array_equal(said.labels, [2] * 6)
 
@@ -488,7 +517,7 @@ def test_an_inversion_of_attributes_is_told_which():
         ((2, 1, 8, 8), {"prior": -1.0}, "prior must be a finite number >= 0"),
         ((2, 1, 8, 8), {"prior": np.nan}, "prior must be"),
         ((2, 1, 8, 8), {"seed": -1}, "a seed in"),
-        ((2, 1, 8, 8), {"label": 3}, "knows no classes"),
+        ((2, 1, 8, 8), {"label": 3}, "has no classes"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(sampler, shape, changes, told):
@@ -597,5 +626,5 @@ def test_the_example_in_the_docs_runs(digits_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "example.py").write_text(example)
     names = runpy.run_path("example.py")
-    assert names["moved"].shape == names["found"].samples.shape == (4, 1, 8, 8)
+    assert names["moved"].shape == names["inverted"].samples.shape == (4, 1, 8, 8)
     assert (tmp_path / "walk.gif").is_file()

@@ -31,7 +31,7 @@ from wgan.lipschitz import (
     score,
     score_pair,
 )
-from wgan.lipschitz.penalties import InputGradientPenalty, input_gradients, interpolate, norm
+from wgan.lipschitz.penalties import InputGradientPenalty, input_gradients, random_interpolates, row_norms
 from wgan.losses import gap
 
 # The table. A new constraint is a row here, and passes all that follows.
@@ -336,7 +336,7 @@ def test_a_linear_critic(member: Constraint, closed_form: Callable, slope: float
 def test_a_quadratic_critic(shape: tuple[int, ...]):
     real, fake = batches(shape)
     squares = real.flatten(1).square().sum(1)
-    middle = interpolate(real, fake, seeded()).flatten(1).norm(dim=1)
+    middle = random_interpolates(real, fake, seeded()).flatten(1).norm(dim=1)
     critic = Quadratic().double()
     for penalty, expected in [
         (R1(gamma=3.0), 1.5 * squares.mean()),
@@ -370,14 +370,14 @@ def test_mistake_norm_over_the_batch_or_over_channels_only(penalty: Constraint, 
 
 
 def test_mistake_epsilon_shared_by_the_batch_or_not_shared_by_a_sample():
-    points = interpolate(torch.ones(64, 3, 4, 4), torch.zeros(64, 3, 4, 4), seeded())
+    points = random_interpolates(torch.ones(64, 3, 4, 4), torch.zeros(64, 3, 4, 4), seeded())
     epsilon = points.flatten(1)
     assert torch.equal(epsilon, epsilon[:, :1].expand_as(epsilon))
     assert len(epsilon[:, 0].unique()) == 64
 
 
 def test_mistake_epsilon_normal_instead_of_uniform():
-    epsilon = interpolate(torch.ones(4000, 1), torch.zeros(4000, 1), seeded()).flatten().numpy()
+    epsilon = random_interpolates(torch.ones(4000, 1), torch.zeros(4000, 1), seeded()).flatten().numpy()
     assert epsilon.min() >= 0
     assert epsilon.max() <= 1
     assert stats.kstest(epsilon, "uniform").pvalue > 0.05
@@ -386,7 +386,7 @@ def test_mistake_epsilon_normal_instead_of_uniform():
 @every_shape
 def test_interpolated_points_lie_on_the_segment(shape: tuple[int, ...]):
     real, fake = batches(shape, n=50)
-    points = interpolate(real, fake, seeded())
+    points = random_interpolates(real, fake, seeded())
     to_real, to_fake, length = (
         (a - b).flatten(1).norm(dim=1) for a, b in [(points, real), (points, fake), (real, fake)]
     )
@@ -398,7 +398,7 @@ def test_interpolated_points_lie_on_the_segment(shape: tuple[int, ...]):
 @pytest.mark.parametrize("penalty", [GradientPenalty(), LipschitzPenalty(), MaxGradientPenalty()], ids=name)
 def test_penalties_between_real_and_fake_are_taken_at_the_interpolated_points(penalty: InputGradientPenalty):
     real, fake = batches((3, 8, 8))
-    assert torch.equal(penalty.points(real, fake, seeded()), interpolate(real, fake, seeded()))
+    assert torch.equal(penalty.points(real, fake, seeded()), random_interpolates(real, fake, seeded()))
 
 
 def test_r1_looks_at_real_samples_and_r2_at_fake_ones():
@@ -427,12 +427,12 @@ def test_dragan_looks_around_real_samples_at_their_own_scale():
 
 def test_points_between_batches_of_different_shapes_are_refused():
     with pytest.raises(InputError, match=r"\(4, 5\).*\(3, 5\)"):
-        interpolate(torch.zeros(4, 5), torch.zeros(3, 5))
+        random_interpolates(torch.zeros(4, 5), torch.zeros(3, 5))
 
 
 def test_mistake_derivative_of_the_norm_at_zero_is_nan():
     gradients = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64, requires_grad=True)
-    norms = norm(gradients)
+    norms = row_norms(gradients)
     (first,) = torch.autograd.grad(norms.sum(), gradients, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), gradients)
     assert norms.tolist() == [0, 5]
@@ -536,7 +536,7 @@ def test_mistake_labels_are_not_passed_on(penalty: InputGradientPenalty, shape: 
     real, fake = (batch.float() for batch in batches(shape, n=4))
     labels = torch.tensor([0, 1, 2, 2])
     slopes = torch.tensor([0.0, 1.0, 3.0, 3.0]) * sqrt(prod(shape))
-    expected = penalty.charge(slopes.unsqueeze(1))  # one row a sample, its norm the slope
+    expected = penalty.cost(slopes.unsqueeze(1))  # one row a sample, its norm the slope
     value = penalty.penalty(Conditional(), real, fake, labels, seeded())
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
 

@@ -20,15 +20,16 @@ def critic_of(seed, *, scale=1.0, **arguments):
     return critic
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    smallest=st.booleans(),
+    minimum=st.booleans(),
     temperature=st.floats(1e-3, 10),
     scale=st.floats(1e-3, 1e3),
 )
-def test_no_slope_is_above_the_certificate_and_that_is_at_most_one(seed, smallest, temperature, scale):
-    critic = critic_of(seed, scale=scale, smallest=smallest)
+def test_no_slope_is_above_the_certificate_and_that_is_at_most_one(seed, minimum, temperature, scale):
+    critic = critic_of(seed, scale=scale, minimum=minimum)
     critic.temperature = temperature
     bound = certify(critic).bound
     assert bound is not None
@@ -39,12 +40,12 @@ def test_no_slope_is_above_the_certificate_and_that_is_at_most_one(seed, smalles
 
 
 def test_it_lies_between_the_extremum_and_what_the_temperature_adds():
-    for smallest in (False, True):
-        critic = critic_of(0, smallest=smallest)
+    for minimum in (False, True):
+        critic = critic_of(0, minimum=minimum)
         x = torch.randn(100, 3)
         alone = critic.layers(x.expand(5, 100, 3)).squeeze(-1)
-        best = alone.amin(0) if smallest else alone.amax(0)
-        off = (critic(x) - best) * (-1 if smallest else 1)
+        best = alone.amin(0) if minimum else alone.amax(0)
+        off = (critic(x) - best) * (-1 if minimum else 1)
         assert (off >= -1e-5).all()
         assert (off <= critic.temperature * torch.tensor(5.0).log() + 1e-5).all()
 
@@ -91,26 +92,27 @@ def test_sizes_that_are_none_are_refused(sizes):
         MaxOfConesCritic(**sizes)
 
 
-@pytest.mark.parametrize("smallest", [False, True])
+@pytest.mark.parametrize("minimum", [False, True])
 @pytest.mark.parametrize(("dim", "hidden"), [(1, (8,)), (2, (16,)), (2, (64,)), (32, (64,)), (32, (64, 64))])
-def test_members_that_begin_at_points_are_cones_there(dim, hidden, smallest):
+def test_members_that_begin_at_points_are_cones_there(dim, hidden, minimum):
     torch.manual_seed(dim)
-    critic = MaxOfConesCritic(dim, members=3, hidden=hidden, smallest=smallest)
-    tips, x = 3 * torch.randn(3, dim), 3 * torch.randn(500, dim)
-    critic.begin_at(tips)
+    critic = MaxOfConesCritic(dim, members=3, hidden=hidden, minimum=minimum)
+    apexes, x = 3 * torch.randn(3, dim), 3 * torch.randn(500, dim)
+    critic.initialise_cones(apexes)
     critic.temperature = 1e-3
     with torch.no_grad():
-        away, scores = torch.cdist(x, tips).amin(1), critic(x)
+        away, scores = torch.cdist(x, apexes).amin(1), critic(x)
     # Never more than the distance, which is the bound, and not much less whatever the direction.
     assert (scores.abs() <= away + 0.01).all()
-    assert (scores if smallest else -scores).mean() > 0.85 * away.mean()
+    assert (scores if minimum else -scores).mean() > 0.85 * away.mean()
     assert torch.corrcoef(torch.stack([scores, away]))[0, 1].abs() > 0.98
 
 
 @pytest.mark.parametrize(
-    ("arguments", "tips"), [({}, (4, 3)), ({}, (5, 2)), ({"hidden": ()}, (5, 3)), ({"hidden": (1,)}, (5, 3))]
+    ("arguments", "apexes"),
+    [({}, (4, 3)), ({}, (5, 2)), ({"hidden": ()}, (5, 3)), ({"hidden": (1,)}, (5, 3))],
 )
-def test_members_begin_at_as_many_points_and_with_something_to_sort(arguments, tips):
+def test_members_begin_at_as_many_points_and_with_something_to_sort(arguments, apexes):
     critic = MaxOfConesCritic(3, **{"members": 5, "hidden": (8,)} | arguments)
-    with pytest.raises(InputError, match="members need as many tips"):
-        critic.begin_at(torch.zeros(tips))
+    with pytest.raises(InputError, match="members need as many apexes"):
+        critic.initialise_cones(torch.zeros(apexes))

@@ -28,8 +28,8 @@ def assert_same_gradients(critic: nn.Module, points: Tensor) -> None:
     weights = [weight for weight in critic.parameters() if weight.requires_grad]
     found = []
     for gradients in (input_gradients(critic, points), plain(critic, points)):
-        charge = GradientPenalty().charge(gradients)
-        by_weights = torch.autograd.grad(charge, weights, allow_unused=True, materialize_grads=True)
+        cost = GradientPenalty().cost(gradients)
+        by_weights = torch.autograd.grad(cost, weights, allow_unused=True, materialize_grads=True)
         found.append([gradients, *by_weights])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
@@ -157,5 +157,5 @@ def test_a_penalty_costs_four_passes(critic):
     with Operations() as forward:
         critic(points)
     with Operations() as whole:
-        GradientPenalty().charge(input_gradients(critic, points)).backward()
+        GradientPenalty().cost(input_gradients(critic, points)).backward()
     assert whole.count == pytest.approx(4 * forward.count, rel=1e-3)

@@ -15,9 +15,9 @@ from wgan.metrics import (
     Comparison,
     Estimate,
     Features,
+    MetricValue,
     Modes,
     Provenance,
-    Value,
     measure,
     memorisation_floor,
 )
@@ -60,7 +60,7 @@ def test_every_number_carries_its_error_count_floor_and_provenance(found):
         assert np.isfinite(estimate.value)
         assert estimate.standard_error >= 0
         assert estimate.n == (300, 300)
-        assert isinstance(estimate.floor, Value)
+        assert isinstance(estimate.floor, MetricValue)
         assert estimate.floor.standard_error >= 0
         assert estimate.provenance.metric == name
         assert estimate.provenance.extractor == "pixels"
@@ -135,7 +135,7 @@ def test_what_a_metric_lacks_is_said():
 def test_frechet_below_the_width_warns_and_gives_the_floor():
     rng = torch.Generator().manual_seed(0)
     real, fake, held_out = (Features(torch.randn(20, 30, generator=rng)) for _ in range(3))
-    with pytest.warns(UserWarning, match="Read it against its floor"):
+    with pytest.warns(UserWarning, match="Compare it with its floor"):
         estimate = measure(Comparison(real, fake, held_out), ["fd"])["fd"]
     assert estimate.value == pytest.approx(estimate.floor.value, rel=0.2)
 

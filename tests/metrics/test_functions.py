@@ -13,16 +13,16 @@ from scipy.spatial.distance import cdist
 from wgan.errors import InputError
 from wgan.metrics import (
     Modes,
+    count_modes,
     density_coverage,
-    effective,
+    effective_modes,
     frechet_distance,
-    high_quality,
+    high_quality_share,
     kernel_distance,
     label_divergence,
     memorisation,
     memorisation_floor,
     precision_recall,
-    reached,
 )
 
 TWO_SETS = {
@@ -179,8 +179,8 @@ def test_blocks_change_nothing(monkeypatch):
     def rows(count, _):
         return (slice(start, start + 7) for start in range(0, count, 7))
 
-    monkeypatch.setattr("wgan.metrics.neighbours.row_blocks", rows)
-    monkeypatch.setattr("wgan.metrics.kernel.row_blocks", rows)
+    monkeypatch.setattr("wgan.metrics.neighbours.row_chunks", rows)
+    monkeypatch.setattr("wgan.metrics.kernel.row_chunks", rows)
     pieces = [TWO_SETS[name](x, y) for name in ("pr", "dc", "kernel")]
     assert pieces[:2] == whole[:2]
     assert pieces[2] == pytest.approx(whole[2])
@@ -207,13 +207,13 @@ def test_too_few_for_the_neighbours_is_said():
         InputError, match="5 real samples has 4 others and no neighbour number 5; give at least 6"
     ):
         density_coverage(normal(0, 5, 2), normal(1, 50, 2))
-    with pytest.raises(InputError, match="not to number 0"):
+    with pytest.raises(InputError, match="neighbours must be at least 1, not 0"):
         precision_recall(normal(0, 30, 2), normal(1, 50, 2), neighbours=0)
 
 
 @pytest.mark.parametrize("metric", [precision_recall, density_coverage])
 def test_so_few_that_neighbours_tell_little_is_warned_of(metric):
-    with pytest.warns(UserWarning, match="40 real and 19 fake samples lie so far off"):
+    with pytest.warns(UserWarning, match="40 real and 19 fake samples are so distant"):
         metric(normal(0, 40, 2), normal(1, 19, 2))
     metric(normal(0, 20, 2), normal(1, 20, 2))
 
@@ -259,37 +259,37 @@ def test_modes_are_reached_by_samples_of_high_quality():
     mode, good = SQUARE.nearest(samples)
     assert mode[:4].tolist() == [0, 1, 1, 2]
     assert good.tolist() == [True, True, True, False, False]
-    assert high_quality(samples, SQUARE) == (0.6, pytest.approx((0.24 / 5) ** 0.5))
-    assert reached(mode[good]) == (2, pytest.approx((2 / 3) ** 0.5))
+    assert high_quality_share(samples, SQUARE) == (0.6, pytest.approx((0.24 / 5) ** 0.5))
+    assert count_modes(mode[good]) == (2, pytest.approx((2 / 3) ** 0.5))
 
 
 def test_the_law_itself_is_of_high_quality():
     samples = SQUARE.centres.repeat(2500, 1) + 0.5 * torch.from_numpy(normal(0, 10_000, 2))
-    share = high_quality(samples, SQUARE)
+    share = high_quality_share(samples, SQUARE)
     assert share.value == pytest.approx(1 - np.exp(-4.5), abs=3 * share.standard_error)
 
 
 def test_nothing_reaches_no_mode():
-    for count in (reached, effective):
+    for count in (count_modes, effective_modes):
         assert count(torch.zeros(0, dtype=torch.int64)) == (0, 0)
 
 
 @given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any))
 def test_effective_modes_lie_between_one_and_those_that_are_reached(counts):
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    number = effective(labels).value
-    assert 1 - 1e-9 <= number <= reached(labels).value + 1e-9
-    assert effective(labels.repeat(3)).value == pytest.approx(number)
+    number = effective_modes(labels).value
+    assert 1 - 1e-9 <= number <= count_modes(labels).value + 1e-9
+    assert effective_modes(labels.repeat(3)).value == pytest.approx(number)
     doubled = torch.cat([labels, labels + len(counts)])  # each mode in two: twice as many
-    assert effective(doubled).value == pytest.approx(2 * number)
+    assert effective_modes(doubled).value == pytest.approx(2 * number)
 
 
 def test_what_a_classifier_takes_for_another_class_hardly_counts():
     even = torch.arange(4).repeat(1000)
-    assert effective(even).value == pytest.approx(4)
+    assert effective_modes(even).value == pytest.approx(4)
     mistaken = torch.cat([even, torch.tensor([7, 8, 9])])
-    assert reached(mistaken).value == 7
-    assert effective(mistaken).value == pytest.approx(4, abs=0.03)
+    assert count_modes(mistaken).value == 7
+    assert effective_modes(mistaken).value == pytest.approx(4, abs=0.03)
 
 
 def test_modes_refuse_what_is_no_law_of_modes():
@@ -354,10 +354,10 @@ CALIBRATION = {
     "density": (lambda x, y: density_coverage(x, y)[0], lambda s: pair(s, 0.8), 40),
     "coverage": (lambda x, y: density_coverage(x, y)[1], lambda s: pair(s, 0.8), 40),
     "memorisation": (memorisation, copied, 60),
-    "high quality": (high_quality, lambda s: (0.7 * normal(s, 300, 2), SQUARE), 60),
+    "high quality": (high_quality_share, lambda s: (0.7 * normal(s, 300, 2), SQUARE), 60),
     "divergence": (label_divergence, labelled, 100),
-    "reached": (reached, zipf, 100),
-    "effective": (effective, lambda s: labelled(s)[:1], 100),
+    "reached": (count_modes, zipf, 100),
+    "effective": (effective_modes, lambda s: labelled(s)[:1], 100),
 }
 
 

@@ -384,6 +384,7 @@ def test_a_monitor_has_one_thread_of_its_own_unless_it_is_synchronous(tmp_path):
     assert not any(thread.is_alive() for thread in one.threads | other.threads)
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_wait_for_a_hanging_monitor(tmp_path):
     class Stuck(Hanging):
         def finish(self, outcome):
@@ -629,6 +630,7 @@ def assert_same_image(one, other):
         assert first.convert("RGB").tobytes() == second.convert("RGB").tobytes()
 
 
+@pytest.mark.slow
 def test_wandb_reads_what_the_run_wrote(tmp_path, wandb, straight):
     folder = tmp_path / "run"
     trainer([Wandb(folder)]).fit(folder, 8)
@@ -650,6 +652,7 @@ def test_wandb_reads_what_the_run_wrote(tmp_path, wandb, straight):
     assert_same_files(folder, straight)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_run_for_wandb(tmp_path, wandb):
     folder = tmp_path / "run"
     trainer([Wandb(folder)]).fit(folder, 4)
@@ -663,6 +666,7 @@ def test_a_resumed_run_is_the_same_run_for_wandb(tmp_path, wandb):
     assert_in_wandb(second, RunFolder(folder).history()[4:], [8])
 
 
+@pytest.mark.slow
 def test_wandb_gets_nan_for_what_is_not_finite_and_each_step_once(tmp_path, wandb):
     monitor = Wandb(tmp_path)
     monitor.start({}, 0)
@@ -767,6 +771,7 @@ def assert_in_mlflow(run_dir, image_steps, tmp_path):
     return found
 
 
+@pytest.mark.slow
 def test_mlflow_reads_what_the_run_wrote(tmp_path, straight):
     folder = tmp_path / "run"
     trainer([MLflow(folder)]).fit(folder, 8)
@@ -780,6 +785,7 @@ def test_mlflow_reads_what_the_run_wrote(tmp_path, straight):
     assert_same_files(folder, straight)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_run_for_mlflow_with_each_step_once(tmp_path):
     folder = tmp_path / "run"
     trainer([MLflow(folder)], checkpoint=3).fit(folder, 8)
@@ -793,6 +799,7 @@ def test_a_resumed_run_is_the_same_run_for_mlflow_with_each_step_once(tmp_path):
     assert_in_mlflow(folder, [0, 4, 8, 12], tmp_path)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_killed_for_mlflow_until_it_goes_on(tmp_path):
     class Interrupting(Prompt):
         def log(self, step, values):
@@ -817,6 +824,7 @@ def test_mlflow_gets_nan_for_what_is_not_finite(tmp_path):
     assert found.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_mlflow_writes_where_its_environment_says_and_moves_there(tmp_path, monkeypatch):
     trainer([MLflow(tmp_path / "a")]).fit(tmp_path / "a", 1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/common.db")
@@ -863,6 +871,7 @@ def test_an_mlflow_server_that_never_answers_stops_nothing(tmp_path, monkeypatch
 TINY = ["--batch-size", "8", "--n-critic", "1", "--steps", "2", "--logging.metrics", "1"]
 
 
+@pytest.mark.slow
 def test_several_monitors_watch_at_once_and_no_secret_is_written(tmp_path, monkeypatch, wandb, capsys):
     secrets = {"WANDB_API_KEY": "a1b2c3d4e5" * 4, "MLFLOW_TRACKING_PASSWORD": "hunter2hunter2"}
     for name, secret in (secrets | {"AWS_SECRET_ACCESS_KEY": "correct-horse-battery"}).items():
@@ -891,6 +900,7 @@ def test_a_fork_is_watched_in_its_own_folder(tmp_path, capsys):
     assert [scalar.step for scalar in events(fork).Scalars("gap")] == [3, 4]
 
 
+@pytest.mark.slow
 def test_without_the_package_the_extra_is_named(tmp_path):
     code = """
 import sys

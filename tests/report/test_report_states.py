@@ -144,7 +144,9 @@ def test_a_run_that_diverged_says_when(folder, healthy):
 
 
 def test_a_missing_number_beside_others_is_no_divergence(folder, healthy):
-    rows = [{**line, "diversity": None, "recall": None, "slope/max": None} for line in healthy(100, 200)]
+    rows = [
+        {**line, "diversity": None, "recall_held_out": None, "slope/max": None} for line in healthy(100, 200)
+    ]
     html = report_on(folder.config().log(rows))
     assert "Diverged" not in html
 
@@ -156,7 +158,7 @@ def test_a_chart_without_data_is_left_out(folder):
 
 @pytest.mark.parametrize("value", ["text", True, [1], {"a": 1}, float("nan"), float("-inf"), 10**400])
 def test_what_is_no_number_is_no_point(folder, value):
-    rows = [{"step": step, "gap": 1.0, "recall": value} for step in (100, 200, 300)]
+    rows = [{"step": step, "gap": 1.0, "recall_held_out": value} for step in (100, 200, 300)]
     assert charts(report_on(folder.config().log(rows))) == ["Gap (W estimate)"]
 
 

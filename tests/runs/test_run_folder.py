@@ -184,6 +184,7 @@ def test_one_at_a_time(tmp_path: Path):
         pass
 
 
+@pytest.mark.slow
 def test_a_dead_process_locks_nothing(tmp_path: Path):
     script = """
         import signal, sys

@@ -190,6 +190,7 @@ def alive(server):
     return answer.status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "pause", "status"),
     [
@@ -221,6 +222,7 @@ def test_slow_and_endless_clients_end_and_others_do_not_wait(hasty, parts, pause
     assert alive(hasty)
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_ends(artifact, start):
     """It gets what the system held for it already, and then the end instead of the rest."""
     with start(artifact, "--seconds", "0.5", "--count", "256") as server:
@@ -276,6 +278,7 @@ def test_a_full_server_answers_or_says_when_to_come_again(hasty):
 # --------------------------------------------------------------------------------------- the end
 
 
+@pytest.mark.slow
 def test_no_request_is_lost_at_the_end(artifact, start):
     """Eight clients ask without a pause until they are told to go elsewhere; each request has its answer."""
     answered, lost = [], []
@@ -343,6 +346,7 @@ def refused(*words, **environment):
     return line
 
 
+@pytest.mark.slow
 def test_a_wrong_start_is_refused_in_one_sentence(artifact, tmp_path):
     assert "is not an artifact" in refused(tmp_path)
     assert "WGAN_SERVE_PORT must be a whole number" in refused(artifact.path, WGAN_SERVE_PORT="http")
@@ -389,6 +393,7 @@ def test_serving_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_everybody_is_let_in_only_knowingly(artifact):
     words = [sys.executable, "-m", "wgan", "serve", str(artifact.path), "--port", "0", "--host", "0.0.0.0"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)

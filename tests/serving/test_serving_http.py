@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from wgan.image_requests import ImageRequest, draw
 from wgan.images import to_bytes, to_image
-from wgan.latents import latents
+from wgan.latents import draw_latents
 
 
 def ask(server, path, order=None, **headers):
@@ -74,7 +74,7 @@ def test_tritonclient_finds_what_the_model_is(client):
 @pytest.mark.parametrize("outputs", [None, True, False])
 @pytest.mark.parametrize("packed", [None, "gzip", "deflate"])
 def test_tritonclient_gets_what_the_artifact_makes(client, artifact, sent, outputs, packed):
-    points, labels = latents(20, 7, 3), np.arange(20) % 3  # more than a batch
+    points, labels = draw_latents(20, 7, 3), np.arange(20) % 3  # more than a batch
     wanted = None if outputs is None else [triton.InferRequestedOutput("samples", binary_data=outputs)]
     got = client.infer(
         "generator",
@@ -91,7 +91,7 @@ def test_tritonclient_gets_what_the_artifact_makes(client, artifact, sent, outpu
 
 def test_many_at_once_get_each_their_own(server, artifact):
     with triton.InferenceServerClient(server.address, concurrency=16) as client:
-        asked = [latents(1 + seed % 5, 7, seed) for seed in range(64)]
+        asked = [draw_latents(1 + seed % 5, 7, seed) for seed in range(64)]
         labels = [np.full(len(points), seed % 3) for seed, points in enumerate(asked)]
         waiting = [
             client.async_infer("generator", inputs(points, kinds, binary=seed % 2 == 0))
@@ -131,14 +131,14 @@ def test_a_seed_is_a_image(server, artifact, form, count):
     expected = draw(artifact.runtime(), 7, ImageRequest(**order), classes=artifact.classes)
     np.testing.assert_array_equal(opened(body), opened(expected))
     if count == 1:
-        (sample,) = artifact.runtime()(latents(1, 7, 2**64 - 1) * np.float32(0.5), [1])
+        (sample,) = artifact.runtime()(draw_latents(1, 7, 2**64 - 1) * np.float32(0.5), [1])
         np.testing.assert_array_equal(opened(body), to_bytes(sample).transpose(1, 2, 0))
 
 
 def test_a_zip_holds_the_first_of_any_count_in_turns_of_the_classes(server, artifact):
     _, headers, body = ask(server, "/v1/images", {"seed": 5, "count": 20, "format": "zip"})
     assert headers["Content-Type"] == "application/zip"
-    samples = artifact.runtime()(latents(32, 7, 5), np.arange(32) % 3)
+    samples = artifact.runtime()(draw_latents(32, 7, 5), np.arange(32) % 3)
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         assert archive.namelist() == [f"{index:05d}.png" for index in range(20)]
         for name, sample in zip(archive.namelist(), samples, strict=False):
@@ -149,7 +149,7 @@ def test_a_zip_holds_the_first_of_any_count_in_turns_of_the_classes(server, arti
 @pytest.mark.parametrize(("label", "number"), [("1", 2), (1, 2), (0, 0), ("dog", 1)])
 def test_a_class_is_called_by_its_name_or_else_its_number(server, artifact, label, number):
     body = ask(server, "/v1/images", {"label": label})[2]
-    (sample,) = artifact.runtime()(latents(1, 7, 0), [number])
+    (sample,) = artifact.runtime()(draw_latents(1, 7, 0), [number])
     np.testing.assert_array_equal(opened(body), np.asarray(to_image(sample)))
 
 
@@ -175,6 +175,7 @@ def test_a_wrong_image_request_is_refused_in_one_sentence(server, order, said):
     assert (status, json.loads(body)) == (400, {"error": said})
 
 
+@pytest.mark.slow
 def test_vectors_are_a_scatter_and_no_zip(points, start):
     with start(points) as server:
         status, _, body = ask(server, "/v1/images", {"count": 100})

@@ -26,6 +26,7 @@ def test_wrong_requests_are_refused_in_one_sentence(server):
         attack(client, 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_a_server_is_as_its_schema_says(server, mode):
     """Right and wrong cases that schemathesis makes of the OpenAPI document that is served."""

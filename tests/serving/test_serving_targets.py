@@ -21,7 +21,7 @@ from wgan.deploy.targets import aws_lambda, triton, web
 from wgan.errors import InputError, StorageError
 from wgan.image_requests import ImageRequest, draw
 from wgan.images import to_bytes
-from wgan.latents import latents
+from wgan.latents import draw_latents
 
 SEED, COUNT = 2**40 + 11, 12
 
@@ -59,7 +59,7 @@ def test_the_same_seed_is_the_same_image_in_six_places(
 
 
 def ask_triton(address, artifact):
-    points, labels = latents(COUNT, artifact.latent_dim, SEED), np.arange(COUNT) % len(artifact.classes)
+    points, labels = draw_latents(COUNT, artifact.latent_dim, SEED), np.arange(COUNT) % len(artifact.classes)
     asked = [
         tritonclient.http.InferInput("latents", points.shape, "FP32"),
         tritonclient.http.InferInput("labels", (COUNT, 1), "INT64"),
@@ -73,6 +73,7 @@ def ask_triton(address, artifact):
 # ----------------------------------------------------------------------------------------- Lambda
 
 
+@pytest.mark.slow
 def test_a_function_answers_cold_and_warm_and_after_errors(function, shipped):
     with function() as (call, log):
         for order in ({"seed": 3, "count": 4}, {"seed": 4}, {"seed": 3, "count": 4, "format": "webp"}):

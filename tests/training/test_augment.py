@@ -16,7 +16,7 @@ from wgan.losses import LOSSES
 from wgan.networks import MLP
 from wgan.runs import load_latest
 from wgan.training import Adam, Augment, LoggingIntervals, Trainer, recipe
-from wgan.training.augment import MOST, TRANSFORMS, Augmenter, cut_out, mirror, recolour, translate
+from wgan.training.augment import MAX_STRENGTH, TRANSFORMS, Augmenter, cut_out, mirror, recolour, translate
 from wgan.training.objective import Batch, Objective
 from wgan.training.state import State
 from wgan.training.step import critic_step, generator_step
@@ -118,7 +118,7 @@ def test_the_strength_stays_in_its_range():
     augmenter = Augmenter(Augment(target=0.6, span=20))
     for _ in range(9):
         augmenter.adapt(one, zero, zero, images=10)
-    assert augmenter.strength.item() == pytest.approx(MOST)
+    assert augmenter.strength.item() == pytest.approx(MAX_STRENGTH)
     for _ in range(9):
         augmenter.adapt(one, one, zero, images=10)
     assert augmenter.strength.item() == 0
@@ -243,7 +243,7 @@ def test_a_run_resumes_bit_for_bit_with_the_strength_that_it_had(tmp_path):
     augmented().fit(tmp_path / "stopped", 20)
     assert_same_run(tmp_path / "stopped", tmp_path / "straight", images=False)
     saved = load_latest(tmp_path / "straight" / "checkpoints").tensors["augmenter"]
-    assert 0 <= saved["strength"].item() <= MOST
+    assert 0 <= saved["strength"].item() <= MAX_STRENGTH
     assert saved["strength"].item() != pytest.approx(0.2)
 
 

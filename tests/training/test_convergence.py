@@ -318,6 +318,7 @@ def test_a_penalty_on_steep_slopes_alone_circles_within():
     assert np.abs(late).max(1).min() > 0.4
 
 
+@pytest.mark.slow
 def test_the_example_saves_its_figure(tmp_path: Path):
     figure = tmp_path / "dirac.png"
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])

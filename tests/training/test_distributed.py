@@ -54,6 +54,7 @@ def test_a_shard_has_its_rows_of_what_one_process_draws(rank):
         assert torch.equal(part, all_of_it[4 * rank : 4 * rank + 4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "processes"), [*((case, 2) for case in CASES), ("penalty", 4)])
 def test_any_number_of_processes_takes_the_same_steps(tmp_path, case, processes):
     """Penalty by double backward, lazy or not, power iterations, labels and batch norms of both networks."""
@@ -80,6 +81,7 @@ def runs(tmp_path_factory):
     return folder, told
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_is_that_of_one(runs):
     folder, told = runs
     assert told.count("Done:") == 1  # one of them speaks
@@ -93,6 +95,7 @@ def test_a_run_of_two_processes_is_that_of_one(runs):
             assert shared[name] == pytest.approx(alone[name], rel=near, abs=near)
 
 
+@pytest.mark.slow
 def test_two_processes_in_bfloat16_are_one_but_for_its_rounding(tmp_path):
     more = ["--precision", "bfloat16"]
     command = [sys.executable, *map(str, train(tmp_path / "one", 10, *more))]
@@ -109,6 +112,7 @@ def test_two_processes_in_bfloat16_are_one_but_for_its_rounding(tmp_path):
         assert torch.allclose(one[name], two[name], rtol=0.1, atol=0.02), name
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     process = torchrun(2, *train(tmp_path / "run", 4000))
     wait_for(tmp_path / "run", 20)
@@ -135,6 +139,7 @@ def wait_for(folder, step):
     raise AssertionError(f"{folder} did not reach step {step}")
 
 
+@pytest.mark.slow
 def test_where_one_process_is_asked_to_end_all_do_and_go_on_as_if_nothing_had_been(tmp_path):
     code, told = finished(torchrun(2, HERE / "distributed_ending.py", tmp_path))
     assert code == 0, told
@@ -173,6 +178,7 @@ def test_a_fingerprint_is_of_any_type(kind):
     assert fingerprint(tensor[:0]) == 0
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_run_with_a_sentence(tmp_path):
     process = torchrun(2, *train(tmp_path / "run", 100_000), start_new_session=True)
     wait_for(tmp_path / "run", 20)
@@ -189,6 +195,7 @@ def children(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "told"),
     [

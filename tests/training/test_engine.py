@@ -64,6 +64,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("replaying")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_replayed_run_is_the_eager_one_and_goes_on(tmp_path: Path, monkeypatch, case):
@@ -209,6 +210,7 @@ def test_networks_that_cannot_be_copied_are_trained_eagerly(tmp_path: Path, monk
         made.fit(tmp_path / "run", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, of which it has some
 def test_a_run_of_compiled_objectives_goes_on(tmp_path: Path, monkeypatch):
     """As graphs of forward and backward passes, without the minute that a compiler takes for machine code."""

@@ -44,6 +44,7 @@ def test_a_longer_run_equals_a_shorter_one_gone_on_with(tmp_path: Path, settings
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
+@pytest.mark.slow
 @every_case
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
 def test_a_run_interrupted_while_its_rates_decay(tmp_path: Path, settings, decay: str):
@@ -153,6 +154,7 @@ KILLING = """
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments(tmp_path: Path):
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     found = output_of(run_python(KILLING, straight, resumed, 40)).splitlines()

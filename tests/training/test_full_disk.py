@@ -57,6 +57,7 @@ def test_no_space_from_the_start(tmp_path: Path, straight: Path, size: int):
     assert_same_run(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("step", [3, 12])
 def test_space_runs_out_on_the_way(tmp_path: Path, straight: Path, step: int, size: int):
@@ -137,6 +138,7 @@ FULL_DISK = """
 """
 
 
+@pytest.mark.slow
 def test_file_systems_without_space(tmp_path: Path, straight: Path):
     (tmp_path / "disk").mkdir()
     inside = ("unshare", "--mount", "--map-root-user")

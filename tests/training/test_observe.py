@@ -57,16 +57,16 @@ from wgan.training.observe.weights import (
     following,
     gradient_norm,
     layer_gradients,
+    plain_numbers,
     weight_layers,
 )
-from wgan.training.recorder import plain
 
 QUARTILES = ("05", "25", "50", "75", "95")
 UPPER = ("50", "95", "max")
 NAMES = {
     *("gap", "gap_held_out", "critic_loss", "penalty", "generator_loss", "critic_gradient"),
     *("generator_gradient", "critic_update", "generator_update", "critic_dead", "generator_dead"),
-    *("diversity", "duplicates", "precision", "recall", "coverage", "memorised"),
+    *("diversity", "duplicates", "precision_held_out", "recall_held_out", "coverage_held_out", "memorised"),
     *(f"{name}/{end}" for name in ("score_real", "score_held_out", "score_fake") for end in QUARTILES),
     *(f"critic_weights/{end}" for end in QUARTILES),
     *(f"{name}/{end}" for name in ("slope", "slope_pairs") for end in UPPER),
@@ -418,8 +418,8 @@ def diversity(fakes: Tensor, held_out: Tensor = HELD_OUT, train: Tensor = REALS)
 def test_a_generator_of_one_sample(shape, where):
     reals, held_out = normal(300, *shape), normal(100, *shape, seed=1)
     found = diversity(torch.full((100, *shape), where), held_out, reals)
-    assert (found["diversity"], found["duplicates"], found["recall"]) == (0, 1, 0)
-    assert found["precision"] in (0, 1)
+    assert (found["diversity"], found["duplicates"], found["recall_held_out"]) == (0, 1, 0)
+    assert found["precision_held_out"] in (0, 1)
     assert values(SampleDiversity(held_out, reals).look(reals[:1].expand(100, *shape)))["memorised"] > 0.8
 
 
@@ -427,14 +427,21 @@ def test_the_law_itself():
     found = diversity(normal(100, 2, seed=2))
     assert found["diversity"] == pytest.approx(1, abs=0.15)
     assert found["duplicates"] <= 0.1
-    assert min(found["recall"], found["coverage"]) > 0.8
+    assert min(found["recall_held_out"], found["coverage_held_out"]) > 0.8
     assert found["memorised"] <= 0.1
 
 
 def test_held_out_samples_as_fakes():
     found = diversity(HELD_OUT)
     assert found == pytest.approx(
-        {"diversity": 1, "duplicates": 0.01, "precision": 1, "recall": 1, "coverage": 1, "memorised": 0},
+        {
+            "diversity": 1,
+            "duplicates": 0.01,
+            "precision_held_out": 1,
+            "recall_held_out": 1,
+            "coverage_held_out": 1,
+            "memorised": 0,
+        },
         abs=0.011,
     )
 
@@ -453,9 +460,11 @@ def test_copies_of_training_samples():
 def test_precision_recall_and_coverage_are_those_of_the_metrics(seed: int, shape):
     held_out, fakes = normal(90, *shape, seed=seed), 0.7 * normal(90, *shape, seed=100 + seed)
     found = diversity(fakes, held_out, normal(50, *shape, seed=7))
-    assert found["recall"] == pytest.approx(precision_recall(held_out, fakes)[1].value)
-    assert found["coverage"] == pytest.approx(density_coverage(held_out, fakes)[1].value)
-    assert found["precision"] == pytest.approx(precision_recall(held_out, fakes, neighbours=5)[0].value)
+    assert found["recall_held_out"] == pytest.approx(precision_recall(held_out, fakes)[1].value)
+    assert found["coverage_held_out"] == pytest.approx(density_coverage(held_out, fakes)[1].value)
+    assert found["precision_held_out"] == pytest.approx(
+        precision_recall(held_out, fakes, neighbours=5)[0].value
+    )
 
 
 def test_variety_does_not_depend_on_the_place_and_the_unit():
@@ -467,13 +476,13 @@ def test_variety_does_not_depend_on_the_place_and_the_unit():
 def test_too_few_samples_have_no_variety():
     assert diversity(HELD_OUT, HELD_OUT[:5]) == {}
     assert diversity(HELD_OUT[:5]) == {}
-    assert diversity(HELD_OUT, HELD_OUT[:6]).keys() >= {"diversity", "recall"}
+    assert diversity(HELD_OUT, HELD_OUT[:6]).keys() >= {"diversity", "recall_held_out"}
 
 
 def test_equal_data_have_no_diversity_and_no_copies():
     same = torch.ones(50, 3)
     found = diversity(normal(50, 3), same, same)
-    assert found.keys() == {"duplicates", "precision", "recall", "coverage"}
+    assert found.keys() == {"duplicates", "precision_held_out", "recall_held_out", "coverage_held_out"}
 
 
 # -------------------- whole rows
@@ -520,9 +529,9 @@ def test_every_recipe_gets_its_row(tmp_path: Path, name: str):
         "critic_dead",
         "generator_dead",
         "duplicates",
-        "precision",
-        "recall",
-        "coverage",
+        "precision_held_out",
+        "recall_held_out",
+        "coverage_held_out",
         "memorised",
     ):
         assert 0 <= row[share] <= 1
@@ -633,8 +642,8 @@ def test_numbers_become_plain():
         "b": torch.tensor(torch.inf),
         "c": torch.tensor(2, dtype=torch.float64),
     }
-    assert plain(numbers) == {"a": 0.5, "b": None, "c": 2.0}
-    assert plain({}) == {}
+    assert plain_numbers(numbers) == {"a": 0.5, "b": None, "c": 2.0}
+    assert plain_numbers({}) == {}
 
 
 # -------------------- the data, the memory

@@ -349,6 +349,7 @@ def learn(name, dataset, folder, steps, log):
     return gaps, energy_distance(untrained, held_out), energy_distance(trained, held_out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dataset", "steps", "log", "left"),
     [
@@ -365,6 +366,7 @@ def test_a_recipe_with_a_penalty_closes_the_held_out_gap(tmp_path, name, dataset
     assert after < left * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dataset", "log", "last"),
     [("toy-orthogonal", "ring8", 20, 100), ("dcgan-orthogonal", "digits", 4, 16)],
@@ -387,6 +389,7 @@ def test_a_certified_recipe_logs_a_bracket_below_exact_transport(tmp_path, name,
     assert max(lowest) > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dataset", "steps", "log", "left"),
     [("toy-orthogonal", "ring8", 100, 10, 0.25), ("dcgan-orthogonal", "digits", 50, 5, 0.1)],
@@ -407,6 +410,7 @@ def test_a_recipe_without_a_certificate_logs_no_bracket(tmp_path):
     assert "w1_lower" not in row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dataset", "steps", "left"),
     [
@@ -426,6 +430,7 @@ def test_a_recipe_with_clipping_comes_nearer_to_held_out_data(tmp_path, name, da
     assert after < left * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "left"),
     [
@@ -456,6 +461,7 @@ def test_a_residual_recipe_comes_nearer_to_held_out_data(name, steps, left):
     assert energy_distance(generate(state.average, latents, labels).detach(), held_out) < left * before
 
 
+@pytest.mark.slow
 def test_quality_comes_nearer_to_held_out_data(tmp_path):
     _, before, after = learn("quality", data.digits(), tmp_path / "run", 40, 40)
     assert after < 0.5 * before
@@ -482,6 +488,7 @@ def test_the_default_trains_deep_networks_without_norm(activation):
     assert energy_distance(generate(state.average, latents).detach(), held_out) < 0.6 * one
 
 
+@pytest.mark.slow
 def test_clothes_are_learnt_too(tmp_path, fashion_mnist):
     _, before, after = learn("mlp-clip", fashion_mnist, tmp_path / "run", 20, 20)
     assert after < 0.3 * before

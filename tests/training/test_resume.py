@@ -259,6 +259,7 @@ def elsewhere(tmp_path: Path) -> Iterator[tuple[object, Path]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_until_the_first_is_dead(elsewhere):
     process, folder = elsewhere
     config = (folder / "config.json").read_bytes()

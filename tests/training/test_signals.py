@@ -104,6 +104,7 @@ def test_outside_the_main_thread_a_run_leaves_signals_alone(tmp_path: Path):
     assert seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
 def test_another_process_may_send_it(tmp_path: Path, number: signal.Signals, code: int):
     script = """

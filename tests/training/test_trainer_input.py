@@ -125,8 +125,8 @@ SETTINGS: list[tuple[str, dict[str, Any], str]] = [
         {"critic": Weightless(), "constraint": SpectralNormalisation()},
         "no dense or convolutional",
     ),
-    ("data", {"data": "no-such-source"}, "neither the name of a source nor a path"),
-    ("data", {"data": None}, "The source is a NoneType"),
+    ("data", {"data": "no-such-source"}, "neither the name of a dataset nor a path"),
+    ("data", {"data": None}, "The dataset is a NoneType"),
     ("data", {"data": np.zeros((3, 1, 8, 8), np.uint8)}, "at least 8"),
 ]
 

@@ -10,10 +10,10 @@ import torch
 from wgan.cli import main
 from wgan.errors import InputError
 from wgan.losses import gap
-from wgan.wasserstein.auditing import Fit, Form, audit, fit_critic
+from wgan.wasserstein.auditing import FitSettings, NetworkCandidate, audit, fit_critic
 from wgan.wasserstein.bracket import lower_bound, upper_bound
 
-QUICK = Fit(forms=Form(256).both_ways(), steps=100)
+QUICK = FitSettings(candidates=NetworkCandidate(256).max_and_min(), steps=100)
 
 
 def gaussian(count, dim, seed):
@@ -92,6 +92,7 @@ def test_more_samples_than_one_coupling_takes_are_coupled_in_batches():
 # ---------------------------------------------------------------------------------- the audit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [1, 2, 8])
 def test_the_bracket_of_a_shift_holds_the_truth(dim):
     bracket = audit(shifted(2000, dim, 2.0, 1), gaussian(2000, dim, 0), fit=QUICK)
@@ -108,6 +109,7 @@ def test_equal_laws_have_a_lower_bound_of_zero():
     assert bracket.upper > 0.0
 
 
+@pytest.mark.slow
 def test_the_bracket_scales_with_the_data_and_does_not_move_with_them():
     p, q = shifted(600, 2, 3.0, 1), gaussian(600, 2, 0)
     small = audit(p, q, fit=QUICK)
@@ -120,7 +122,7 @@ def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
     """The gap of equal distributions is 0 on average on fresh samples, and not on those it was fitted on."""
     p, q = (torch.from_numpy(gaussian(64, 64, seed)).float() for seed in (0, 1))
     fresh_p, fresh_q = (torch.from_numpy(gaussian(5000, 64, seed)).float() for seed in (2, 3))
-    how = Fit(forms=(Form(256),), steps=100)
+    how = FitSettings(candidates=(NetworkCandidate(256),), steps=100)
     heart = fit_critic(lambda rng, count: (p, q), 64, fit=how)
     timely = fit_critic(lambda rng, count: (p, q), 64, fit=how, check=lambda rng, count: (fresh_p, fresh_q))
     with torch.no_grad():
@@ -133,16 +135,16 @@ def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
     ("dim", "members", "width"), [(1, 128, 8), (16, 32, 32), (128, 4, 256), (784, 1, 1024)]
 )
 def test_members_are_as_wide_as_the_samples_ask_and_as_many_as_the_features_allow(dim, members, width):
-    assert Form(1024).build(dim).arguments == {
+    assert NetworkCandidate(1024).build(dim).arguments == {
         "shape": (dim,),
         "members": members,
         "hidden": (width,),
-        "smallest": False,
+        "minimum": False,
     }
 
 
 def test_a_form_without_features_is_linear():
-    critic = Form(0).build(3)
+    critic = NetworkCandidate(0).build(3)
     x, y = torch.randn(2, 10, 3)
     with torch.no_grad():
         middle = critic((x + y) / 2)
@@ -152,15 +154,15 @@ def test_a_form_without_features_is_linear():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Form(-1),
-        lambda: Form(1),
-        lambda: Form(1.5),
-        lambda: Form(16, lr=float("inf")),
-        lambda: Form(16, batch_size=0),
-        lambda: Fit(forms=()),
-        lambda: Fit(steps=0),
-        lambda: Fit(bias_lr=0.0),
-        lambda: Fit(temperatures=(0.2, float("nan"))),
+        lambda: NetworkCandidate(-1),
+        lambda: NetworkCandidate(1),
+        lambda: NetworkCandidate(1.5),
+        lambda: NetworkCandidate(16, lr=float("inf")),
+        lambda: NetworkCandidate(16, batch_size=0),
+        lambda: FitSettings(candidates=()),
+        lambda: FitSettings(steps=0),
+        lambda: FitSettings(bias_lr=0.0),
+        lambda: FitSettings(temperatures=(0.2, float("nan"))),
     ],
 )
 def test_what_no_critic_can_be_fitted_with_is_refused(make):
@@ -168,6 +170,7 @@ def test_what_no_critic_can_be_fitted_with_is_refused(make):
         make()
 
 
+@pytest.mark.slow
 def test_a_law_of_fewer_points_than_there_are_members_is_told_apart():
     three = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     rng = np.random.default_rng(0)
@@ -177,17 +180,18 @@ def test_a_law_of_fewer_points_than_there_are_members_is_told_apart():
     assert bracket.estimate == pytest.approx(1.0, abs=0.25)
 
 
+@pytest.mark.slow
 def test_the_form_is_the_one_whose_cones_begin_on_the_side_that_takes_few():
     """From a point to the sphere around it, the critic is one cone at the point, whichever side is which."""
     rng = np.random.default_rng(5)
     sphere = rng.normal(size=(1000, 4))
     sphere = torch.from_numpy(sphere / np.linalg.norm(sphere, axis=1, keepdims=True)).float()
     point = torch.zeros(1000, 4)
-    forms = Form(256).both_ways()
-    outside = fit_critic(lambda rng, count: (sphere, point), 4, fit=Fit(forms=forms, steps=100))
-    inside = fit_critic(lambda rng, count: (point, sphere), 4, fit=Fit(forms=forms, steps=100))
-    assert outside.arguments["smallest"]
-    assert not inside.arguments["smallest"]
+    pair = NetworkCandidate(256).max_and_min()
+    outside = fit_critic(lambda rng, count: (sphere, point), 4, fit=FitSettings(candidates=pair, steps=100))
+    inside = fit_critic(lambda rng, count: (point, sphere), 4, fit=FitSettings(candidates=pair, steps=100))
+    assert outside.arguments["minimum"]
+    assert not inside.arguments["minimum"]
     assert 0.9 < gap(outside(sphere), outside(point)).item() <= 1 + 1e-5  # W1 is the radius
 
 

@@ -1,7 +1,7 @@
 r"""Certificates: a proven upper bound of a critic's Lipschitz constant, or the reason why there is none.
 
-For a critic f with certificate K, (E_P f - E_Q f) / K is a lower bound of W1(P, Q); with an estimate of K
-from below, such as the largest slope that was seen, it is a number without a meaning.
+For a critic f with certificate K, (E_P f - E_Q f) / K is a lower bound of W1(P, Q). With an estimate of K
+from below, such as the largest observed slope, it bounds nothing.
 """
 
 from __future__ import annotations
@@ -24,30 +24,31 @@ from wgan.certificates.function_bounds import (
     FUNCTIONS,
     IN_PLACE,
     UNKNOWN,
+    BoundedTensor,
+    BoundedTuple,
     Call,
-    Pieces,
     Shapes,
-    Value,
-    flat,
-    sides,
+    depends_on_samples,
+    fixed_sides,
+    flatten,
 )
-from wgan.certificates.layer_bounds import NEW_TENSOR, RULES, Sizes, Unbounded
+from wgan.certificates.layer_bounds import NEW_TENSOR, RULES, LayerShapes, Unbounded
 
 METHOD = "layer by layer along the traced forward pass, in float64"
 
-_ROUNDING = 1e-12  # of the products and sums of the layers' bounds
+_ROUNDING = 1e-12  # allowance for the products and sums of the layers' bounds
 
 
 @final
 @dataclass(frozen=True)
 class LayerBound:
-    """What one layer contributes.
+    """The bound of one layer.
 
     Attributes:
-        path: Where it is in the critic, as ``layers.0``.
-        kind: Its class.
+        path: Path of the layer in the critic, such as ``layers.0``.
+        kind: Name of its class.
         bound: An upper bound of its own Lipschitz constant.
-        method: How that was proven: ``svd``, ``matrix``, ``torus``, ``symbol``, ``correlations``, ...
+        method: Method of proof: ``svd``, ``matrix``, ``torus``, ``symbol``, ``correlations``, ...
     """
 
     path: str
@@ -63,8 +64,8 @@ class Certificate:
 
     Attributes:
         bound: |f(x) - f(x')| <= bound |x - x'| for all x, x' in the L2 norm; None without a proof.
-        method: How it was proven; ``none`` without.
-        per_layer: The layers in the order in which they run, as far as the proof went.
+        method: Method of proof; ``none`` without one.
+        per_layer: The layers in the order in which they run, as far as the proof got.
         reason: Why there is no bound, in one sentence; None if there is one.
     """
 
@@ -76,27 +77,37 @@ class Certificate:
 
 @torch.no_grad()
 def certify(critic: nn.Module, shape: tuple[int, ...] | None = None) -> Certificate:
-    r"""Prove an upper bound of the critic's Lipschitz constant (L2): of this moment's weights and mode.
+    r"""Prove an upper bound of the critic's Lipschitz constant (L2), for its present weights and mode.
 
-    The forward pass is traced (torch.fx), and each value in it gets a bound K of its dependence on the
-    samples: a layer multiplies it by its own (:mod:`wgan.certificates.layer_bounds`), a sum adds, a
-    concatenation is sqrt(K_a^2 + K_b^2), a change of shape changes nothing
-    (:mod:`wgan.certificates.function_bounds`). Whatever is not known to be Lipschitz ends the proof. The
-    bound of a composition may be well above the constant itself (Virmaux, Scaman 2018, "Lipschitz regularity
-    of deep neural networks", section 4); for orthogonal layers it is sharp. It is about exact arithmetic:
-    scores in float32 add their rounding.
+    The forward pass is traced (torch.fx), and each tensor in it gets a bound K of its dependence on the
+    samples: a layer multiplies K by its own bound (:mod:`wgan.certificates.layer_bounds`), a sum adds, a
+    concatenation gives sqrt(K_a^2 + K_b^2), a change of shape keeps K
+    (:mod:`wgan.certificates.function_bounds`). An operation that is not known to be Lipschitz ends the proof.
+    The bound of a composition may be well above the constant itself (Virmaux, Scaman 2018, "Lipschitz
+    regularity of deep neural networks", section 4); for orthogonal layers it is sharp. It holds in exact
+    arithmetic: scores in float32 add their rounding.
 
-    The critic is left as it was, and so is the state of random numbers. Call ``critic.eval()`` first where
-    layers behave differently in training.
+    The critic and the state of random numbers are left unchanged. Call ``critic.eval()`` first where layers
+    behave differently in training.
 
     Args:
         critic: Any module of one tensor; further arguments take their defaults.
-        shape: Of one sample, without the batch; by default what the critic remembers in
-            ``critic.arguments["shape"]``, as the networks of this package do. Without one, convolutions are
-            bounded for images of every size, and broadcasting and adaptive pooling not at all.
+        shape: Shape of one sample, without the batch; by default ``critic.arguments["shape"]``, which the
+            networks of this package have. Without a shape, convolutions are bounded for images of every
+            size, and broadcasting and adaptive pooling not at all.
 
     Returns:
-        The certificate; a critic that cannot be certified gets one without a bound, never an error.
+        The certificate; one without a bound, and with a reason, for a critic that cannot be certified.
+
+    Example:
+        >>> import torch, wgan
+        >>> critic = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.ReLU())
+        >>> _ = critic[0].weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 0.5]]))
+        >>> certificate = wgan.certify(critic)
+        >>> round(certificate.bound, 6)
+        3.0
+        >>> [(layer.kind, round(layer.bound, 6)) for layer in certificate.per_layer]
+        [('Linear', 3.0), ('ReLU', 1.0)]
     """
     layers: list[LayerBound] = []
     critic = getattr(critic, "_orig_mod", critic)  # beneath torch.compile
@@ -104,7 +115,7 @@ def certify(critic: nn.Module, shape: tuple[int, ...] | None = None) -> Certific
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _refuse_hooks(critic)
-            # A copy, for a forward pass may count its calls; in a Sequential, for it may be a single layer.
+            # A copy, as a forward pass may have side effects; in a Sequential, as it may be a single layer.
             original = nn.Sequential(copy.deepcopy(critic))
             traced = _trace(original)
             sample = _sample(critic, shape)
@@ -114,7 +125,7 @@ def certify(critic: nn.Module, shape: tuple[int, ...] | None = None) -> Certific
             raise Unbounded(f"The product of the layers' bounds is {bound}.")
     except Unbounded as unbounded:
         return Certificate(None, "none", tuple(layers), str(unbounded))
-    except Exception as error:  # whatever a strange module makes of being copied, traced or taken apart
+    except Exception as error:  # copying or tracing an arbitrary module may raise anything
         reason = f"The proof for {type(critic).__name__} broke off: {_short(error)}."
         return Certificate(None, "none", tuple(layers), reason)
     return Certificate(bound, METHOD, tuple(layers), None)
@@ -122,7 +133,7 @@ def certify(critic: nn.Module, shape: tuple[int, ...] | None = None) -> Certific
 
 @final
 class _Proxy(fx.Proxy):
-    """A traced value that tells ``x += y`` from ``x = x + y``: the first changes what shares its memory."""
+    """A traced value that distinguishes ``x += y``, which changes shared memory, from ``x + y``."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in ("node", "tracer"):
@@ -143,7 +154,7 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 
 @final
 class _Tracer(fx.Tracer):
-    """Stops at layers with a rule, at torch's own, at what mixes samples; goes through all others' passes."""
+    """Stops at layers with a rule, torch's own and those that mix samples; traces the passes of others."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         kind = parametrize.type_before_parametrizations(m)
@@ -156,11 +167,11 @@ class _Tracer(fx.Tracer):
 
 
 def _refuse_hooks(critic: nn.Module) -> None:
-    """A hook or a replaced forward pass may compute anything; a lazy layer makes its weights in a hook."""
+    """Hooks and replaced forward passes may compute anything; a lazy layer creates its weights in a hook."""
     for path, module in critic.named_modules():
         if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
             raise Unbounded(
-                f"{type(module).__name__} at `{path or 'the root'}` has no weights yet: it has seen no batch."
+                f"{type(module).__name__} at `{path or 'the root'}` has no weights before its first batch."
             )
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         if hooks:
@@ -191,7 +202,7 @@ def _short(error: Exception) -> str:
 
 
 def _sample(critic: nn.Module, shape: tuple[int, ...] | None) -> Tensor | None:
-    """A sample of zeros in the precision and on the device of the critic's weights, if its shape is known."""
+    """A sample of zeros in the type and on the device of the critic's weights, if its shape is known."""
     if shape is None:
         arguments = getattr(critic, "arguments", None)
         shape = arguments.get("shape") if isinstance(arguments, dict) else None
@@ -203,7 +214,7 @@ def _sample(critic: nn.Module, shape: tuple[int, ...] | None) -> Tensor | None:
 
 
 def _shapes(traced: fx.GraphModule, sample: Tensor | None) -> dict[str, Shapes]:
-    """The shapes of all values for batches of two and three samples; none without a sample."""
+    """The shapes of all tensors for batches of two and three samples; empty without a sample."""
     if sample is None:
         return {}
     try:
@@ -216,32 +227,33 @@ def _shapes(traced: fx.GraphModule, sample: Tensor | None) -> dict[str, Shapes]:
 
 
 def _compare(critic: nn.Module, traced: fx.GraphModule, sample: Tensor | None) -> None:
-    """Code whose effects the trace does not show is not what was proven."""
+    """Raise Unbounded if the trace does not reproduce the scores: the proof is about the trace."""
     if sample is None:
         return
     samples = torch.randn(4, *sample.shape, dtype=torch.float64).to(sample)
-    wanted, found = critic(samples.clone()), traced(samples.clone())
-    if not torch.allclose(wanted, found, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()), equal_nan=True):
+    scores, retraced = critic(samples.clone()), traced(samples.clone())
+    tolerance = 1e-3 * float(scores.abs().max())
+    if not torch.allclose(scores, retraced, rtol=1e-3, atol=tolerance, equal_nan=True):
         raise Unbounded("The traced forward pass does not give the critic's own scores; it has side effects.")
 
 
 def _run(traced: fx.GraphModule, samples: Tensor) -> dict[str, torch.Size]:
-    found: dict[str, torch.Size] = {}
+    shapes: dict[str, torch.Size] = {}
 
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:  # noqa: ANN401 - whatever the node computes
             result = super().run_node(n)
             if isinstance(result, Tensor):
-                found[n.name] = result.shape
+                shapes[n.name] = result.shape
             return result
 
     Recorder(traced).run(samples)
-    return found
+    return shapes
 
 
 @contextmanager
 def _inference(module: nn.Module) -> Iterator[None]:
-    """Shapes do not depend on the mode, and running statistics do not move at inference."""
+    """Evaluation mode within the context: shapes are the same, and running statistics do not change."""
     modes = {part: part.training for part in module.modules()}
     try:
         module.eval()
@@ -252,17 +264,17 @@ def _inference(module: nn.Module) -> Iterator[None]:
 
 
 def _propagate(traced: fx.GraphModule, shapes: dict[str, Shapes], layers: list[LayerBound]) -> float:
-    """The bound of the output, node by node from that of the samples, which is 1."""
+    """Propagate bounds node by node from the samples, whose bound is 1, to the output."""
     values: dict[fx.Node, Any] = {}
     for node in traced.graph.nodes:
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: values[n])
         if node.op == "output":
             return _output(args[0])
         if node.op == "placeholder":
-            values[node] = UNKNOWN if values else Value(1.0, shapes.get(node.name))
+            values[node] = UNKNOWN if values else BoundedTensor(1.0, shapes.get(node.name))
         elif node.op == "get_attr":
             values[node] = _attribute(traced, str(node.target))
-        elif not any(isinstance(value, Value | Pieces) for value in flat((args, kwargs))):
+        elif not depends_on_samples((args, kwargs)):
             values[node] = _constant(node, args, kwargs)
         elif node.op == "call_module":
             values[node] = _layer(traced, node, (*args, *kwargs.values())[0], shapes.get(node.name), layers)
@@ -274,19 +286,19 @@ def _propagate(traced: fx.GraphModule, shapes: dict[str, Shapes], layers: list[L
 def _layer(
     traced: fx.GraphModule,
     node: fx.Node,
-    before: Value | Pieces,
+    before: BoundedTensor | BoundedTuple,
     after: Shapes | None,
     layers: list[LayerBound],
-) -> Value:
+) -> BoundedTensor:
     layer = traced.get_submodule(str(node.target))
     kind = parametrize.type_before_parametrizations(layer)
     path = str(node.target).partition(".")[2]
     try:
         if kind not in RULES:
             raise Unbounded("has no known bound of its Lipschitz constant")
-        known = sides(before.shapes) if isinstance(before, Value) else None
-        slope, method = RULES[kind](layer, Sizes(known, sides(after)))
-        if not isinstance(before, Value) or len(node.all_input_nodes) != 1:
+        known = fixed_sides(before.shapes) if isinstance(before, BoundedTensor) else None
+        slope, method = RULES[kind](layer, LayerShapes(known, fixed_sides(after)))
+        if not isinstance(before, BoundedTensor) or len(node.all_input_nodes) != 1:
             raise Unbounded("takes several inputs")
         in_place = bool(getattr(layer, "inplace", False))
         if in_place and slope > 1:
@@ -294,7 +306,7 @@ def _layer(
     except Unbounded as unbounded:
         raise Unbounded(f"{kind.__name__} at `{path or 'the root'}` {unbounded}.") from unbounded
     layers.append(LayerBound(path, kind.__name__, slope, method))
-    return Value(before.bound * slope, after, shared=kind not in NEW_TENSOR)
+    return BoundedTensor(before.bound * slope, after, shared=kind not in NEW_TENSOR)
 
 
 def _function(node: fx.Node, call: Call) -> Any:  # noqa: ANN401 - a bounded value, or a shape
@@ -310,9 +322,9 @@ def _function(node: fx.Node, call: Call) -> Any:  # noqa: ANN401 - a bounded val
 
 
 def _refuse_shared(node: fx.Node, changed: Any) -> None:  # noqa: ANN401 - whatever the first argument is
-    """What grows in place would outgrow the bounds of all values that share its memory."""
+    """A change in place would invalidate the bounds of all tensors that share the memory."""
     users = node.args[0].users if node.args and isinstance(node.args[0], fx.Node) else {}
-    if not isinstance(changed, Value) or changed.shared or len(users) > 1:
+    if not isinstance(changed, BoundedTensor) or changed.shared or len(users) > 1:
         raise Unbounded("changes a tensor in place that may be in use elsewhere")
 
 
@@ -324,9 +336,9 @@ def _attribute(traced: fx.GraphModule, path: str) -> Any:  # noqa: ANN401 - a pa
 
 
 def _constant(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - its value
-    """What does not depend on the samples: computed, if all that it takes is known and nothing is drawn."""
+    """Compute a value that depends on no sample and is not random, if its arguments are known."""
     in_place = str(node.target).endswith("_") or node.target in IN_PLACE or node.target is operator.setitem
-    if node.op == "call_module" or in_place or any(value is UNKNOWN for value in flat((args, kwargs))):
+    if node.op == "call_module" or in_place or any(value is UNKNOWN for value in flatten((args, kwargs))):
         return UNKNOWN
     before = torch.get_rng_state()
     try:
@@ -340,8 +352,8 @@ def _constant(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
 
 
 def _output(result: Any) -> float:  # noqa: ANN401 - whatever the critic returns
-    if isinstance(result, Value):
+    if isinstance(result, BoundedTensor):
         return result.bound
-    if any(isinstance(value, Value | Pieces) for value in flat(result)) or isinstance(result, Pieces):
+    if depends_on_samples(result):
         raise Unbounded("The critic returns several tensors; a certificate is for one of scores.")
     return 0.0

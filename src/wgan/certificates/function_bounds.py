@@ -1,8 +1,8 @@
-r"""How torch's functions and methods pass a Lipschitz bound on: one rule a function, in one table.
+r"""Lipschitz bounds through torch's functions and methods: one table of rules, one rule per function.
 
-Where a layer has one input and one slope (:mod:`wgan.certificates.layer_bounds`), a function may join several
-values: sums add their bounds, concatenations take the root of the sum of squares. Anything not in the table
-has no bound.
+A layer has one input and one Lipschitz constant (:mod:`wgan.certificates.layer_bounds`). A function may join
+several tensors: a sum adds their bounds, a concatenation takes the root of the sum of squares. Functions that
+are not in the table have no bound.
 """
 
 from __future__ import annotations
@@ -17,22 +17,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wgan.certificates.layer_bounds import RULES, Sizes, Unbounded, finite, spatial
+from wgan.certificates.layer_bounds import (
+    DOT_PRODUCT_ATTENTION,
+    RULES,
+    LayerShapes,
+    Unbounded,
+    as_finite,
+    spatial,
+)
 from wgan.certificates.operator_norms import Convolution, convolution_norm, matrix_norm
 
 Shapes = tuple[torch.Size, torch.Size]
-"""The shape of a value for batches of two and of three samples: what differs depends on the batch."""
+"""The shapes of a tensor for batches of two and of three samples; sides that differ depend on the batch."""
 
 
 @final
 @dataclass(frozen=True)
-class Value:
+class BoundedTensor:
     """A tensor that depends on the samples.
 
     Attributes:
-        bound: Its Lipschitz constant is at most this.
+        bound: Upper bound of its Lipschitz constant as a function of the samples.
         shapes: Its shapes, where they are known.
-        shared: Whether its memory may be that of another value.
+        shared: Whether it may share memory with another tensor.
     """
 
     bound: float
@@ -42,8 +49,8 @@ class Value:
 
 @final
 @dataclass(frozen=True)
-class Pieces:
-    """Several tensors at once, such as chunks; or one and its indices, of which only the first is bounded."""
+class BoundedTuple:
+    """Several tensors, such as chunks; or values with their indices, of which only the values are bounded."""
 
     bound: float
     only_first: bool
@@ -51,7 +58,7 @@ class Pieces:
 
 @final
 class Unknown:
-    """A value that does not depend on the samples, and is not known."""
+    """An unknown value that does not depend on the samples."""
 
 
 UNKNOWN = Unknown()
@@ -67,15 +74,15 @@ class Call:
     shapes: Shapes | None
 
     @property
-    def first(self) -> Value:
+    def first(self) -> BoundedTensor:
         """The first argument.
 
         Raises:
-            Unbounded: It does not depend on the samples, and another does.
+            Unbounded: Another argument depends on the samples.
         """
-        if not self.args or not isinstance(self.args[0], Value):
+        if not self.args or not isinstance(self.args[0], BoundedTensor):
             raise Unbounded("depends on the samples through an argument that has no rule")
-        if any(isinstance(value, Value | Pieces) for value in flat((self.args[1:], self.kwargs))):
+        if depends_on_samples((self.args[1:], self.kwargs)):
             raise Unbounded("depends on the samples through more than its first argument")
         return self.args[0]
 
@@ -84,70 +91,77 @@ class Call:
         """Both arguments of a function of two.
 
         Raises:
-            Unbounded: There are more or fewer.
+            Unbounded: There are more or fewer arguments.
         """
         if len(self.args) != 2 or self.kwargs:
             raise Unbounded("has options that have no rule")
         return self.args[0], self.args[1]
 
-    def result(self, bound: float, *, shared: bool = False) -> Value:
-        """A value of this bound in the shape of the call's result."""
-        return Value(bound, self.shapes, shared)
+    def result(self, bound: float, *, shared: bool = False) -> BoundedTensor:
+        """A tensor with this bound in the shape of the call's result."""
+        return BoundedTensor(bound, self.shapes, shared)
 
 
-Handler = Callable[[Call], Any]
+FunctionRule = Callable[[Call], Any]
 
 
-def flat(arguments: Any) -> Iterator[Any]:  # noqa: ANN401 - nested as the caller liked
-    """All values in nested tuples, lists, dictionaries and slices."""
+def flatten(arguments: Any) -> Iterator[Any]:  # noqa: ANN401 - nested as the caller liked
+    """Yield all values in nested tuples, lists, dictionaries and slices."""
     if isinstance(arguments, tuple | list):
         for value in arguments:
-            yield from flat(value)
+            yield from flatten(value)
     elif isinstance(arguments, dict):
-        yield from flat(list(arguments.values()))
+        yield from flatten(list(arguments.values()))
     elif isinstance(arguments, slice):
-        yield from flat((arguments.start, arguments.stop, arguments.step))
+        yield from flatten((arguments.start, arguments.stop, arguments.step))
     else:
         yield arguments
 
 
-def sides(shapes: Shapes | None) -> tuple[int | None, ...] | None:
-    """The sides that are the same for each batch; None in place of the others."""
+def depends_on_samples(arguments: Any) -> bool:  # noqa: ANN401 - nested as the caller liked
+    """Whether a value in nested arguments depends on the samples."""
+    return any(isinstance(value, BoundedTensor | BoundedTuple) for value in flatten(arguments))
+
+
+def fixed_sides(shapes: Shapes | None) -> tuple[int | None, ...] | None:
+    """The sides that are the same for every batch; None in place of the others."""
     if shapes is None or len(shapes[0]) != len(shapes[1]):
         return None
     return tuple(two if two == three else None for two, three in zip(*shapes, strict=True))
 
 
-def same(call: Call) -> Value:
-    """Neither grows nor repeats a number: reshapes, permutations, selections."""
-    options = [option for option in flat((call.args, call.kwargs)) if isinstance(option, torch.dtype)]
+def _selection(call: Call) -> BoundedTensor:
+    """K: reshapes, permutations and selections, which repeat no entry."""
+    options = [option for option in flatten((call.args, call.kwargs)) if isinstance(option, torch.dtype)]
     if any(not option.is_floating_point for option in options):
         raise Unbounded("rounds to whole numbers")
     return call.result(call.first.bound, shared=True)
 
 
-def view(call: Call) -> Value:
-    """As :func:`same`, except to read the same bits as other numbers."""
-    if any(isinstance(option, torch.dtype) for option in flat((call.args, call.kwargs))):
+def _view(call: Call) -> BoundedTensor:
+    """As :func:`_selection`, unless it reinterprets the bits as another type."""
+    if any(isinstance(option, torch.dtype) for option in flatten((call.args, call.kwargs))):
         raise Unbounded("reads the same bits as another kind of number")
-    return same(call)
+    return _selection(call)
 
 
-def non_expansive(call: Call) -> Value:
-    """A new tensor by a function of slope 1: absolute values, clamps, maxima, norms."""
+def _non_expansive(call: Call) -> BoundedTensor:
+    """K: a new tensor by a 1-Lipschitz function, such as an absolute value, a clamp or a norm."""
     return call.result(call.first.bound)
 
 
-def layer(kind: Callable[..., nn.Module]) -> Handler:
-    """The function that does what a layer of this class does, with the same arguments in the same order."""
+def _layer(kind: Callable[..., nn.Module]) -> FunctionRule:
+    """The rule of the function with the same effect and arguments as a layer of this class."""
 
-    def handler(call: Call) -> Value:
+    def handler(call: Call) -> BoundedTensor:
         value = call.first
         try:
             module = kind(*call.args[1:], **call.kwargs)
         except TypeError as error:
             raise Unbounded("has options that have no rule") from error
-        slope, _ = RULES[type(module)](module, Sizes(sides(value.shapes), sides(call.shapes)))
+        slope, _ = RULES[type(module)](
+            module, LayerShapes(fixed_sides(value.shapes), fixed_sides(call.shapes))
+        )
         if slope > 1 and getattr(module, "inplace", False):
             raise Unbounded("changes a tensor in place by a slope above 1")
         return call.result(value.bound * slope, shared=True)
@@ -155,70 +169,70 @@ def layer(kind: Callable[..., nn.Module]) -> Handler:
     return handler
 
 
-def add(call: Call) -> Value:
+def _add(call: Call) -> BoundedTensor:
     """K_a + K_b."""
-    return call.result(sum(copies(value, other, call) * value.bound for value, other in _sides_of(call)))
+    return call.result(sum(_repetition(value, other, call) * value.bound for value, other in _operands(call)))
 
 
-def multiply(call: Call) -> Value:
+def _multiply(call: Call) -> BoundedTensor:
     """K max |c|, by a constant c.
 
     Raises:
         Unbounded: Both factors depend on the samples, or the other is not known.
     """
-    ((value, factor), *others) = _sides_of(call)
+    ((value, factor), *others) = _operands(call)
     if others:
         raise Unbounded(PRODUCT)
-    return call.result(value.bound * copies(value, factor, call) * float(_known(factor).abs().max()))
+    return call.result(value.bound * _repetition(value, factor, call) * float(_known(factor).abs().max()))
 
 
-def divide(call: Call) -> Value:
+def _divide(call: Call) -> BoundedTensor:
     """K / min |c|, by a constant c."""
     value, divisor = call.pair
-    if isinstance(divisor, Value):
+    if isinstance(divisor, BoundedTensor):
         raise Unbounded("divides by a function of the samples, which may vanish")
     smallest = float(_known(divisor).abs().min())
     if smallest == 0:
         raise Unbounded("divides by zero")
-    return call.result(value.bound * copies(value, divisor, call) / smallest)
+    return call.result(value.bound * _repetition(value, divisor, call) / smallest)
 
 
-def extreme(call: Call) -> Value | Pieces:
-    """The larger of two values, sqrt(K_a^2 + K_b^2), or that along a dimension, with its index."""
-    if len(call.args) == 2 and isinstance(call.args[1], Value | Tensor):
-        return elementwise_extreme(call)
+def _extreme(call: Call) -> BoundedTensor | BoundedTuple:
+    """sqrt(K_a^2 + K_b^2) for the larger of two tensors; K for the largest entry along a dimension."""
+    if len(call.args) == 2 and isinstance(call.args[1], BoundedTensor | Tensor):
+        return _elementwise_extreme(call)
     if len(call.args) == 1 and not call.kwargs:
-        return non_expansive(call)
-    return Pieces(call.first.bound, only_first=True)
+        return _non_expansive(call)
+    return BoundedTuple(call.first.bound, only_first=True)
 
 
-def elementwise_extreme(call: Call) -> Value:
-    """sqrt(K_a^2 + K_b^2): each number of the result changes by no more than the larger of two changes."""
-    return call.result(math.hypot(*(copies(a, b, call) * a.bound for a, b in _sides_of(call))))
+def _elementwise_extreme(call: Call) -> BoundedTensor:
+    """sqrt(K_a^2 + K_b^2): each entry changes by no more than the larger of two changes."""
+    return call.result(math.hypot(*(_repetition(a, b, call) * a.bound for a, b in _operands(call))))
 
 
-def join(call: Call) -> Value:
-    """sqrt(sum K^2)."""
+def _join(call: Call) -> BoundedTensor:
+    """sqrt(sum K^2): a concatenation."""
     parts = call.args[0] if call.args else call.kwargs.get("tensors", ())
-    return call.result(math.hypot(*(part.bound for part in parts if isinstance(part, Value))))
+    return call.result(math.hypot(*(part.bound for part in parts if isinstance(part, BoundedTensor))))
 
 
-def split(call: Call) -> Pieces:
-    """Chunks: each a selection."""
-    return Pieces(call.first.bound, only_first=False)
+def _split(call: Call) -> BoundedTuple:
+    """K for each chunk, which is a selection."""
+    return BoundedTuple(call.first.bound, only_first=False)
 
 
-def with_indices(call: Call) -> Pieces:
-    """Sorting is non-expansive; its indices jump."""
-    return Pieces(call.first.bound, only_first=True)
+def _with_indices(call: Call) -> BoundedTuple:
+    """K for the sorted values, as sorting is 1-Lipschitz; none for the indices, which jump."""
+    return BoundedTuple(call.first.bound, only_first=True)
 
 
-def mean(call: Call) -> Value:
+def _mean(call: Call) -> BoundedTensor:
     """K / sqrt(k) over k numbers."""
     return call.result(call.first.bound / math.sqrt(_reduction(call) or 1.0))
 
 
-def total(call: Call) -> Value:
+def _total(call: Call) -> BoundedTensor:
     """K sqrt(k) over k numbers."""
     reduction = _reduction(call)
     if reduction is None:
@@ -226,93 +240,93 @@ def total(call: Call) -> Value:
     return call.result(call.first.bound * math.sqrt(reduction))
 
 
-def euclidean_norm(call: Call) -> Value:
-    """Norms of order 2 are non-expansive, by the triangle inequality."""
+def _euclidean_norm(call: Call) -> BoundedTensor:
+    """K for a norm of order 2, by the triangle inequality."""
     order = call.kwargs.get("p", call.kwargs.get("ord", call.args[1] if len(call.args) > 1 else 2))
     if order not in (2, 2.0, "fro", None):
         raise Unbounded("is a norm of another order than 2")
-    return non_expansive(call)
+    return _non_expansive(call)
 
 
-def product(call: Call) -> Value:
+def _product(call: Call) -> BoundedTensor:
     """K ||W||, by a constant matrix or vector W on either side."""
     left, right = call.pair
-    if isinstance(left, Value) and isinstance(right, Value):
+    if isinstance(left, BoundedTensor) and isinstance(right, BoundedTensor):
         raise Unbounded(PRODUCT)
-    value, matrix = (left, right) if isinstance(left, Value) else (right, left)
+    value, matrix = (left, right) if isinstance(left, BoundedTensor) else (right, left)
     return call.result(value.bound * _norm(matrix))
 
 
-def linear(call: Call) -> Value:
+def _linear(call: Call) -> BoundedTensor:
     """K ||W||."""
     weight = call.kwargs.get("weight", call.args[1] if len(call.args) > 1 else None)
-    if not isinstance(call.args[0], Value):
+    if not isinstance(call.args[0], BoundedTensor):
         raise Unbounded("multiplies by a matrix that depends on the samples")
     return call.result(call.args[0].bound * _norm(weight))
 
 
-def convolve(call: Call) -> Value:
-    """K times the norm of the operator."""
+def _convolve(call: Call) -> BoundedTensor:
+    """K times the norm of the convolution."""
     names = ("weight", "bias", "stride", "padding", "dilation", "groups")
-    given = {**dict(zip(names, call.args[1:], strict=False)), **call.kwargs}
+    arguments = {**dict(zip(names, call.args[1:], strict=False)), **call.kwargs}
     value = call.args[0]
-    if not isinstance(value, Value) or any(isinstance(v, Value) for v in flat(given)):
+    if not isinstance(value, BoundedTensor) or any(isinstance(v, BoundedTensor) for v in flatten(arguments)):
         raise Unbounded("convolves with a kernel that depends on the samples")
-    weight = _known(given["weight"])
-    dims, padding = weight.dim() - 2, given.get("padding", 0)
+    weight = _known(arguments["weight"])
+    dims, padding = weight.dim() - 2, arguments.get("padding", 0)
     if isinstance(padding, str):
         raise Unbounded(f"pads by padding={padding!r}, which has no rule")
     described = Convolution(
         weight,
-        stride=_spread(given.get("stride", 1), dims),
+        stride=_spread(arguments.get("stride", 1), dims),
         padding=tuple((side, side) for side in _spread(padding, dims)),
-        dilation=_spread(given.get("dilation", 1), dims),
-        groups=int(given.get("groups", 1)),
+        dilation=_spread(arguments.get("dilation", 1), dims),
+        groups=int(arguments.get("groups", 1)),
     )
-    bound, _ = convolution_norm(described, spatial(sides(value.shapes), dims))
+    bound, _ = convolution_norm(described, spatial(fixed_sides(value.shapes), dims))
     return call.result(value.bound * bound)
 
 
-def pad(call: Call) -> Value:
-    """By a constant."""
+def _pad(call: Call) -> BoundedTensor:
+    """K for padding with a constant."""
     mode = call.kwargs.get("mode", call.args[2] if len(call.args) > 2 else "constant")
     if mode != "constant":
         raise Unbounded(f"repeats numbers by mode={mode!r}, which has no rule; use a padding layer")
-    return same(call)
+    return _selection(call)
 
 
-def item(call: Call) -> Any:  # noqa: ANN401 - of a value or of a shape
-    """Basic indexing selects numbers, each once."""
+def _item(call: Call) -> Any:  # noqa: ANN401 - of a value or of a shape
+    """K for basic indexing, which selects entries, each once."""
     whole, index = call.pair
-    if any(isinstance(i, Value | Pieces) for i in flat(index)):
+    if depends_on_samples(index):
         raise Unbounded("takes an index that depends on the samples")
-    if isinstance(whole, Pieces):
+    if isinstance(whole, BoundedTuple):
         if not isinstance(index, int) or (whole.only_first and index != 0):
             raise Unbounded("passes indices on, which jump, or several pieces at once")
         return call.result(whole.bound, shared=True)
     parts = index if isinstance(index, tuple) else (index,)
     if not all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
         raise Unbounded("takes an index that may repeat numbers")
-    return same(Call((whole,), {}, call.shapes))
+    return _selection(Call((whole,), {}, call.shapes))
 
 
-def attribute(call: Call) -> Any:  # noqa: ANN401 - of a value or of a shape
-    """Transposes, shapes, and the values of a sort."""
+def _attribute(call: Call) -> Any:  # noqa: ANN401 - of a value or of a shape
+    """K for transposes and the values of a sort; shapes have none."""
     value, name = call.args[:2]
-    if isinstance(value, Pieces) and name == "values":
+    if isinstance(value, BoundedTuple) and name == "values":
         return call.result(value.bound, shared=True)
-    if isinstance(value, Value) and name in ("T", "mT", "data"):
+    if isinstance(value, BoundedTensor) and name in ("T", "mT", "data"):
         return call.result(value.bound, shared=True)
-    if isinstance(value, Value) and name == "shape":
-        return size(Call((value,), {}, None))
-    if isinstance(value, Value) and name in ("dtype", "device", "ndim"):
+    if isinstance(value, BoundedTensor) and name == "shape":
+        return _size(Call((value,), {}, None))
+    if isinstance(value, BoundedTensor) and name in ("dtype", "device", "ndim"):
         return UNKNOWN
     raise Unbounded(f"reads the attribute {name}, which has no rule")
 
 
-def size(call: Call) -> Any:  # noqa: ANN401 - a side or all
-    """The shape, as far as it is the same for each batch; it does not depend on the samples' values."""
-    known = sides(call.first.shapes)
+def _size(call: Call) -> Any:  # noqa: ANN401 - a side or all
+    """The shape as far as it is the same for every batch; it does not depend on the samples' values."""
+    known = fixed_sides(call.first.shapes)
     index = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim")
     if known is None:
         return UNKNOWN
@@ -320,27 +334,27 @@ def size(call: Call) -> Any:  # noqa: ANN401 - a side or all
     return shape if index is None else shape[index]
 
 
-def opaque(call: Call) -> Unknown:
-    """Something about the tensor that is no function of its values."""
+def _metadata(call: Call) -> Unknown:
+    """A property of the tensor that does not depend on its values."""
     return UNKNOWN
 
 
-def dropout(call: Call) -> Value:
-    """Nothing at inference."""
+def _dropout(call: Call) -> BoundedTensor:
+    """K: the identity at inference."""
     names = ("p", "training", "inplace")
-    given = {**dict(zip(names, call.args[1:], strict=False)), **call.kwargs}
-    if not isinstance(call.args[0], Value):
+    arguments = {**dict(zip(names, call.args[1:], strict=False)), **call.kwargs}
+    if not isinstance(call.args[0], BoundedTensor):
         raise Unbounded("takes other arguments than a tensor")
-    if given.get("training", True) and given.get("p", 0.5) != 0:
+    if arguments.get("training", True) and arguments.get("p", 0.5) != 0:
         raise Unbounded("draws at random")
     return call.result(call.args[0].bound, shared=True)
 
 
-def copies(value: Value, other: Any, call: Call) -> float:  # noqa: ANN401 - a value or any constant
-    """The norm of repeating the value in the shape of the result: sqrt(k) for k copies.
+def _repetition(value: BoundedTensor, other: Any, call: Call) -> float:  # noqa: ANN401 - a value or any constant
+    """The norm of broadcasting the value to the shape of the result: sqrt(k) for k copies.
 
     Raises:
-        Unbounded: It depends on shapes that are not known, or on the size of the batch.
+        Unbounded: It depends on unknown shapes, or on the size of the batch.
     """
     if isinstance(other, int | float) or (isinstance(other, Tensor) and other.numel() == 1):
         return 1.0
@@ -358,17 +372,14 @@ PRODUCT = (
 )
 
 
-def _attention(call: Call) -> Value:
-    raise Unbounded(
-        "is dot-product attention, which has no global Lipschitz constant (Kim, Papamakarios, Mnih 2021, "
-        "theorem 3.1)"
-    )
+def _attention(call: Call) -> BoundedTensor:
+    raise Unbounded(DOT_PRODUCT_ATTENTION)
 
 
-def _sides_of(call: Call) -> list[tuple[Value, Any]]:
-    """The arguments that depend on the samples, each with the other one."""
+def _operands(call: Call) -> list[tuple[BoundedTensor, Any]]:
+    """The arguments that depend on the samples, each with the other argument."""
     a, b = call.pair
-    return [(value, other) for value, other in ((a, b), (b, a)) if isinstance(value, Value)]
+    return [(value, other) for value, other in ((a, b), (b, a)) if isinstance(value, BoundedTensor)]
 
 
 def _reduction(call: Call) -> float | None:
@@ -384,7 +395,7 @@ def _known(constant: Any) -> Tensor:  # noqa: ANN401 - a number, a tensor or unk
         constant = torch.tensor(float(constant), dtype=torch.float64)
     if not isinstance(constant, Tensor) or constant.numel() == 0:
         raise Unbounded("takes another value that is not known")
-    return finite(constant)
+    return as_finite(constant)
 
 
 def _norm(matrix: Any) -> float:  # noqa: ANN401 - a tensor or unknown
@@ -444,40 +455,40 @@ _LAYERS: dict[Any, Callable[..., nn.Module]] = {
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
 }
 
-IN_PLACE: dict[Any, Handler] = {
-    operator.iadd: add,
-    operator.isub: add,
-    operator.imul: multiply,
-    operator.itruediv: divide,
+IN_PLACE: dict[Any, FunctionRule] = {
+    operator.iadd: _add,
+    operator.isub: _add,
+    operator.imul: _multiply,
+    operator.itruediv: _divide,
 }
 """Operators that change their first argument."""
 
-FUNCTIONS: dict[Any, Handler] = {
-    **dict.fromkeys(_SAME, same),
-    **dict.fromkeys(_NON_EXPANSIVE, non_expansive),
-    **{function: layer(kind) for function, kind in _LAYERS.items()},
-    **dict.fromkeys((operator.add, operator.sub, torch.add, torch.sub, "add", "sub"), add),
-    **dict.fromkeys((operator.mul, torch.mul, "mul"), multiply),
-    **dict.fromkeys((operator.truediv, torch.div, "div"), divide),
-    "view": view,
-    **dict.fromkeys((torch.max, torch.min, "max", "min"), extreme),
-    **dict.fromkeys((torch.maximum, torch.minimum, "maximum", "minimum"), elementwise_extreme),
-    **dict.fromkeys((torch.cat, torch.concat, torch.stack, torch.hstack, torch.vstack), join),
-    **dict.fromkeys((torch.chunk, torch.split, torch.unbind, "chunk", "split", "unbind"), split),
-    **dict.fromkeys((torch.sort, torch.topk, "sort", "topk"), with_indices),
-    **dict.fromkeys((torch.mean, "mean"), mean),
-    **dict.fromkeys((torch.sum, "sum"), total),
-    **dict.fromkeys((torch.norm, torch.linalg.vector_norm, "norm"), euclidean_norm),
-    **dict.fromkeys((operator.matmul, torch.matmul, torch.mm, torch.bmm, "matmul", "mm", "bmm"), product),
-    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), convolve),
-    **dict.fromkeys(("size",), size),
-    **dict.fromkeys(("dim", "numel", len), opaque),
-    F.linear: linear,
-    F.pad: pad,
-    F.dropout: dropout,
+FUNCTIONS: dict[Any, FunctionRule] = {
+    **dict.fromkeys(_SAME, _selection),
+    **dict.fromkeys(_NON_EXPANSIVE, _non_expansive),
+    **{function: _layer(kind) for function, kind in _LAYERS.items()},
+    **dict.fromkeys((operator.add, operator.sub, torch.add, torch.sub, "add", "sub"), _add),
+    **dict.fromkeys((operator.mul, torch.mul, "mul"), _multiply),
+    **dict.fromkeys((operator.truediv, torch.div, "div"), _divide),
+    "view": _view,
+    **dict.fromkeys((torch.max, torch.min, "max", "min"), _extreme),
+    **dict.fromkeys((torch.maximum, torch.minimum, "maximum", "minimum"), _elementwise_extreme),
+    **dict.fromkeys((torch.cat, torch.concat, torch.stack, torch.hstack, torch.vstack), _join),
+    **dict.fromkeys((torch.chunk, torch.split, torch.unbind, "chunk", "split", "unbind"), _split),
+    **dict.fromkeys((torch.sort, torch.topk, "sort", "topk"), _with_indices),
+    **dict.fromkeys((torch.mean, "mean"), _mean),
+    **dict.fromkeys((torch.sum, "sum"), _total),
+    **dict.fromkeys((torch.norm, torch.linalg.vector_norm, "norm"), _euclidean_norm),
+    **dict.fromkeys((operator.matmul, torch.matmul, torch.mm, torch.bmm, "matmul", "mm", "bmm"), _product),
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), _convolve),
+    **dict.fromkeys(("size",), _size),
+    **dict.fromkeys(("dim", "numel", len), _metadata),
+    F.linear: _linear,
+    F.pad: _pad,
+    F.dropout: _dropout,
     F.scaled_dot_product_attention: _attention,
-    operator.getitem: item,
-    getattr: attribute,
+    operator.getitem: _item,
+    getattr: _attribute,
     **IN_PLACE,
 }
 """The rule of each function, and of each method by its name."""

@@ -1,8 +1,7 @@
 r"""Proven upper bounds of the L2 operator norms of dense layers and convolutions, in float64.
 
-Nothing here is an estimate: each bound holds in exact arithmetic by the argument in its docstring, and is
-raised by an allowance for the rounding of its own computation. Power iteration, which approaches a norm from
-below, is not among the means.
+Each bound holds in exact arithmetic by the argument in its docstring, plus an allowance for the rounding of
+its own computation. Power iteration approximates a norm from below, and is not used.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ Pair = tuple[int, int]
 
 EPSILON = float(torch.finfo(torch.float64).eps)
 LARGEST_MATRIX = 2**22
-"""Entries up to which a convolution is written out as a matrix."""
+"""Most entries of a convolution that is written out as a matrix."""
 LARGEST_RANK = 1024
-"""The smaller side up to which it is."""
+"""Largest smaller side of such a matrix."""
 FINENESS = 16
-"""Points of the shape-free grid for each degree of the symbol: 0.5 % is lost in each dimension."""
+"""Grid points per degree of the symbol where the shape is unknown: 0.5 % is lost in each dimension."""
 
 _CHUNK = 2**22
 _CONVOLVE: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 def matrix_norm(matrix: Tensor) -> float:
-    """The largest singular value of a matrix (m, n), or the largest of a batch (*, m, n), from above.
+    """Bound the largest singular value of a matrix (m, n), or of a batch of matrices (*, m, n), from above.
 
     LAPACK's singular values are those of a matrix within p(m, n) eps ||A|| of A, with p a modest polynomial
-    (LAPACK Users' Guide, section 4.9.1); 10 max(m, n) is allowed for it.
+    (LAPACK Users' Guide, section 4.9.1), for which 10 max(m, n) is taken.
     """
     if matrix.numel() == 0:
         return 0.0
@@ -47,16 +46,16 @@ def matrix_norm(matrix: Tensor) -> float:
 class Convolution:
     r"""A convolution without its bias: y[o] = sum_t w[t] x[stride o + dilation t - left].
 
-    A transposed convolution is the adjoint of one, by definition, and has the same norm: describe the
-    convolution that leads from its *output* to its input.
+    A transposed convolution is the adjoint of one and has the same norm: describe the convolution from its
+    *output* to its input.
 
     Attributes:
         weight: (out, in / groups, \*kernel), finite, float64, on the CPU.
         stride: By dimension, >= 1.
         padding: (left, right) by dimension, >= 0.
         dilation: By dimension, >= 1.
-        groups: Blocks of channels that do not mix.
-        mode: What the padding holds: ``zeros``, ``circular``, ``reflect`` or ``replicate``.
+        groups: Groups of channels that do not mix.
+        mode: Padding mode: ``zeros``, ``circular``, ``reflect`` or ``replicate``.
     """
 
     weight: Tensor
@@ -68,7 +67,7 @@ class Convolution:
 
     @property
     def extents(self) -> tuple[int, ...]:
-        """How far the kernel reaches, by dimension: dilation (kernel - 1)."""
+        """Reach of the kernel by dimension: dilation (kernel - 1)."""
         kernel = self.weight.shape[2:]
         return tuple(d * (k - 1) for d, k in zip(self.dilation, kernel, strict=True))
 
@@ -79,14 +78,14 @@ class Convolution:
 
 
 def convolution_norm(convolution: Convolution, spatial: tuple[int, ...] | None) -> tuple[float, str]:
-    """An upper bound of a convolution's operator norm, and by which method it was proven.
+    """Return an upper bound of a convolution's operator norm, and the method of proof.
 
-    With the input's sides known and the operator small, it is written out as a matrix: exact. Otherwise it
+    A small operator on inputs of known sides is written out as a matrix, which is exact. Otherwise the bound
     is the smaller of :func:`symbol_norm` and :func:`correlation_norm`, times the norm of the padding.
 
     Args:
-        convolution: Which.
-        spatial: The sides of the input without batch and channels; None: any.
+        convolution: The convolution.
+        spatial: The sides of the input without batch and channels; None for any.
     """
     size = float(convolution.weight.abs().max())
     if not 1e-100 < size < 1e100:  # squares would leave the range of float64
@@ -100,7 +99,7 @@ def convolution_norm(convolution: Convolution, spatial: tuple[int, ...] | None) 
     by_symbol = factor * symbol_norm(unpadded, torus)
     if torus is not None and not _is_finer(torus, unpadded):
         return by_symbol, "torus"
-    # On a torus of its own the first is the better always; on all of them it pays for the gaps in its grid.
+    # On one torus the first is always smaller; on all of them it allows for the gaps in its grid.
     by_size = factor * correlation_norm(unpadded)
     return (by_size, "correlations") if by_size < by_symbol else (by_symbol, "symbol")
 
@@ -230,7 +229,7 @@ def correlations(kernel: Tensor) -> Tensor:
 def _is_small(convolution: Convolution, spatial: tuple[int, ...]) -> bool:
     inputs = convolution.weight.shape[1] * convolution.groups * math.prod(spatial)
     outputs = convolution.weight.shape[0] * math.prod(convolution.outputs(spatial))
-    # The basis is a square matrix of the inputs, so that they alone must not be too many either.
+    # The basis is a square matrix of the inputs.
     few = max(inputs * outputs, inputs * inputs) <= LARGEST_MATRIX
     return few and min(inputs, outputs) <= LARGEST_RANK
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wgan.cli.parse import parse
 from wgan.core.files import storing
-from wgan.data import Split, load, spread
+from wgan.data import Split, even_indices, load
 from wgan.errors import InputError, check_seed, check_whole
 from wgan.metrics import train_classifier
 
@@ -100,6 +100,6 @@ def _check_place(out: Path) -> None:
 
 def _labelled(split: Split) -> tuple[Tensor, Tensor]:
     """Images as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
-    rows = split.rows[spread(len(split), MOST)]
+    rows = split.rows[even_indices(len(split), MOST)]
     assert split.labels is not None
     return split.storage.index_select(0, rows), split.labels[rows]

@@ -17,8 +17,8 @@ from wgan.cli.evaluate import Evaluate
 from wgan.cli.options import command_line
 from wgan.cli.parse import parse, split_names
 from wgan.errors import InputError
-from wgan.evaluation import Column, columns, last_numbers
-from wgan.metrics import Value
+from wgan.evaluation import ResultColumn, comparable_columns, latest_results
+from wgan.metrics import MetricValue
 from wgan.runs import RunFolder, saved_steps
 
 Row = dict[str, Any]
@@ -48,9 +48,9 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Compare, arguments)
     if not command.dir:
         raise InputError("Name the folders of the runs to compare, as in `wgan compare runs/a runs/b`.")
-    runs = {path: last_numbers(RunFolder(path)) for path in dict.fromkeys(command.dir)}
+    runs = {path: latest_results(RunFolder(path)) for path in dict.fromkeys(command.dir)}
     steps = {path: rows[0]["step"] for path, rows in runs.items()}
-    found = columns(runs, split_names(command.metrics))
+    found = comparable_columns(runs, split_names(command.metrics))
     if command.json:
         sys.stdout.write(json.dumps({"numbers": [_plain(column) for column in found]}) + "\n")
         return
@@ -63,15 +63,15 @@ def run(arguments: Sequence[str]) -> None:
         sys.stderr.write(f"wgan: note: {line}\n")
 
 
-def _groups(found: Sequence[Column]) -> dict[str, list[Column]]:
+def _groups(found: Sequence[ResultColumn]) -> dict[str, list[ResultColumn]]:
     """Columns of one provenance but for the metric share their tables."""
-    groups: dict[str, list[Column]] = {}
+    groups: dict[str, list[ResultColumn]] = {}
     for column in found:
         groups.setdefault(str(column.provenance), []).append(column)
     return groups
 
 
-def _table(some: Sequence[Column], steps: dict[Path, int]) -> Table:
+def _table(some: Sequence[ResultColumn], steps: dict[Path, int]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("run", overflow="fold")
     table.add_column("steps", justify="right", no_wrap=True)
@@ -88,16 +88,16 @@ def _table(some: Sequence[Column], steps: dict[Path, int]) -> Table:
 def _cell(row: Row) -> str:
     if "lower" in row:
         return f"{row['lower']:.4g} <= W1 <= {row['upper']:.4g} ({100 * row['confidence']:g} %)"
-    return str(Value(row["value"], row["standard_error"]))
+    return str(MetricValue(row["value"], row["standard_error"]))
 
 
-def _floor(column: Column) -> str:
+def _floor(column: ResultColumn) -> str:
     # Of the same real samples for every run, and so the same number.
     floor = next(iter(column.rows.values()))["floor"]
-    return "unknown" if floor is None else str(Value(**floor))
+    return "unknown" if floor is None else str(MetricValue(**floor))
 
 
-def _plain(column: Column) -> dict[str, Any]:
+def _plain(column: ResultColumn) -> dict[str, Any]:
     shared = ("name", "label", "provenance")
     rows = {
         str(path): {key: value for key, value in row.items() if key not in shared}
@@ -108,7 +108,7 @@ def _plain(column: Column) -> dict[str, Any]:
     }
 
 
-def _notes(runs: dict[Path, list[Row]], shown: Sequence[Column] | None) -> Iterator[str]:
+def _notes(runs: dict[Path, list[Row]], shown: Sequence[ResultColumn] | None) -> Iterator[str]:
     """What a reader might miss; of columns left out, unless the columns were chosen."""
     for path, rows in runs.items():
         step, saved = rows[0]["step"], saved_steps(RunFolder(path).checkpoints)

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from wgan.cli.parse import parse
-from wgan.data import load, pack, reader_of, verify
+from wgan.data import load, reader_of, verify_shards, write_shards
 from wgan.errors import InputError, check_whole
 
 
@@ -21,34 +21,34 @@ def _cores() -> int:
 
 @dataclass(frozen=True)
 class Pack:
-    """Pack SOURCE into a folder of bytes that `wgan train` maps: for sets larger than memory.
+    """Write a dataset as shards, which `wgan train` memory-maps: for datasets larger than memory.
 
-    The same command again goes on where it was, and makes anew what is missing of a finished pack.
+    The same command again continues an interrupted pack, and writes missing shards of a finished one anew.
     """
 
     dataset: tyro.conf.Positional[str]
     """A folder, zip, tar or range of tars (x-{000..009}.tar) of images; a .npy file; or hf:NAME."""
     out: Path | None = None
-    """The pack's folder; by default SOURCE.pack, and NAME.pack in this one for hf:NAME."""
+    """The folder of shards; by default DATASET.pack, or NAME.pack in this folder for hf:NAME."""
     resolution: int | None = None
-    """Resize and crop images to squares of this side."""
+    """The side, in pixels, of the squares that images are cropped and resized to."""
     channels: int | None = None
-    """1 makes images grey, 3 coloured; by default they stay what they are."""
+    """1 converts images to grey, 3 to colour; by default they stay as they are."""
     processes: int = field(default_factory=_cores)
-    """How many work at once; by default one for each core that this process may use."""
+    """The number of processes; by default one for each core that this process may use."""
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Read the pack in the folder DIR through, and hold every shard against its checksum."""
+    """Read a folder of shards through and compare every shard with its checksum."""
 
     dir: tyro.conf.Positional[Path]
-    """The pack."""
+    """The folder that `wgan data pack` wrote."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Pack a set that is larger than memory, or read a pack through."""
+    """Write a dataset that is larger than memory as shards, or verify such shards."""
 
     action: Annotated[
         Annotated[Pack, tyro.conf.subcommand("pack")] | Annotated[Verify, tyro.conf.subcommand("verify")],
@@ -60,8 +60,8 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     action = parse(Data, arguments).action
     if isinstance(action, Verify):
-        verify(action.dir)
-        sys.stdout.write(f"{action.dir} is whole.\n")
+        verify_shards(action.dir)
+        sys.stdout.write(f"{action.dir} is intact.\n")
     else:
         _pack(action)
 
@@ -71,12 +71,12 @@ def _pack(command: Pack) -> None:
     reader = reader_of(command.dataset, resolution=command.resolution, channels=command.channels)
     if reader is None:
         raise InputError(
-            f"{command.dataset} cannot be packed: what is held in memory whole need not be; give a folder, "
-            "zip or tar of images, a .npy file, or hf:NAME."
+            f"{command.dataset} cannot be packed, because it is always read into memory whole: give a "
+            "folder, zip or tar of images, a .npy file, or hf:NAME."
         )
-    folder = command.out or _beside(command.dataset)
-    with _progress() as tell:
-        pack(reader, folder, processes=command.processes, tell=tell)
+    folder = command.out or _default_folder(command.dataset)
+    with _progress_bar() as progress:
+        write_shards(reader, folder, processes=command.processes, progress=progress)
     dataset = load(folder, memory_limit=0)
     shape = "x".join(map(str, dataset.shape))
     sys.stdout.write(f"{len(dataset.train) + len(dataset.held_out):,} samples {shape} in {folder}.\n")
@@ -86,18 +86,18 @@ def _pack(command: Pack) -> None:
     sys.stdout.write(f"Next: wgan train {folder}\n")
 
 
-def _beside(dataset: str) -> Path:
+def _default_folder(dataset: str) -> Path:
     if dataset.startswith("hf:"):
         return Path(f"{Path(dataset.removeprefix('hf:').partition('[')[0]).name}.pack")
     path = Path(os.path.expanduser(dataset))
-    if path.name in ("", ".."):  # '.' and '..' are called otherwise where they lie
+    if path.name in ("", ".."):  # '.' and '..' have other names in their parents
         path = path.resolve()
     return path.with_name(f"{path.name}.pack")
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal."""
+def _progress_bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from wgan.cli.parse import parse
 from wgan.cli.rerun import remedied
 from wgan.diagnosis import Finding, History, diagnose, format_settings
-from wgan.probing import Probe, probe, trainer_of
+from wgan.probing import Probe, probe_critic, trainer_of
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
 
@@ -41,7 +41,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Diagnose, arguments)
     history = History.load(command.dir)
-    probed = probe(trainer_of(command.dir, device=command.device), command.dir) if command.probe else None
+    probed = (
+        probe_critic(trainer_of(command.dir, device=command.device), command.dir) if command.probe else None
+    )
     found = diagnose(replace(history, probe=probed.plain() if probed else {}))
     if command.json:
         plain = {

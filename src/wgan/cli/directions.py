@@ -11,7 +11,7 @@ from wgan.cli.options import command_line
 from wgan.cli.parse import parse
 from wgan.cli.sample import Sample, asked_label
 from wgan.errors import InputError
-from wgan.generation import directions, strips
+from wgan.generation import direction_strips, find_directions
 from wgan.images import show, write_png
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -53,12 +53,12 @@ def run(arguments: Sequence[str]) -> None:
     folder = RunFolder(command.dir)
     sampler = Sampler.load(command.dir, device=command.device)
     label = asked_label(command.label, sampler)
-    found = directions(sampler, command.count, label=label)
+    found = find_directions(sampler, command.count, label=label)
     if command.out.suffix == ".npz":
         found.save(command.out)
     else:
         (latent,) = sampler.latents(1, seed=command.seed)
-        shown = strips(
+        shown = direction_strips(
             sampler, found, latent, label=label, strength=command.strength, columns=command.columns
         )
         image = show(shown.reshape(-1, *shown.shape[2:]), columns=command.columns)

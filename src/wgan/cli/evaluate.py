@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from wgan.cli.parse import parse, split_names
 from wgan.data import Dataset, load
 from wgan.errors import InputError
-from wgan.evaluation import Evaluation, Watch, evaluate, store, unwatched
-from wgan.metrics import Estimate, Value
+from wgan.evaluation import Evaluation, ProgressCallback, evaluate, no_progress, save_results
+from wgan.metrics import Estimate, MetricValue
 from wgan.runs import RunFolder
 
 
@@ -74,20 +74,20 @@ def run(arguments: Sequence[str]) -> None:
             count=command.count,
             seed=command.seed,
             device=command.device,
-            watch=watch,
+            on_progress=watch,
         )
     try:
         if folder.exists:
-            store(folder, found)
+            save_results(folder, found)
     finally:  # a full disk is no reason to keep the numbers back
         _tell(command, found)
 
 
 @contextmanager
-def _progress() -> Iterator[Watch]:
+def _progress() -> Iterator[ProgressCallback]:
     """Somewhere to say how far it is: a line on the terminal that goes when it is done, or nowhere."""
     if not sys.stderr.isatty():
-        yield unwatched
+        yield no_progress
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as line:
@@ -137,6 +137,6 @@ def _lines(found: Evaluation) -> list[str]:
 
 
 def _line(estimate: Estimate, width: int) -> str:
-    number = str(Value(estimate.value, estimate.standard_error))
+    number = str(MetricValue(estimate.value, estimate.standard_error))
     floor = "unknown" if estimate.floor is None else str(estimate.floor)
     return f"  {estimate.provenance.label:{width}}  {number:22}  floor {floor}"

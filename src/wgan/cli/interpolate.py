@@ -12,7 +12,7 @@ import tyro
 from wgan.cli.parse import parse
 from wgan.cli.sample import asked_label
 from wgan.errors import InputError, check_whole
-from wgan.generation import Pace, check_walk_out, interpolate, read_latents
+from wgan.generation import Pace, check_walk_path, interpolate, read_latents
 from wgan.sampling import Sampler
 
 
@@ -54,7 +54,7 @@ class Interpolate:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Interpolate, arguments)
-    check_walk_out(command.out)
+    check_walk_path(command.out)
     check_whole(count=(command.count, 1), frames=(command.frames, 2))
     if command.to_seed is None and command.to_latents is None and command.to_label is None:
         raise InputError("Say where the walk ends: --to-seed, --to-latents or --to-label.")

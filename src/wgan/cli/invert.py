@@ -1,7 +1,7 @@
 """``wgan invert``."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from wgan.cli.options import command_line
 from wgan.cli.parse import parse
 from wgan.cli.sample import Sample, asked_label
 from wgan.errors import InputError
-from wgan.generation import Inversion, Progress, invert, read_samples, sample_shape
+from wgan.generation import Inversion, invert, read_samples, sample_shape
 from wgan.sampling import Sampler
 
 
@@ -62,14 +62,14 @@ def run(arguments: Sequence[str]) -> None:
             label=label,
             steps=command.steps,
             seed=command.seed,
-            progress=progress,
+            on_progress=progress,
         )
     found.save(command.out)
     sys.stdout.writelines(_told(command, [len(samples) for samples in given], found, sampler))
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar() -> Iterator[Callable[[int, int], object]]:
     """A bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -87,7 +87,7 @@ def _told(command: Invert, counts: Sequence[int], found: Inversion, sampler: Sam
             kind = f", as {sampler.classes[int(found.labels[rows][0])]}"
         yield (
             f"{path}: {many} {found.distance[rows].mean():.4g}{kind} "
-            f"(the nearest random sample: {found.started[rows].mean():.4g})\n"
+            f"(the nearest random sample: {found.initial_distance[rows].mean():.4g})\n"
         )
     following = Sample(command.dir, Path("nearest.png"), latents=command.out)
     yield f"Next: {command_line(following)}\n"

@@ -18,8 +18,8 @@ class Train:
     """
 
     data: tyro.conf.Positional[str]
-    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians; or a folder, zip or tar
-    of images; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
+    """digits, mnist, fashion-mnist, emoji, ring8, grid25, swiss-roll, two-gaussians, two-clusters; or a
+    folder, zip or tar of images; or a .npy or .npz file; or what `wgan data pack` made; or hf:NAME."""
     settings: Annotated[TrainingSettings, tyro.conf.arg(name="")]
     recipe: str = "default"
     """Where the settings start from; `wgan recipes` lists them."""

@@ -11,9 +11,9 @@ import tyro
 
 from wgan.cli.parse import parse
 from wgan.errors import InputError
-from wgan.generation import Directions, read_latents
+from wgan.generation import LatentDirections, read_latents
 from wgan.runs import RunFolder
-from wgan.sampling import Label, Sampler, check_out, check_truncation, save_samples
+from wgan.sampling import LabelLike, Sampler, check_out, check_truncation, save_samples
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
         latents, columns = np.tile(latents, (len(sampler.classes), 1)), len(latents)
     elif labels is None or command.label is not None:
         labels = sampler.labels(len(latents), asked_label(command.label, sampler))
-    save_samples(command.out, sampler.at(latents, labels).numpy(), latents, labels, columns=columns)
+    save_samples(command.out, sampler.from_latents(latents, labels).numpy(), latents, labels, columns=columns)
 
 
 def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any] | None]:
@@ -70,12 +70,12 @@ def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32],
         latents, labels = read_latents(command.latents)
         latents *= np.float32(check_truncation(command.truncation))
     if command.direction is not None:
-        found = Directions.of(RunFolder(command.dir), sampler)
+        found = LatentDirections.of_run(RunFolder(command.dir), sampler)
         latents = found.move(latents, command.direction, command.strength)
     return latents, labels
 
 
-def asked_label(given: str | None, sampler: Sampler) -> Label | None:
+def asked_label(given: str | None, sampler: Sampler) -> LabelLike | None:
     """The label that the words of an option mean to this generator.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The ground that everything stands on: files, devices, randomness."""
+"""Files, devices, randomness and array types, used by all other parts."""

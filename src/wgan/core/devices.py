@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""Devices and processes."""
 
 import ctypes
 import os
@@ -11,14 +11,17 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # in malloc.h
 
 
 def processes() -> tuple[int, int]:
-    """This process's rank and how many there are, as ``torchrun`` says; (0, 1) without it."""
+    """Return the rank of this process and the number of processes of ``torchrun``; (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is a GPU where there is one; InputError if it is not there.
+    """Return the device of this name; ``auto`` is a GPU if there is one.
 
-    Where ``torchrun`` started several processes on a machine, each has a GPU of its own.
+    Under ``torchrun`` each process of a machine has a GPU of its own.
+
+    Raises:
+        InputError: The device is not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -26,7 +29,7 @@ def find_device(name: str) -> torch.device:
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).cpu()  # on "meta" nothing can be computed
+        torch.zeros(1, device=device).cpu()  # nothing can be computed on "meta"
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0].partition(". ")[0]
         raise InputError(f"There is no device {name!r} here ({reason}); use 'cpu'.") from error
@@ -34,14 +37,14 @@ def find_device(name: str) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Have what is freed stay with the process, so that a step finds the memory of the step before again.
+    """Make the C library keep freed memory, so that a step reuses the memory of the previous step.
 
-    By itself the C library gives large blocks back, and the kernel clears each page before it hands it out
-    again: a twentieth of a step on a CPU. Does nothing where there is no glibc.
+    By default glibc returns large allocations to the kernel, which clears each page before it is reused: a
+    twentieth of a step on a CPU. Does nothing without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
+    mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the maximum in glibc
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

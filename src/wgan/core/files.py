@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes, locks and durability of files."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from wgan.errors import InputError, StorageError, WganError
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn the file system's refusals inside the block into one sentence about ``path``.
+    """Convert any OSError inside the block to a StorageError about ``path``.
 
     Raises:
         StorageError: Instead of any OSError.
@@ -30,14 +30,14 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that ``path`` is the old file or the new one, whole, whatever happens meanwhile.
+    """Write a file atomically: ``path`` is always either the complete old file or the complete new one.
 
     Args:
-        path: Where; its folder is made if need be.
+        path: Path of the file; its folder is created if need be.
         write: Called with a binary file under a temporary name, which is then synced and renamed.
 
     Raises:
-        StorageError: The file system refuses; nothing is left behind.
+        StorageError: The file cannot be written; nothing is left behind.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with storing(path):
@@ -56,20 +56,20 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 LOCK = ".lock"
-"""The hidden file in a folder by which a process keeps it to itself."""
+"""Name of the hidden lock file in a folder."""
 
 
 @contextmanager
 def locked(folder: Path, *, busy: str | None = None) -> Iterator[None]:
-    """Make a folder and keep it to this process, until that ends at the latest; where the system can.
+    """Create a folder and lock it for this process within the block, on POSIX systems.
 
     Args:
         folder: The folder; the lock is a hidden file in it.
-        busy: What to say if another process has it; None: wait for that to end.
+        busy: Error message if another process has the lock; None: wait for it.
 
     Raises:
-        InputError: Another process has it.
-        StorageError: The file system refuses.
+        InputError: Another process has the lock.
+        StorageError: The folder cannot be written.
     """
     with ExitStack() as stack:
         with storing(folder):
@@ -86,7 +86,7 @@ def locked(folder: Path, *, busy: str | None = None) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with its contents."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -94,13 +94,13 @@ def remove(path: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
+    """Flush a file's content to disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable, where the system can."""
+    """Flush renames inside a folder to disk, on POSIX systems."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, rank, step): nothing random needs saving."""
+"""Randomness as a function of (seed, rank, step), so that no random state needs saving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 INITIALISATION, TRAINING = range(2)
-"""What numbers are drawn for; each purpose is an independent stream."""
+"""Purposes of random numbers; each is an independent stream."""
 
 _WORD = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -18,10 +18,10 @@ _ODD = 0xD1342543DE82EF95
 
 
 def derive(*key: int) -> int:
-    """A seed in [0, 2^63) from whole numbers in [0, 2^64), well mixed.
+    """Hash whole numbers in [0, 2^64) to a seed in [0, 2^63).
 
-    SplitMix64, one round a number (Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number
-    Generators", figure 15, in the variant of Stafford's mix 13): a few microseconds, at every step.
+    SplitMix64, one round per number (Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number
+    Generators", figure 15, in the variant of Stafford's mix 13), which takes a few microseconds.
     """
     state = len(key)
     for number in key:
@@ -34,16 +34,16 @@ def derive(*key: int) -> int:
 
 @contextmanager
 def isolated_global_rng(device: torch.device) -> Iterator[None]:
-    """Put the generators that :func:`seed_global_rng` seeds back, after the block, to where they were."""
+    """Restore the state of the generators that :func:`seed_global_rng` seeds after the block."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
 
 
 def seed_global_rng(seed: int, device: torch.device) -> torch.Generator:
-    """Seed the device's own generator and return it, so that all draws, a module's dropout too, come from it.
+    """Seed the device's default generator, which modules such as dropout use too, and return it.
 
-    ``torch.manual_seed`` would also note a stack trace for each kind of device that is not there, and a new
-    generator is slow to make: either is felt on a small network.
+    ``torch.manual_seed`` would also record a stack trace for each absent kind of device, and creating a
+    generator is slow: either slows down small networks.
     """
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
@@ -54,37 +54,37 @@ def seed_global_rng(seed: int, device: torch.device) -> torch.Generator:
 
 @final
 class RankGenerator(torch.Generator):
-    """The generator of one of several processes that share every batch, rank by rank in equal parts.
+    """The generator of one of several processes that share every batch in equal parts, in order of rank.
 
-    All of them draw the numbers of the whole batch, and each keeps those of its rows: see :func:`local_rows`.
-    Whatever draws without that function still works, but draws the same for every process.
+    Every process draws the numbers of the whole batch and keeps those of its rows: see :func:`local_rows`.
+    Code that draws without that function draws the same numbers in every process.
 
     Args:
-        device: Where numbers are drawn.
-        rank: Of this process, in [0, size).
-        size: How many processes there are.
+        device: Device to draw on.
+        rank: Rank of this process, in [0, size).
+        size: Number of processes.
     """
 
     rank: int
     size: int
 
     def __new__(cls, device: torch.device, *, rank: int, size: int) -> Self:
-        """Make one for the device, which torch's own constructor takes here."""
-        made = super().__new__(cls, device)  # type: ignore[call-arg]
-        made.rank, made.size = rank, size
-        return made
+        """Create a generator for the device, which torch's constructor takes here."""
+        generator = super().__new__(cls, device)  # type: ignore[call-arg]
+        generator.rank, generator.size = rank, size
+        return generator
 
     def __init__(self, device: torch.device, *, rank: int, size: int) -> None:
         super().__init__()
 
 
 def local_rows(draw: Callable[[int], Tensor], count: int, rng: torch.Generator | None) -> Tensor:
-    r"""The random numbers of this process's samples.
+    r"""Draw the random numbers of this process's samples.
 
     Args:
-        draw: Draws, from ``rng``, for that many samples: (n, \*shape).
-        count: How many samples this process has.
-        rng: What ``draw`` draws from; a :class:`RankGenerator` where processes share the batch.
+        draw: Draws from ``rng`` for a number of samples: (n, \*shape).
+        count: Number of samples of this process.
+        rng: The generator of ``draw``; a :class:`RankGenerator` where processes share the batch.
     """
     if not isinstance(rng, RankGenerator):
         return draw(count)

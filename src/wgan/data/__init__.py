@@ -1,53 +1,58 @@
-"""Where real samples come from: `load` takes a name, a path, an array or a tensor to a `Dataset`.
+"""Datasets: `load` turns a name, a path, an array or a tensor into a `Dataset`.
 
-A source is split once and for all into samples to train on and samples held out, keeps bytes as bytes
-until a batch is gathered, and knows a fingerprint of its data, so that a resumed run can refuse data that
-changed. What is larger than the memory budget is packed, once, and mapped (`pack`).
+A dataset is split once and for all into training and held-out samples, keeps bytes as bytes until a batch is
+gathered, and has a fingerprint of its data, so that a resumed run can refuse data that changed. A dataset
+larger than the memory budget is written as shards, once, and memory-mapped (`write_shards`).
 """
 
-from wgan.data.arrays import from_array, from_file, read_arrays, refitted
-from wgan.data.builtin import FASHION_MNIST, MNIST, Published, fashion_mnist, find, mnist, published
-from wgan.data.dataset import Dataset, Split, evenly, hold_out, spread
-from wgan.data.digits_file import digits
-from wgan.data.emoji import emoji
-from wgan.data.loading import SOURCES, load, reader_of
-from wgan.data.reload_dataset import reload_dataset
-from wgan.data.sharding import pack
-from wgan.data.shards import is_pack, open_pack, verify
+from wgan.data.arrays import from_array, from_file, read_arrays
+from wgan.data.builtin import (
+    FASHION_MNIST,
+    MNIST,
+    IdxFiles,
+    digits,
+    fashion_mnist,
+    find_idx_files,
+    load_idx,
+    mnist,
+)
+from wgan.data.dataset import Dataset, Split, even_indices, hold_out
+from wgan.data.loading import DATASETS, DataSource, load, reader_of, reload_dataset
+from wgan.data.noto_emoji import emoji
+from wgan.data.sharding import write_shards
+from wgan.data.shards import verify_shards
 from wgan.data.toy_distribution import ToyDistribution
-from wgan.data.toys import grid25, mixture, ring8, swiss_roll, two_gaussians
+from wgan.data.toys import gaussian_mixture, grid25, ring8, swiss_roll, two_clusters, two_gaussians
 
 __all__ = [
+    "DATASETS",
     "FASHION_MNIST",
     "MNIST",
-    "SOURCES",
+    "DataSource",
     "Dataset",
-    "Published",
+    "IdxFiles",
     "Split",
     "ToyDistribution",
     "digits",
     "emoji",
-    "evenly",
+    "even_indices",
     "fashion_mnist",
-    "find",
+    "find_idx_files",
     "from_array",
     "from_file",
+    "gaussian_mixture",
     "grid25",
     "hold_out",
-    "is_pack",
     "load",
-    "mixture",
+    "load_idx",
     "mnist",
-    "open_pack",
-    "pack",
-    "published",
     "read_arrays",
     "reader_of",
-    "refitted",
     "reload_dataset",
     "ring8",
-    "spread",
     "swiss_roll",
+    "two_clusters",
     "two_gaussians",
-    "verify",
+    "verify_shards",
+    "write_shards",
 ]

@@ -1,4 +1,4 @@
-"""Arrays, tensors, and the files NumPy writes."""
+"""Datasets of arrays, tensors, and NumPy's files."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wgan.data.cache import gather, keep, memory_budget, recollect, remember
-from wgan.data.dataset import MINIMUM, Dataset, assemble
-from wgan.data.decoding import check_fit, on_white, refit
-from wgan.data.reader import Array, Chunk, DatasetReader, DatasetSpec, digest_of, key_of, shards_for
-from wgan.data.storage import File, Mapped, Storage, in_memory, pieces
+from wgan.data.cache import concatenate, materialize, memory_budget, read_digest, write_digest
+from wgan.data.dataset import MIN_SAMPLES, Dataset, assemble
+from wgan.data.decoding import check_image_options, convert_images, on_white
+from wgan.data.reader import Array, Chunk, DatasetReader, DatasetSpec, digest_of, key_of, shard_count
+from wgan.data.storage import MappedSamples, Memmap, Storage, in_memory, slices
 from wgan.errors import InputError
 
 Labels = npt.NDArray[Any] | Tensor | Sequence[int] | Sequence[float]
 
 _SAMPLE_NAMES = ("samples", "images", "x", "data", "arr_0")
 _LABEL_NAMES = ("labels", "y")
-_CONVERTING = 1  # Raise it when `Plan.convert` changes what it returns: cached sets are then made again.
+_CONVERTING = 1  # Raise it when `Conversion.convert` returns something else: datasets are then read again.
 _LAYOUTS = (
     "(N, d) for vectors; (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 or 3 (4 for bytes with alpha) "
     "for images"
@@ -37,15 +37,15 @@ _LAYOUTS = (
 
 @final
 @dataclass(frozen=True)
-class Plan:
+class Conversion:
     """How an array becomes samples.
 
     Attributes:
-        shape: of one sample, in the end.
-        dtype: uint8 or float32, in the end.
-        arrange: a view of a block of the array as (n, d) or (n, C, H, W).
-        convert: a block so arranged in its final form.
-        as_is: whether `convert` changes nothing.
+        shape: The shape of one sample.
+        dtype: uint8 or float32.
+        arrange: Turns a slice of the array into a view (n, d) or (n, C, H, W).
+        convert: Turns such a view into samples.
+        as_is: Whether `convert` changes nothing.
     """
 
     shape: tuple[int, ...]
@@ -54,16 +54,21 @@ class Plan:
     convert: Callable[[Array], Array]
     as_is: bool
 
+    def chunks(self, array: Array) -> Iterator[Chunk]:
+        """The samples of an array, about 64 MiB of it at a time."""
+        for _, part in slices(array):
+            yield Chunk(self.convert(self.arrange(part)))
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class ArrayReader(DatasetReader):
-    """The samples of a .npy file; layouts are those of `from_array`.
+    """The samples of a .npy file, in the layouts of `from_array`.
 
     Attributes:
-        path: the file.
-        resolution: images are cropped to their centre square and resized to this side.
-        channels: images are made grey (1) or coloured (3).
+        path: The file.
+        resolution: Images are cropped to their centre square and resized to this side.
+        channels: Images are converted to grey (1) or colour (3).
     """
 
     path: Path
@@ -77,28 +82,28 @@ class ArrayReader(DatasetReader):
 
     @property
     def key(self) -> str:
-        """Made from the file's place, size and date."""
+        """A hash of the file's location, size and date."""
         status = self.path.stat()
         stamp = str(self.path.resolve()), status.st_size, status.st_mtime_ns
         return key_of(_CONVERTING, *stamp, self.resolution, self.channels)
 
     @cached_property
     def spec(self) -> DatasetSpec:
-        """Found by reading the file through, once: not every value can be trained on."""
-        array, plan = self._opened()
-        _survey(array, plan, self.origin)
-        size = len(array) * math.prod(plan.shape) * plan.dtype.itemsize
-        return DatasetSpec(plan.shape, plan.dtype.name, len(array), shards_for(size))
+        """The spec, after all values have been read and checked."""
+        array, conversion = self._open()
+        _check_values(array, conversion, self.origin)
+        size = len(array) * math.prod(conversion.shape) * conversion.dtype.itemsize
+        return DatasetSpec(conversion.shape, conversion.dtype.name, len(array), shard_count(size))
 
     def chunks(self, spec: DatasetSpec, shard: int) -> Iterator[Chunk]:
-        """Some 64 MiB of the file at a time."""
-        array, plan = self._opened()
-        span = spec.span(shard)
-        return _blocks(array[span.start : span.stop], plan)
+        """The samples, about 64 MiB of the file at a time."""
+        array, conversion = self._open()
+        rows = spec.shard_rows(shard)
+        return conversion.chunks(array[rows.start : rows.stop])
 
-    def _opened(self) -> tuple[File, Plan]:
+    def _open(self) -> tuple[Memmap, Conversion]:
         array = _map_npy(self.path)
-        return array, plan_for(array, self.resolution, self.channels, self.origin)
+        return array, plan_conversion(array, self.resolution, self.channels, self.origin)
 
 
 def from_array(
@@ -110,37 +115,37 @@ def from_array(
     memory_limit: int | None = None,
     name: str = "array",
 ) -> Dataset:
-    """A source of samples given as an array or a tensor; they are copied.
+    """A dataset of the samples in an array or a tensor, which is copied.
 
-    Layouts: (N, d) are vectors, of any real type, kept as float32. (N, H, W), (N, C, H, W) and
-    (N, H, W, C) are images, C being 1 or 3, or 4 for bytes with alpha, which are put on white; where
+    Layouts: (N, d) are vectors, of any real type, stored as float32. (N, H, W), (N, C, H, W) and
+    (N, H, W, C) are images with C = 1 or 3, or 4 for bytes with alpha, which are composited on white; if
     both of the last two fit, channels come first. Images are integers 0..255 or floats in [-1, 1].
 
     Args:
-        array: the samples, 8 or more.
-        labels: classes, integers (N,) counted from 0; or attributes, floats (N, k).
-        resolution: images are cropped to their centre square and resized to this side.
-        channels: images are made grey (1) or coloured (3).
-        memory_limit: most bytes of a mapped array that are read into memory (see `from_file`).
-        name: the source's name.
+        array: The samples, 8 or more.
+        labels: Classes, integers (N,) counted from 0; or attributes, floats (N, k).
+        resolution: Images are cropped to their centre square and resized to this side.
+        channels: Images are converted to grey (1) or colour (3).
+        memory_limit: The most bytes of a mapped array that are read into memory (see `from_file`).
+        name: The dataset's name.
 
     Raises:
-        InputError: a type, shape, range or value that cannot be trained on; the message says which.
+        InputError: A type, shape, range or value is unusable; the message says which.
 
     Warns:
-        UserWarning: float images that all lie in [0, 1]: probably meant to be scaled to [-1, 1].
+        UserWarning: Float images all lie in [0, 1]: probably they should be scaled to [-1, 1].
     """
     values = _as_numpy(array, name)
     if isinstance(values, np.memmap) and values.nbytes > memory_budget(memory_limit):
         raise InputError(
             f"{name} is a mapped array larger than the memory budget: give the path of its .npy file, "
-            f"which is then mapped, or raise memory_limit."
+            "which is then mapped, or raise memory_limit."
         )
-    plan = plan_for(values, resolution, channels, name)
+    conversion = plan_conversion(values, resolution, channels, name)
     checked = check_labels(labels, len(values), name)
-    _survey(values, plan, name)
-    stored = gather(_blocks(values, plan), len(values), plan.shape, plan.dtype)
-    return assemble(stored, name=name, labels=checked)
+    _check_values(values, conversion, name)
+    storage = concatenate(conversion.chunks(values), len(values), conversion.shape, conversion.dtype)
+    return assemble(storage, name=name, labels=checked)
 
 
 def from_file(
@@ -151,74 +156,69 @@ def from_file(
     channels: int | None = None,
     memory_limit: int | None = None,
 ) -> Dataset:
-    """A source of samples in a .npy or .npz file; layouts are those of `from_array`.
+    """A dataset of the samples in a .npy or .npz file, in the layouts of `from_array`.
 
-    A .npy file of more than `memory_limit` bytes (a quarter of the memory where None) is mapped: in
-    place if its samples need no conversion, else converted once into a pack in the user's cache. A
-    .npz file, being compressed, is always read into memory; its samples are the array named samples,
-    images, x, data or arr_0, or the only one; its labels those named labels or y, if any.
+    A .npy file of more than `memory_limit` bytes (a quarter of the memory where None) is mapped: in place if
+    its samples need no conversion, else converted once into shards in the user's cache. A .npz file, being
+    compressed, is always read into memory; its samples are the array named samples, images, x, data or
+    arr_0, or the only one; its labels the array named labels or y, if any.
 
     Raises:
-        InputError: no such file, one that cannot be read, or what `from_array` refuses.
-        StorageError: the cache is needed and cannot be written to.
+        InputError: There is no such file, it cannot be read, or `from_array` refuses its content.
+        StorageError: The cache is needed and cannot be written to.
     """
     file, name = Path(path), str(path)
-    mapped, own = read_arrays(file)
-    if not isinstance(mapped, np.memmap):
-        chosen = own if labels is None else labels
-        return from_array(mapped, labels=chosen, resolution=resolution, channels=channels, name=name)
+    array, own_labels = read_arrays(file)
+    if not isinstance(array, np.memmap):
+        labels = own_labels if labels is None else labels
+        return from_array(array, labels=labels, resolution=resolution, channels=channels, name=name)
     limit = memory_budget(memory_limit)
-    plan = plan_for(mapped, resolution, channels, name)
-    checked = check_labels(labels, len(mapped), name)
-    # In Fortran's order a sample is spread over the whole file.
-    if plan.as_is and mapped.flags.c_contiguous and mapped.nbytes > limit:
-        stored = Storage(Mapped([mapped], plan.arrange), _known_digest(file, mapped, plan))
+    conversion = plan_conversion(array, resolution, channels, name)
+    checked = check_labels(labels, len(array), name)
+    # In Fortran order a sample is spread over the whole file.
+    if conversion.as_is and array.flags.c_contiguous and array.nbytes > limit:
+        storage = Storage(MappedSamples([array], conversion.arrange), _cached_digest(file, array, conversion))
     else:
-        stored = keep(ArrayReader(file, resolution, channels), limit)
-    return assemble(stored, name=name, labels=checked)
+        storage = materialize(ArrayReader(file, resolution, channels), limit)
+    return assemble(storage, name=name, labels=checked)
 
 
 def read_arrays(file: Path) -> tuple[Array, Array | None]:
-    """The samples of a .npz file with their labels, if any, or those of a .npy file, mapped; as they are.
+    """The samples of a .npz file and its labels, if any, or those of a .npy file, mapped; unconverted.
 
     Raises:
-        InputError: no such file, one that cannot be read, or it is not clear which array is meant (see
-            `from_file`).
+        InputError: There is no such file, it cannot be read, or it is unclear which array holds the samples
+            (see `from_file`).
     """
     if not file.is_file():
         raise InputError(f"There is no file '{file}': give the path of a .npy or .npz file.")
     return _read_npz(file) if file.suffix.lower() == ".npz" else (_map_npy(file), None)
 
 
-def refitted(
+def convert_dataset(
     dataset: Dataset, resolution: int | None, channels: int | None, memory_limit: int | None = None
 ) -> Dataset:
-    """A source held in memory, with its images resized or their channels changed; same split.
+    """A dataset in memory, with its images resized or their channels converted; the split is the same.
 
     Raises:
-        InputError: the source holds vectors and one of the two was asked for, or the result is larger than
-            the memory budget.
+        InputError: The dataset holds vectors, or the result is larger than the memory budget.
     """
-    check_fit(resolution, channels)
+    check_image_options(resolution, channels)
     if resolution is None and channels is None:
         return dataset
     if not dataset.image:
         raise _not_images(dataset.name)
     assert isinstance(dataset.train.storage, Tensor)
-    storage = dataset.train.storage.numpy()
-    shape = (
-        len(storage),
-        channels or storage.shape[1],
-        *(2 * [resolution] if resolution else storage.shape[2:]),
-    )
-    if math.prod(shape) * storage.itemsize > memory_budget(memory_limit):
+    images = dataset.train.storage.numpy()
+    height, width = (resolution, resolution) if resolution else images.shape[2:]
+    size = len(images) * (channels or images.shape[1]) * height * width * images.itemsize
+    if size > memory_budget(memory_limit):
         raise InputError(
-            f"{dataset.name} as {shape[0]:,} images of {shape[2]} x {shape[3]} is larger than the memory "
-            f"budget: ask for a lower resolution."
+            f"{dataset.name} as {len(images):,} images of {height} x {width} is larger than the memory "
+            "budget: give a lower resolution."
         )
-    samples = np.ascontiguousarray(refit(storage, resolution, channels))
     return assemble(
-        in_memory(samples),
+        in_memory(np.ascontiguousarray(convert_images(images, resolution, channels))),
         name=dataset.name,
         labels=dataset.train.labels,
         classes=dataset.classes,
@@ -226,27 +226,27 @@ def refitted(
     )
 
 
-def plan_for(array: Array, resolution: int | None, channels: int | None, name: str) -> Plan:
-    """Decide how an array becomes samples, from its type and shape alone.
+def plan_conversion(array: Array, resolution: int | None, channels: int | None, name: str) -> Conversion:
+    """Decide how an array becomes samples, from its dtype and shape alone.
 
     Raises:
-        InputError: no way to.
+        InputError: It cannot.
     """
-    check_fit(resolution, channels)
-    _check_kind(array, name)
+    check_image_options(resolution, channels)
+    _check_layout(array, name)
     if array.ndim == 2 and resolution is None and channels is None:
         as_is = array.dtype == np.float32 and array.dtype.isnative
-        return Plan(array.shape[1:], np.dtype(np.float32), lambda chunk: chunk, _as_float32, as_is)
+        return Conversion(array.shape[1:], np.dtype(np.float32), lambda part: part, _as_float32, as_is)
     if array.ndim == 2:
         raise _not_images(name)
-    return _image_plan(array, resolution, channels, name)
+    return _plan_images(array, resolution, channels, name)
 
 
 def check_labels(labels: Labels | None, count: int, name: str) -> Tensor | None:
     """The labels of `count` samples: classes, int64 (count,); attributes, float32 (count, k); None for None.
 
     Raises:
-        InputError: neither, not one a sample, not finite, negative classes, or numbered with wide gaps.
+        InputError: `labels` are neither, not one a sample, not finite, negative, or numbered with wide gaps.
     """
     if labels is None:
         return None
@@ -256,7 +256,7 @@ def check_labels(labels: Labels | None, count: int, name: str) -> Tensor | None:
     if values.dtype.kind not in "iu":
         raise InputError(
             f"The labels of {name} are of type {values.dtype}; give classes as integers "
-            f"counted from 0, or attributes as floats."
+            "counted from 0, or attributes as floats."
         )
     if values.shape != (count,):
         raise InputError(f"The labels of {name} have shape {values.shape}; give one a sample: ({count},).")
@@ -264,7 +264,7 @@ def check_labels(labels: Labels | None, count: int, name: str) -> Tensor | None:
     if low < 0 or high >= count:
         raise InputError(
             f"The labels of {name} run from {low} to {high}, for {count} samples; classes are counted from "
-            f"0 without gaps: renumber them, np.unique(labels, return_inverse=True)[1] does."
+            "0 without gaps: renumber them, for example by np.unique(labels, return_inverse=True)[1]."
         )
     return torch.from_numpy(values.astype(np.int64))
 
@@ -274,8 +274,8 @@ def _as_numpy(array: npt.NDArray[Any] | Tensor, name: str) -> Array:
         return array
     if array.layout != torch.strided or array.is_quantized:
         raise InputError(f"{name} is a sparse or quantised tensor: make it dense, tensor.to_dense() does.")
-    plain = array.detach().cpu()
-    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    dense = array.detach().cpu()
+    return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
 
 
 def _attributes(values: Array, count: int, name: str) -> Tensor:
@@ -290,21 +290,21 @@ def _attributes(values: Array, count: int, name: str) -> Tensor:
     return torch.from_numpy(columns.astype(np.float32))
 
 
-def _check_kind(array: Array, name: str) -> None:
+def _check_layout(array: Array, name: str) -> None:
     kind = array.dtype.kind
     if kind == "b":
         raise InputError(
             f"{name} holds booleans, which are neither bytes nor numbers one can interpolate: give "
-            f"array.astype(np.uint8) * 255 for images, astype(np.float32) for vectors."
+            "array.astype(np.uint8) * 255 for images, astype(np.float32) for vectors."
         )
     if kind not in "iuf":
         raise InputError(f"{name} holds values of type {array.dtype}: give real numbers, bytes or floats.")
     if array.ndim not in (2, 3, 4):
         raise InputError(f"{name} has shape {array.shape}, {array.ndim} dimensions; give {_LAYOUTS}.")
-    if len(array) < MINIMUM:
+    if len(array) < MIN_SAMPLES:
         raise InputError(
             f"{name} holds {len(array)} samples, too few to train on some and hold others out: give at "
-            f"least {MINIMUM}."
+            f"least {MIN_SAMPLES}."
         )
     if 0 in array.shape:
         raise InputError(f"{name} has shape {array.shape}: its samples are empty; give {_LAYOUTS}.")
@@ -314,22 +314,22 @@ def _not_images(name: str) -> InputError:
     return InputError(f"{name} holds vectors, which have neither resolution nor channels: leave both out.")
 
 
-def _image_plan(array: Array, resolution: int | None, channels: int | None, name: str) -> Plan:
+def _plan_images(array: Array, resolution: int | None, channels: int | None, name: str) -> Conversion:
     first = _channels_first(array.shape, name)
-    depth, height, width = _arranged(array[:1], first).shape[1:]
+    depth, height, width = _as_nchw(array[:1], first).shape[1:]
     real = array.dtype.kind == "f"
     if depth == 4 and array.dtype != np.uint8:
-        raise InputError(f"{name} has 4 channels of type {array.dtype}; alpha is understood in bytes only.")
+        raise InputError(f"{name} has 4 channels of type {array.dtype}; alpha is supported in bytes only.")
 
-    def convert(chunk: Array) -> Array:
-        chunk = _as_float32(chunk) if real else chunk.astype(np.uint8, copy=False)
-        return refit(on_white(chunk) if depth == 4 else chunk, resolution, channels)
+    def convert(part: Array) -> Array:
+        part = _as_float32(part) if real else part.astype(np.uint8, copy=False)
+        return convert_images(on_white(part) if depth == 4 else part, resolution, channels)
 
     size = (resolution, resolution) if resolution else (height, width)
     shape = (channels or min(depth, 3), *size)
     dtype = np.dtype(np.float32 if real else np.uint8)
     as_is = array.dtype == dtype and array.dtype.isnative and shape == (depth, height, width)
-    return Plan(shape, dtype, lambda chunk: _arranged(chunk, first), convert, as_is)
+    return Conversion(shape, dtype, lambda part: _as_nchw(part, first), convert, as_is)
 
 
 def _channels_first(shape: tuple[int, ...], name: str) -> bool:
@@ -343,38 +343,33 @@ def _channels_first(shape: tuple[int, ...], name: str) -> bool:
     raise InputError(f"{name} has shape {shape}, where no dimension can be the channels; give {_LAYOUTS}.")
 
 
-def _arranged(chunk: Array, channels_first: bool) -> Array:
-    if chunk.ndim == 3:
-        return chunk[:, None]
-    return chunk if channels_first else chunk.transpose(0, 3, 1, 2)
+def _as_nchw(part: Array, channels_first: bool) -> Array:
+    if part.ndim == 3:
+        return part[:, None]
+    return part if channels_first else part.transpose(0, 3, 1, 2)
 
 
-def _as_float32(chunk: Array) -> Array:
-    with np.errstate(over="ignore"):  # What is too large becomes infinite, and is then refused by name.
-        return chunk.astype(np.float32, copy=False)
+def _as_float32(part: Array) -> Array:
+    with np.errstate(over="ignore"):  # Numbers that are too large become infinite, which is refused.
+        return part.astype(np.float32, copy=False)
 
 
-def _blocks(array: Array, plan: Plan) -> Iterator[Chunk]:
-    for _, piece in pieces(array):
-        yield Chunk(plan.convert(plan.arrange(piece)))
-
-
-def _survey(array: Array, plan: Plan, name: str) -> None:
+def _check_values(array: Array, conversion: Conversion, name: str) -> None:
     """Refuse values that are not finite, or out of the range of images."""
     if array.dtype == np.uint8:
         return
     if array.dtype.kind == "f":
         _check_finite(array, name)
-    if len(plan.shape) == 3:
-        low = min(float(piece.min()) for _, piece in pieces(array))
-        high = max(float(piece.max()) for _, piece in pieces(array))
+    if len(conversion.shape) == 3:
+        low = min(float(part.min()) for _, part in slices(array))
+        high = max(float(part.max()) for _, part in slices(array))
         _check_range(low, high, array.dtype, name)
 
 
 def _check_finite(array: Array, name: str) -> None:
     bad: list[int] = []
-    for start, piece in pieces(array):
-        finite = np.isfinite(_as_float32(piece)).all(axis=tuple(range(1, piece.ndim)))
+    for start, part in slices(array):
+        finite = np.isfinite(_as_float32(part)).all(axis=tuple(range(1, part.ndim)))
         bad += (start + np.flatnonzero(~finite)).tolist()
     if bad:
         raise InputError(
@@ -384,24 +379,24 @@ def _check_finite(array: Array, name: str) -> None:
 
 
 def _check_range(low: float, high: float, dtype: np.dtype[Any], name: str) -> None:
-    seen = f"{name} holds images of type {dtype} with values from {low:g} to {high:g}"
+    summary = f"{name} holds images of type {dtype} with values from {low:g} to {high:g}"
     if dtype.kind != "f":
         if low < 0 or high > 255:
-            raise InputError(f"{seen}; integers must lie in 0..255: scale them to bytes first.")
+            raise InputError(f"{summary}; integers must lie in 0..255: scale them to bytes first.")
     elif low < -1 or high > 1:
         raise InputError(
-            f"{seen}; floats must lie in [-1, 1]: give images / 127.5 - 1 if they run from 0 to 255 "
-            f"(or bytes), 2 * images - 1 if from 0 to 1."
+            f"{summary}; floats must lie in [-1, 1]: give images / 127.5 - 1 if they run from 0 to 255 "
+            "(or bytes), 2 * images - 1 if from 0 to 1."
         )
     elif low >= 0:
         warnings.warn(
-            f"{seen}, which is taken as it is; if 0 is black, give 2 * images - 1: images run from -1 to 1.",
+            f"{summary}, and is not rescaled: images run from -1 to 1. If 0 is black, give 2 * images - 1.",
             UserWarning,
             stacklevel=2,
         )
 
 
-def _map_npy(file: Path) -> File:
+def _map_npy(file: Path) -> Memmap:
     """Map a .npy file, copying on write; this also checks that it is as long as its header says."""
     try:
         return np.lib.format.open_memmap(file, mode="c")
@@ -415,11 +410,11 @@ def _read_npz(file: Path) -> tuple[Array, Array | None]:
     try:
         # Opened here: NumPy leaves its own handle open when the file is no archive.
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            chosen, labels = _npz_names(list(archive.files), file)
-            return archive[chosen], archive[labels] if labels else None
+            samples, labels = _npz_names(list(archive.files), file)
+            return archive[samples], archive[labels] if labels else None
     except InputError:
         raise
-    # A .npy file under this name comes back as an array, which is no context manager: TypeError.
+    # A .npy file under this name is loaded as an array, which is no context manager: TypeError.
     except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"'{file}' cannot be read as a .npz file of numbers ({error}): write it again with np.savez."
@@ -433,17 +428,17 @@ def _npz_names(names: list[str], file: Path) -> tuple[str, str | None]:
     if not known and len(others) != 1:
         raise InputError(
             f"'{file}' holds the arrays {names}, and it is not clear which are the samples: name that "
-            f"one 'samples' (and their labels 'labels')."
+            "one 'samples' (and their labels 'labels')."
         )
     return (known or others)[0], labels
 
 
-def _known_digest(file: Path, mapped: Array, plan: Plan) -> str:
-    """The digest of a mapped file: it is read through once, and then known by its size and date."""
+def _cached_digest(file: Path, array: Array, conversion: Conversion) -> str:
+    """The digest of a mapped file, which is read and checked once and cached by its size and date."""
     key = ArrayReader(file).key
-    record = recollect(key)
-    if record is None:
-        _survey(mapped, plan, str(file))
-        record = {"digest": digest_of(plan.arrange(piece) for _, piece in pieces(mapped))}
-        remember(key, record)
-    return str(record["digest"])
+    digest = read_digest(key)
+    if digest is None:
+        _check_values(array, conversion, str(file))
+        digest = digest_of(conversion.arrange(part) for _, part in slices(array))
+        write_digest(key, digest)
+    return digest

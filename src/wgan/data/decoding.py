@@ -1,4 +1,4 @@
-"""One image at a time: from any common file to bytes (C, H, W)."""
+"""Decoding: from an image file of any common format to bytes (C, H, W)."""
 
 from __future__ import annotations
 
@@ -17,27 +17,16 @@ SUFFIXES = frozenset(
     {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pcx", ".pgm"}
     | {".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
-"""Names that end so (in any case) are images; other files of a folder are passed over."""
+"""Suffixes of image files, in any case; other files of a folder are ignored."""
 
 DEFAULT_RESOLUTION = 64
-"""The side of images of many sizes, where none is asked for."""
+"""The side of images of different sizes, if none is requested."""
 
-_LARGEST_RESOLUTION = 8192
-# Never PostScript: Pillow would hand a file of unknown origin to Ghostscript.
+_MAX_RESOLUTION = 8192
+# Never PostScript: Pillow would pass a file of unknown origin to Ghostscript.
 _FORMATS = (
-    "AVIF",
-    "BMP",
-    "DIB",
-    "GIF",
-    "JPEG",
-    "JPEG2000",
-    "MPO",
-    "PCX",
-    "PNG",
-    "PPM",
-    "TGA",
-    "TIFF",
-    "WEBP",
+    *("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PCX"),
+    *("PNG", "PPM", "TGA", "TIFF", "WEBP"),
 )
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 
@@ -45,36 +34,32 @@ _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 @final
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the head of a file tells: its size (width, height), and whether it can hold no colour."""
+    """What the header of an image file says: its size (width, height), and whether it can hold no colour."""
 
     size: tuple[int, int]
     grey: bool
 
 
-def check_fit(resolution: int | None, channels: int | None) -> None:
+def check_image_options(resolution: int | None, channels: int | None) -> None:
     """Refuse a resolution or a number of channels that no image can have.
 
     Raises:
-        InputError: resolution is not an integer in 1..8192, or channels is neither 1 nor 3.
+        InputError: `resolution` is not an integer in 1..8192, or `channels` is neither 1 nor 3.
     """
-    if resolution is not None and (
-        isinstance(resolution, bool)
-        or not isinstance(resolution, int)
-        or not 1 <= resolution <= _LARGEST_RESOLUTION
-    ):
+    if resolution is not None and (type(resolution) is not int or not 1 <= resolution <= _MAX_RESOLUTION):
         raise InputError(
             f"resolution is {resolution!r}; it is the side of a square image in pixels: give an integer "
-            f"from 1 to {_LARGEST_RESOLUTION}, such as 64."
+            f"from 1 to {_MAX_RESOLUTION}, such as 64."
         )
     if channels is not None and (type(channels) is not int or channels not in (1, 3)):
         raise InputError(f"channels is {channels!r}; images are grey or coloured: give 1 or 3.")
 
 
-def look(file: IO[bytes]) -> ImageInfo:
-    """Read the head of an image file.
+def read_image_info(file: IO[bytes]) -> ImageInfo:
+    """Read the header of an image file.
 
     Raises:
-        Exception: whatever Pillow makes of a file that is no image.
+        Exception: Any exception of Pillow's for a file that is no image.
     """
     with _open(file) as image:
         return ImageInfo(image.size, _is_grey(image))
@@ -83,43 +68,44 @@ def look(file: IO[bytes]) -> ImageInfo:
 def decode(file: IO[bytes], resolution: int | tuple[int, int], channels: int) -> Array:
     """Read an image: turned upright, on white where transparent, cropped around its centre, resized.
 
-    16-bit greys are divided by 257; floats are taken as 0..1 if they all are, else as 0..255.
+    16-bit greys are divided by 257; floats are read as 0..1 if they all are, else as 0..255.
 
     Args:
-        file: an open image file; of an animation the first frame is taken.
-        resolution: side of the square result in pixels, or its height and width.
+        file: An open image file; of an animation the first frame is read.
+        resolution: The side of the square result in pixels, or its height and width.
         channels: 1 or 3.
 
     Returns:
         uint8 (channels, height, width).
 
     Raises:
-        Exception: whatever Pillow makes of a file that is broken.
+        Exception: Any exception of Pillow's for a broken file.
     """
     from PIL import ImageOps
 
     with _open(file) as image:
-        plain = _plain(ImageOps.exif_transpose(image))
+        opaque = _as_grey_or_rgb(ImageOps.exif_transpose(image))
     height, width = resolution if isinstance(resolution, tuple) else (resolution, resolution)
-    return _planes(_fit(plain.convert("L" if channels == 1 else "RGB"), (width, height)))
+    pixels = np.asarray(_fit(opaque.convert("L" if channels == 1 else "RGB"), (width, height)))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def refit(images: Array, resolution: int | None, channels: int | None) -> Array:
-    """Resize (centre square, antialiased) and change the channels of images already in an array.
+def convert_images(images: Array, resolution: int | None, channels: int | None) -> Array:
+    """Resize (centre square, antialiased) images in an array and change their channels.
 
     Args:
         images: (N, C, H, W), uint8 or float32 in [-1, 1].
-        resolution: the new side, or None to leave the size alone.
-        channels: 1, 3, or None to leave them alone.
+        resolution: The new side, or None to keep the size.
+        channels: 1, 3, or None to keep them.
 
     Returns:
-        (N, channels, resolution, resolution), of the same type.
+        (N, channels, resolution, resolution), of the same dtype.
     """
     if channels is not None and channels != images.shape[1]:
         images = _grey(images) if channels == 1 else np.repeat(images, 3, axis=1)
     if resolution is None or images.shape[2:] == (resolution, resolution):
         return images
-    return np.stack([_resized(image, resolution) for image in images])
+    return np.stack([_resize(image, resolution) for image in images])
 
 
 def on_white(images: Array) -> Array:
@@ -142,21 +128,21 @@ def _is_grey(image: Image.Image) -> bool:
     return bool((colours == colours[:, :1]).all())
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The image as L or RGB, with nothing transparent left."""
+def _as_grey_or_rgb(image: Image.Image) -> Image.Image:
+    """The image in mode L or RGB, composited on white."""
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image)
+        return _as_bytes(image)
     if not image.has_transparency_data:
         return image.convert("L" if image.mode in _GREY_MODES else "RGB")
     grey = _is_grey(image)
-    solid = image.convert("RGBA")
-    white = Image.new("RGBA", solid.size, "white")
-    return Image.alpha_composite(white, solid).convert("L" if grey else "RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(white, rgba).convert("L" if grey else "RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _as_bytes(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     levels = np.asarray(image).astype(np.float64)
@@ -175,19 +161,14 @@ def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
-def _planes(image: Image.Image) -> Array:
-    pixels = np.asarray(image)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _resized(image: Array, resolution: int) -> Array:
+def _resize(image: Array, resolution: int) -> Array:
     from PIL import Image
 
-    # One channel at a time: Pillow resizes floats so, and bytes come out the same either way.
+    # One channel at a time: Pillow resizes floats only so, and bytes come out the same either way.
     size = (resolution, resolution)
-    planes = [np.asarray(_fit(Image.fromarray(np.ascontiguousarray(p)), size)) for p in image]
-    fitted = np.stack(planes)
-    return fitted if fitted.dtype == np.uint8 else fitted.clip(-1, 1)  # Lanczos overshoots.
+    planes = [np.asarray(_fit(Image.fromarray(np.ascontiguousarray(plane)), size)) for plane in image]
+    resized = np.stack(planes)
+    return resized if resized.dtype == np.uint8 else resized.clip(-1, 1)  # Lanczos overshoots.
 
 
 def _grey(images: Array) -> Array:

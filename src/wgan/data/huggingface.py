@@ -1,4 +1,4 @@
-"""Sets for Hugging Face's package `datasets`, on its hub or in a folder: `hf:NAME`."""
+"""Datasets of Hugging Face's package `datasets`, from its hub or a folder: `hf:NAME`."""
 
 from __future__ import annotations
 
@@ -6,41 +6,38 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from wgan.data.decoding import ImageInfo, decode, look
-from wgan.data.image_files import block_of, common_shape
-from wgan.data.reader import MOST_SHARDS, Array, Chunk, DatasetReader, DatasetSpec, key_of
+from wgan.data.decoding import ImageInfo, read_image_info
+from wgan.data.image_files import CHUNK_ROWS, chunk_of, common_shape, try_decode
+from wgan.data.reader import MAX_SHARDS, Array, Chunk, DatasetReader, DatasetSpec, key_of
 from wgan.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
 
 PREFIX = "hf:"
-"""What the names of these sources begin with."""
+"""The beginning of these datasets' names."""
 
-_LOOKED_AT = 256
-_BLOCK = 256
-_READING = (
-    1  # Raise it when `HuggingFaceReader.blocks` changes what it returns: cached sets are then made again.
-)
+_INSPECTED = 256
+_READING = 1  # Raise it when `HuggingFaceReader.chunks` returns something else: datasets are then read again.
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class HuggingFaceReader(DatasetReader):
-    """The images of such a set. They are streamed: what is kept of them is in their final form.
+    """The images of a Hugging Face dataset, streamed: only converted images are stored.
 
     Attributes:
-        path: its name on the hub, or a folder.
-        config: which of its configurations; None where there is one only.
+        path: The name on the hub, or a folder.
+        config: The configuration; None if there is only one.
         split: 'train', 'test', ...
-        resolution: side of the squares. If None: as of a folder, by the first 256 images.
+        resolution: The side of the squares. If None: as of a folder, by the first 256 images.
         channels: 1 or 3; likewise.
     """
 
@@ -52,62 +49,56 @@ class HuggingFaceReader(DatasetReader):
 
     @property
     def origin(self) -> str:
-        """The name it is asked for by."""
-        chosen = self.split if self.config is None else f"{self.config},{self.split}"
-        return f"{PREFIX}{self.path}[{chosen}]"
+        """The full name, as `load` takes it."""
+        selection = self.split if self.config is None else f"{self.config},{self.split}"
+        return f"{PREFIX}{self.path}[{selection}]"
 
     @property
-    def place(self) -> str:
-        """The folder's, or the name."""
+    def location(self) -> str:
+        """The absolute path of a folder, or the name."""
         return os.path.realpath(self.path) if os.path.isdir(self.path) else self.origin
 
     @property
     def key(self) -> str:
-        """Made from the name, and of a folder from its files: a set of the hub stays what was packed."""
+        """A hash of the name and of a folder's files; later versions on the hub do not change it."""
         return key_of(_READING, self.origin, _stamps(Path(self.path)), self.resolution, self.channels)
 
     @cached_property
     def spec(self) -> DatasetSpec:
-        """Found in the first images; as many shards as the set has files."""
-        stream, image, label = self._opened()
-        with _telling(self.origin):
-            facts = [_facts(row[image]) for row in stream.take(_LOOKED_AT)]
-        shape = common_shape(facts, self.resolution, self.channels)
+        """The spec, from the first images; there are as many shards as files."""
+        stream, image, label = self._stream()
+        with _reading(self.origin):
+            infos = [_read_header(row[image]) for row in stream.take(_INSPECTED)]
+        shape = common_shape(infos, self.resolution, self.channels)
         classes = None if label is None else tuple(stream.features[label].names)
-        return DatasetSpec(shape, "uint8", None, min(stream.num_shards, MOST_SHARDS), classes)
+        return DatasetSpec(shape, "uint8", None, min(stream.num_shards, MAX_SHARDS), classes)
 
     def chunks(self, spec: DatasetSpec, shard: int) -> Iterator[Chunk]:
-        """The images of one of the set's files, 256 at a time."""
-        stream, image, label = self._opened()
+        """The images of one of the dataset's files, 256 at a time."""
+        stream, image, label = self._stream()
         part = stream.shard(num_shards=spec.shards, index=shard)
-        with _telling(self.origin):
-            for count, rows in enumerate(part.iter(batch_size=_BLOCK)):
-                names = [f"{self.origin} {shard}/{count * _BLOCK + row}" for row in range(len(rows[image]))]
-                found = [self._read(value, spec) for value in rows[image]]
-                labels = None if label is None else self._labels(rows[label])
-                yield block_of(names, found, spec.shape, labels)
+        with _reading(self.origin):
+            for count, rows in enumerate(part.iter(batch_size=CHUNK_ROWS)):
+                start = count * CHUNK_ROWS
+                names = [f"{self.origin} {shard}/{start + row}" for row in range(len(rows[image]))]
+                images = [try_decode(partial(_open, value), spec.shape) for value in rows[image]]
+                labels = None if label is None else self._label_numbers(rows[label])
+                yield chunk_of(names, images, spec.shape, labels)
 
-    def _read(self, value: Any, spec: DatasetSpec) -> Array | None:  # noqa: ANN401 - whatever the set holds
-        depth, side, _ = spec.shape
-        try:
-            return decode(_file(value), side, depth)
-        except Exception:  # As of a folder: whatever it was, it is named to the user.
-            return None
-
-    def _labels(self, values: list[int | None]) -> Array:
+    def _label_numbers(self, values: list[int | None]) -> Array:
         if any(value is None or value < 0 for value in values):
             raise InputError(f"{self.origin} has samples without a label among others: give another split.")
         return np.array(values, np.int64)
 
-    def _opened(self) -> tuple[IterableDataset, str, str | None]:
-        """The stream, and the names of the columns with images and with classes."""
+    def _stream(self) -> tuple[IterableDataset, str, str | None]:
+        """The dataset, and the names of the columns of images and of classes."""
         try:
             from datasets import ClassLabel, Image, load_dataset
         except ImportError as error:
             raise MissingExtraError(
                 f"{self.origin} needs an optional package: pip install 'wgan[hf]'."
             ) from error
-        with _telling(self.origin):
+        with _reading(self.origin):
             stream = load_dataset(self.path, self.config, split=self.split, streaming=True)
         columns = stream.features or {}
         images = [name for name, feature in columns.items() if isinstance(feature, Image)]
@@ -115,41 +106,39 @@ class HuggingFaceReader(DatasetReader):
         if len(images) != 1:
             raise InputError(
                 f"{self.origin} has the columns {', '.join(columns)}, and {len(images)} of them hold "
-                "images: give a set with one such column, or save the images to a folder."
+                "images: give a dataset with one such column, or save the images to a folder."
             )
-        return (
-            stream.cast_column(images[0], Image(decode=False)),
-            images[0],
-            labels[0] if len(labels) == 1 else None,
-        )
+        stream = stream.cast_column(images[0], Image(decode=False))
+        return stream, images[0], labels[0] if len(labels) == 1 else None
 
 
-def hub_set(dataset: str, resolution: int | None, channels: int | None) -> HuggingFaceReader:
-    """The set named `hf:NAME` (of which 'train' is taken), `hf:NAME[SPLIT]` or `hf:NAME[CONFIG,SPLIT]`.
+def parse_huggingface_name(dataset: str, resolution: int | None, channels: int | None) -> HuggingFaceReader:
+    """A reader of `hf:NAME` (its split 'train'), `hf:NAME[SPLIT]` or `hf:NAME[CONFIG,SPLIT]`.
 
     Raises:
-        InputError: a name of another form.
+        InputError: The name has another form.
     """
     path, bracket, inside = dataset.removeprefix(PREFIX).partition("[")
-    chosen = inside.removesuffix("]").split(",") if bracket else ["train"]
-    if not path or not all(chosen) or len(chosen) > 2 or bool(bracket) != dataset.endswith("]"):
+    selection = inside.removesuffix("]").split(",") if bracket else ["train"]
+    if not path or not all(selection) or len(selection) > 2 or bool(bracket) != dataset.endswith("]"):
         raise InputError(
-            f"'{dataset}' is no name of a set: give hf:NAME, hf:NAME[SPLIT] or hf:NAME[CONFIG,SPLIT]."
+            f"'{dataset}' is no name of a dataset: give hf:NAME, hf:NAME[SPLIT] or hf:NAME[CONFIG,SPLIT]."
         )
-    return HuggingFaceReader(path, chosen[0] if len(chosen) == 2 else None, chosen[-1], resolution, channels)
+    config = selection[0] if len(selection) == 2 else None
+    return HuggingFaceReader(path, config, selection[-1], resolution, channels)
 
 
 @contextmanager
-def _telling(origin: str) -> Iterator[None]:
-    """Say in one sentence what `datasets` makes of a set that it cannot read."""
+def _reading(origin: str) -> Iterator[None]:
+    """Turn any exception of `datasets` into an InputError."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:  # Dozens of kinds, from the network, the hub, the set and its file formats.
+    except Exception as error:  # Dozens of kinds, from the network, the hub and the file formats.
         reason = str(error).partition("\n")[0].rstrip(".")
         raise InputError(
-            f"{origin} cannot be read ({type(error).__name__}: {reason}): see to its name, split and network."
+            f"{origin} cannot be read ({type(error).__name__}: {reason}): check its name, split and network."
         ) from error
 
 
@@ -159,13 +148,13 @@ def _stamps(folder: Path) -> list[tuple[str, int, int]]:
     return [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
-def _facts(value: Any) -> ImageInfo | None:  # noqa: ANN401
+def _read_header(value: Any) -> ImageInfo | None:  # noqa: ANN401 - whatever the dataset holds
     try:
-        return look(_file(value))
-    except Exception:  # It will be named when it is read.
+        return read_image_info(_open(value))
+    except Exception:  # It is named when it is decoded.
         return None
 
 
-def _file(value: Any) -> BytesIO:  # noqa: ANN401
+def _open(value: Any) -> BytesIO:  # noqa: ANN401 - whatever the dataset holds
     content = value["bytes"] if value["bytes"] is not None else Path(value["path"]).read_bytes()
     return BytesIO(content)

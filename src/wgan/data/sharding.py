@@ -1,7 +1,7 @@
-"""Making packs: once, by any number of processes, and in any number of attempts.
+"""Writing shards: once, by any number of processes, and in any number of attempts.
 
-Each file is written under a temporary name and renamed, a shard after its record. So what has its name is
-whole, and a pack that was interrupted goes on with the shards that are missing.
+Each file is written under a temporary name and renamed, a shard after its record. So a file under its final
+name is complete, and an interrupted folder is continued with the shards that are missing.
 """
 
 from __future__ import annotations
@@ -23,127 +23,68 @@ from typing import IO, Any, final
 import numpy as np
 
 from wgan.core.files import LOCK, locked, remove, storing, write_atomically
-from wgan.data.reader import Array, Chunk, DatasetReader, DatasetSpec, digest_of, refuse_many
+from wgan.data.reader import Array, Chunk, DatasetReader, DatasetSpec, check_skipped, digest_of
 from wgan.data.shards import (
     FORMAT,
-    HEAD,
-    Head,
-    is_pack,
-    is_whole,
-    read_head,
+    MANIFEST,
+    Manifest,
+    is_intact,
+    is_shard_folder,
+    read_manifest,
     read_shards,
-    seal_of,
+    record_checksum,
     shard_path,
 )
-from wgan.data.storage import Mapped
+from wgan.data.storage import MappedSamples
 from wgan.errors import InputError, ProcessError, StorageError
 
 
-def pack(
+def write_shards(
     reader: DatasetReader,
     folder: Path,
     *,
     processes: int = 1,
-    tell: Callable[[int, int], None] = lambda done, shards: None,
+    progress: Callable[[int, int], None] = lambda done, shards: None,
 ) -> None:
-    """Make a pack, or finish one that was begun; of a finished one, make again what is missing.
+    """Write all samples of a reader as shards; in a folder begun before, only the shards that are missing.
 
-    Another process that packs here is waited for.
+    Another process that writes to the folder is waited for.
 
     Args:
-        reader: what to pack.
-        folder: where; made if need be.
-        processes: how many, >= 1.
-        tell: called with the number of shards that are done and of all.
+        reader: The data.
+        folder: The folder; created if it does not exist.
+        processes: The number of processes, >= 1.
+        progress: Called after each shard with the number of finished shards and of all.
 
     Raises:
-        InputError: the folder holds something else, or what is to be packed cannot be.
-        ProcessError: one of the processes was killed.
-        StorageError: not enough room, or the file system refuses otherwise; whole shards stay.
+        InputError: The folder holds something else, or the data cannot become samples.
+        ProcessError: One of the processes was killed.
+        StorageError: The disk is full or refuses otherwise; complete shards stay.
     """
-    _check_free(folder)
+    _check_folder(folder)
     with locked(folder):
-        head = read_head(folder) if is_pack(folder) else _begin(reader, folder)
-        _check_same(head, reader, folder)
-        spec = head.spec
-        missing = [number for number in range(spec.shards) if not is_whole(folder, spec, number)]
-        if not missing and head.digest:
+        manifest = read_manifest(folder) if is_shard_folder(folder) else _begin(reader, folder)
+        _check_same(manifest, reader, folder)
+        spec = manifest.spec
+        missing = [number for number in range(spec.shards) if not is_intact(folder, spec, number)]
+        if not missing and manifest.digest:
             return
         _check_room(spec, len(missing), folder)
-        if head.digest:  # what is made anew need not be what it was
-            head = replace(head, digest=None)
-            _write_head(head, folder)
+        if manifest.digest:  # shards that are written anew may differ from the old ones
+            manifest = replace(manifest, digest=None)
+            _write_manifest(manifest, folder)
         for partial in folder.glob(".*.partial"):
             remove(partial)
-        written = _written(Job(reader, spec, folder), missing, processes)
+        written = _write_all(ShardWriter(reader, spec, folder), missing, processes)
         for done, _ in enumerate(written, spec.shards - len(missing) + 1):
-            tell(done, spec.shards)
-        _seal(head, folder)
-
-
-def _check_free(folder: Path) -> None:
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise InputError(f"'{folder}' is a file; a pack needs a folder.")
-    full = os.path.isdir(folder) and any(not entry.name.startswith(".") for entry in folder.iterdir())
-    if full and not is_pack(folder):
-        raise InputError(f"'{folder}' holds files and is no pack: give a new or empty folder.")
-
-
-def _check_same(head: Head, reader: DatasetReader, folder: Path) -> None:
-    if head.key != reader.key:
-        raise InputError(
-            f"'{folder}' is a pack of other files or at another size ({head.origin} as "
-            f"{'x'.join(map(str, head.spec.shape))}): give another folder, or delete it."
-        )
-
-
-def _begin(reader: DatasetReader, folder: Path) -> Head:
-    head = Head(reader.origin, reader.key, reader.spec, None)
-    _write_head(head, folder)
-    return head
-
-
-def _check_room(spec: DatasetSpec, missing: int, folder: Path) -> None:
-    if spec.rows is None:
-        return  # Nobody knows; a full disk will say so, and what was packed until then stays.
-    with storing(folder):
-        free = shutil.disk_usage(folder).free
-    needed = spec.bytes(spec.rows) * missing // spec.shards
-    if needed > free:
-        raise StorageError(
-            f"The pack takes {needed / 1e9:,.1f} GB more, and '{folder}' has {free / 1e9:,.1f} GB free: "
-            "make room, or give a folder on another disk."
-        )
-
-
-def _write_head(head: Head, folder: Path) -> None:
-    _write_json(folder / HEAD, {"format": FORMAT, **asdict(head)})
-
-
-def _seal(head: Head, folder: Path) -> None:
-    shards = read_shards(folder, head.spec)
-    samples = Mapped([shard.samples for shard in shards])
-    lost = [name for shard in shards for name in shard.dropped]
-    try:
-        refuse_many(head.origin, lost, len(samples) + len(lost))
-    except InputError:
-        # Perhaps a disk was gone for a while: the same command reads these again.
-        spoilt = [number for number, shard in enumerate(shards) if shard.dropped]
-        for number in spoilt:
-            remove(shard_path(folder, number))
-            remove(shard_path(folder, number).with_suffix(".json"))
-        if len(spoilt) == len(shards):
-            remove(folder / HEAD)
-            if {path.name for path in folder.iterdir()} <= {LOCK}:  # else something hidden was there before
-                remove(folder)
-        raise
-    _write_head(replace(head, digest=digest_of(samples.chunks())), folder)
+            progress(done, spec.shards)
+        _finish(manifest, folder)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What to pack, in which form, and where."""
+class ShardWriter:
+    """Writes the shards of a reader to a folder, one at a time; picklable."""
 
     reader: DatasetReader
     spec: DatasetSpec
@@ -155,43 +96,103 @@ class Job:
 
         def write(file: IO[bytes]) -> None:
             record = _write_npy(file, self.reader.chunks(self.spec, number), self.spec)
-            record["seal"] = seal_of(number, **record)
-            # Before the samples get their name: where they are, their record is.
+            record["checksum"] = record_checksum(number, **record)
+            # Before the samples get their name, so that samples never lack their record.
             _write_json(path.with_suffix(".json"), record)
 
         write_atomically(path, write)
 
 
-def _written(job: Job, numbers: list[int], processes: int) -> Iterator[None]:
-    """Write these shards; it yields once for each that is done."""
+def _check_folder(folder: Path) -> None:
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise InputError(f"'{folder}' is a file; a pack needs a folder.")
+    full = os.path.isdir(folder) and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    if full and not is_shard_folder(folder):
+        raise InputError(f"'{folder}' holds files and is not a pack: give a new or empty folder.")
+
+
+def _begin(reader: DatasetReader, folder: Path) -> Manifest:
+    manifest = Manifest(reader.origin, reader.key, reader.spec, None)
+    _write_manifest(manifest, folder)
+    return manifest
+
+
+def _check_same(manifest: Manifest, reader: DatasetReader, folder: Path) -> None:
+    if manifest.key != reader.key:
+        raise InputError(
+            f"'{folder}' is a pack of other files or of another size ({manifest.origin} as "
+            f"{'x'.join(map(str, manifest.spec.shape))}): give another folder, or delete it."
+        )
+
+
+def _check_room(spec: DatasetSpec, missing: int, folder: Path) -> None:
+    if spec.rows is None:
+        return  # The size is unknown; if the disk fills up, complete shards stay.
+    with storing(folder):
+        free = shutil.disk_usage(folder).free
+    needed = spec.bytes(spec.rows) * missing // spec.shards
+    if needed > free:
+        raise StorageError(
+            f"The pack takes {needed / 1e9:,.1f} GB more, and '{folder}' has {free / 1e9:,.1f} GB free: "
+            "make room, or give a folder on another disk."
+        )
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    _write_json(folder / MANIFEST, {"format": FORMAT, **asdict(manifest)})
+
+
+def _finish(manifest: Manifest, folder: Path) -> None:
+    """Write the digest of all samples into the manifest, or remove shards with too many skipped samples."""
+    shards = read_shards(folder, manifest.spec)
+    samples = MappedSamples([shard.samples for shard in shards])
+    skipped = [name for shard in shards for name in shard.skipped]
+    try:
+        check_skipped(manifest.origin, skipped, len(samples) + len(skipped))
+    except InputError:
+        # The cause may be temporary, such as a disk that was gone: the same command reads these again.
+        incomplete = [number for number, shard in enumerate(shards) if shard.skipped]
+        for number in incomplete:
+            remove(shard_path(folder, number))
+            remove(shard_path(folder, number).with_suffix(".json"))
+        if len(incomplete) == len(shards):
+            remove(folder / MANIFEST)
+            if {path.name for path in folder.iterdir()} <= {LOCK}:  # no hidden files of the user's
+                remove(folder)
+        raise
+    _write_manifest(replace(manifest, digest=digest_of(samples.chunks())), folder)
+
+
+def _write_all(writer: ShardWriter, numbers: list[int], processes: int) -> Iterator[None]:
+    """Write these shards; yields once for each."""
     workers = min(processes, len(numbers))
     if workers <= 1:
         for number in numbers:
-            job.write(number)
+            writer.write(number)
             yield
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _take, (job,))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (writer,))
     try:
-        with _deaf():
-            futures = [pool.submit(_write, number) for number in numbers]
+        with _interrupts_blocked():
+            futures = [pool.submit(_write_in_worker, number) for number in numbers]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise ProcessError(
-            f"A process that packed '{job.folder}' was killed, perhaps for want of memory; whole shards "
-            "stay: give the same command again, with fewer processes."
+            f"A process that wrote shards to '{writer.folder}' was killed, perhaps for lack of memory; "
+            "complete shards stay: run the same command again, with fewer processes."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_job: list[Job] = []
-"""In a process of its own: what it does. It is sent once, for its names alone can be a hundred megabytes."""
+_worker_writer: list[ShardWriter] = []
+"""The writer of a worker process. It is sent once, because its file names can take a hundred megabytes."""
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Keep Ctrl-C waiting: here until the block ends, in processes that begin in it until they have a job."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C inside the block, and in processes started there until `_start_worker` unblocks it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -202,29 +203,29 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _take(job: Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all; the first process says what there is.
+def _start_worker(writer: ShardWriter) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes; only the parent reports it.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _job.append(job)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _worker_writer.append(writer)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)  # It was killed, and nobody would end this one.
+    os._exit(1)  # The parent was killed, and nobody else would end this process.
 
 
-def _write(number: int) -> None:
-    _job[0].write(number)
+def _write_in_worker(number: int) -> None:
+    _worker_writer[0].write(number)
 
 
 def _write_npy(file: IO[bytes], chunks: Iterable[Chunk], spec: DatasetSpec) -> dict[str, Any]:
     # Plain writes: on a full disk they raise, where a write to a mapped file would kill the process.
     count = 0
-    dropped: list[str] = []
+    skipped: list[str] = []
     labels: list[int] | None = None if spec.classes is None else []
 
     def written() -> Iterator[Array]:
@@ -232,7 +233,7 @@ def _write_npy(file: IO[bytes], chunks: Iterable[Chunk], spec: DatasetSpec) -> d
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk.samples).data)
             count += len(chunk.samples)
-            dropped.extend(chunk.dropped)
+            skipped.extend(chunk.skipped)
             if labels is not None and chunk.labels is not None:
                 labels.extend(chunk.labels.tolist())
             yield chunk.samples
@@ -242,7 +243,7 @@ def _write_npy(file: IO[bytes], chunks: Iterable[Chunk], spec: DatasetSpec) -> d
     # NumPy pads the header so that the first dimension may grow in place.
     file.seek(0)
     _write_header(file, (count, *spec.shape), spec.dtype)
-    return {"digest": digest, "dropped": dropped, "labels": labels}
+    return {"digest": digest, "skipped": skipped, "labels": labels}
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...], dtype: str) -> None:

@@ -1,13 +1,14 @@
-"""Packs: samples in their final form, in the files of a folder, which are mapped.
+"""Shards: samples in their final form, as .npy files of some 256 MiB in a folder, which are memory-mapped.
 
 ::
 
-    pack.json    what is packed and in which form; once all is there, its digest
+    pack.json    the manifest: origin and spec of the samples; once all shards are written, their digest
     00000.npy    the first shard, an array (n, *shape)
-    00000.json   its digest, its labels, the names of what could not be read, and a seal on all that
+    00000.json   its record: digest, labels, names of skipped samples, and a checksum of the record itself
     ...
 
-`wgan.data.sharding` makes them.
+A *pack* is such a folder of shards, and to pack a dataset is to write its shards (`wgan data pack`).
+`wgan.data.sharding` writes them.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ import numpy as np
 import torch
 
 from wgan.data.reader import DatasetSpec, digest_of, key_of
-from wgan.data.storage import File, Mapped, Storage, pieces
+from wgan.data.storage import MappedSamples, Memmap, Storage, slices
 from wgan.errors import InputError
 
-FORMAT = 2
-"""The version of the folder's layout, in ``pack.json``; a reader refuses others."""
+FORMAT = 3
+"""The version of the folder's layout, stored in the manifest; other versions are refused."""
 
-HEAD = "pack.json"
+MANIFEST = "pack.json"
 """The file that makes a folder a pack."""
 
 
 @final
 @dataclass(frozen=True)
-class Head:
-    """What ``pack.json`` says.
+class Manifest:
+    """The content of ``pack.json``.
 
     Attributes:
-        origin: what is packed, for messages.
-        key: that of its material.
-        spec: of its samples.
-        digest: SHA-256 of their type, shape and values; None as long as they are not all there.
+        origin: The path or name of the data, for messages.
+        key: That of the reader.
+        spec: The spec of the samples.
+        digest: SHA-256 of the samples' dtype, shape and values; None until all shards are written.
     """
 
     origin: str
@@ -58,89 +59,72 @@ class Shard:
 
     Attributes:
         samples: (n, *shape).
-        digest: of them, when they were written.
-        dropped: names of what could not be read.
-        labels: of each sample, or None.
+        digest: That of the samples when they were written.
+        skipped: Names of samples that could not be read.
+        labels: Of each sample, or None.
     """
 
-    samples: File
+    samples: Memmap
     digest: str
-    dropped: list[str]
+    skipped: list[str]
     labels: list[int] | None
 
 
-def is_pack(path: Path) -> bool:
-    """Whether this is a pack's folder, finished or not."""
-    return os.path.isfile(path / HEAD)
+def is_shard_folder(path: Path) -> bool:
+    """Whether this is a folder of shards, finished or not."""
+    return os.path.isfile(path / MANIFEST)
 
 
-def is_readable(path: Path) -> bool:
-    """Whether a pack's ``pack.json`` is one that this version reads."""
-    try:
-        return bool(read_head(path))
-    except InputError:
-        return False
-
-
-def open_pack(folder: Path) -> Storage:
-    """Map a finished pack. That files are as long as they should be is checked; `verify` reads them through.
+def open_shards(folder: Path) -> Storage:
+    """Map all shards of a finished folder and check the files' lengths; `verify_shards` reads all samples.
 
     Raises:
-        InputError: it is not finished, of another format, or a shard is missing or damaged.
+        InputError: The folder is unfinished or of another format, or a shard is missing or damaged.
     """
     spec, digest = _read_finished(folder)
     shards = read_shards(folder, spec)
     return Storage(
-        Mapped([shard.samples for shard in shards]),
+        MappedSamples([shard.samples for shard in shards]),
         digest,
-        dropped=tuple(name for shard in shards for name in shard.dropped),
+        skipped=tuple(name for shard in shards for name in shard.skipped),
         labels=_labels(shards),
         classes=spec.classes,
     )
 
 
-def verify(folder: Path) -> None:
-    """Read a pack through and hold each shard against its digest.
+def verify_shards(folder: Path) -> None:
+    """Read all samples and compare each shard with its digest.
 
     Raises:
-        InputError: what `open_pack` refuses; or samples are not those that were written.
+        InputError: `open_shards` would raise it, or samples have changed since they were written.
     """
     spec, _ = _read_finished(folder)
     for number, shard in enumerate(read_shards(folder, spec)):
-        if digest_of(piece for _, piece in pieces(shard.samples)) != shard.digest:
-            raise _damaged(folder, number, "its samples are not those that were written")
+        if digest_of(part for _, part in slices(shard.samples)) != shard.digest:
+            raise _damaged(folder, number, "its samples have changed since they were written")
 
 
-def _read_finished(folder: Path) -> tuple[DatasetSpec, str]:
-    head = read_head(folder)
-    if head.digest is None:
-        raise InputError(
-            f"'{folder}' is not packed to the end: give the same `wgan data pack` command again."
-        )
-    return head.spec, head.digest
-
-
-def read_head(folder: Path) -> Head:
+def read_manifest(folder: Path) -> Manifest:
     """Read ``pack.json``.
 
     Raises:
-        InputError: there is none that can be read, or it is of another format.
+        InputError: There is none, it cannot be read, or it is of another format.
     """
-    if not is_pack(folder):
-        raise InputError(f"'{folder}' is no pack: give a folder that `wgan data pack` made.")
+    if not is_shard_folder(folder):
+        raise InputError(f"'{folder}' is not a pack: give a folder that `wgan data pack` wrote.")
     try:
-        plain = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+        plain = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         version = plain.pop("format")
         if version == FORMAT:
-            return Head(**plain | {"spec": _form(**plain["spec"])})
+            return Manifest(**plain | {"spec": _spec(**plain["spec"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"'{folder / HEAD}' cannot be read ({type(error).__name__}: {error}): delete the folder and "
+            f"'{folder / MANIFEST}' cannot be read ({type(error).__name__}: {error}): delete the folder and "
             "pack again."
         ) from error
     raise InputError(
-        f"'{folder}' was packed in format {version}, and this wgan reads {FORMAT}: pack again, or take the "
-        "wgan that packed it."
+        f"'{folder}' is a pack of format {version}, and this wgan reads format {FORMAT}: pack again, or use "
+        "the wgan that wrote it."
     )
 
 
@@ -148,18 +132,18 @@ def read_shard(folder: Path, spec: DatasetSpec, number: int) -> Shard:
     """Map a shard.
 
     Raises:
-        InputError: it is not there, or not whole.
+        InputError: It is missing or damaged.
     """
     path = shard_path(folder, number)
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         samples = np.lib.format.open_memmap(path, mode="r")
-        shard = Shard(samples, record["digest"], record["dropped"], record["labels"])
-        whole = record["seal"] == seal_of(number, shard.digest, shard.dropped, shard.labels)
+        shard = Shard(samples, record["digest"], record["skipped"], record["labels"])
+        intact = record["checksum"] == record_checksum(number, shard.digest, shard.skipped, shard.labels)
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise _damaged(folder, number, f"{type(error).__name__}: {error}") from error
-    if not whole:
-        raise _damaged(folder, number, "its record is not the one that was written")
+    if not intact:
+        raise _damaged(folder, number, "its record has changed since it was written")
     if samples.shape[1:] != spec.shape or samples.dtype != spec.dtype:
         raise _damaged(folder, number, f"it holds samples {samples.shape[1:]} of type {samples.dtype}")
     if shard.labels is not None and len(shard.labels) != len(samples):
@@ -171,12 +155,12 @@ def read_shards(folder: Path, spec: DatasetSpec) -> list[Shard]:
     """Map all shards.
 
     Raises:
-        InputError: one is not there, or not whole.
+        InputError: One is missing or damaged.
     """
     return [read_shard(folder, spec, number) for number in range(spec.shards)]
 
 
-def is_whole(folder: Path, spec: DatasetSpec, number: int) -> bool:
+def is_intact(folder: Path, spec: DatasetSpec, number: int) -> bool:
     """Whether a shard can be mapped."""
     try:
         return bool(read_shard(folder, spec, number))
@@ -184,24 +168,33 @@ def is_whole(folder: Path, spec: DatasetSpec, number: int) -> bool:
         return False
 
 
-def seal_of(number: int, digest: str, dropped: list[str], labels: list[int] | None) -> str:
-    """What a shard's record ends with: labels have no samples' digest to tell that they have changed."""
-    return key_of(number, digest, dropped, labels)
+def record_checksum(number: int, digest: str, skipped: list[str], labels: list[int] | None) -> str:
+    """The checksum of a shard's record, because the digest of the samples does not cover their labels."""
+    return key_of(number, digest, skipped, labels)
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard's samples are; its record is beside them."""
+    """The path of a shard's samples; its record is beside them."""
     return folder / f"{number:05}.npy"
 
 
-def _form(*, shape: list[int], classes: list[str] | None, **others: Any) -> DatasetSpec:  # noqa: ANN401
+def _read_finished(folder: Path) -> tuple[DatasetSpec, str]:
+    manifest = read_manifest(folder)
+    if manifest.digest is None:
+        raise InputError(
+            f"'{folder}' is an unfinished pack: run the same `wgan data pack` command again to finish it."
+        )
+    return manifest.spec, manifest.digest
+
+
+def _spec(*, shape: list[int], classes: list[str] | None, **others: Any) -> DatasetSpec:  # noqa: ANN401
     return DatasetSpec(shape=tuple(shape), classes=None if classes is None else tuple(classes), **others)
 
 
 def _damaged(folder: Path, number: int, reason: str) -> InputError:
     return InputError(
-        f"'{shard_path(folder, number)}' is damaged ({reason}): delete it, and give the `wgan data pack` "
-        "command again, which makes this one anew."
+        f"'{shard_path(folder, number)}' is damaged ({reason}): delete it and run the `wgan data pack` "
+        "command again, which writes this shard anew."
     )
 
 

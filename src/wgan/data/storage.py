@@ -1,8 +1,8 @@
-"""Samples in their final form: in memory, or in mapped files, of which only what is asked for is read.
+"""Stored samples: in memory, or in memory-mapped files of which only the requested rows are read.
 
-Pages of a mapped file that were touched count as memory of the process until the system wants them back:
-random draws from 2 GB ended with 2 GB of it, and with 79 MB where pages are released after each draw. What is
-released stays in the system's file cache, and costs no second reading while there is room for it.
+Touched pages of a mapped file count as memory of the process until the system reclaims them: random batches
+from 2 GB ended with 2 GB of it, and with 79 MB where pages are released after each batch. Released pages stay
+in the system's file cache and are not read from disk again while there is room for them.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from torch import Tensor
 
 from wgan.data.reader import Array, digest_of
 
-File = np.memmap[Any, np.dtype[Any]]
+Memmap = np.memmap[Any, np.dtype[Any]]
 
-_BLOCK_BYTES = 1 << 26
-_AT_ONCE = 1024
+_SLICE_BYTES = 1 << 26
+_ROWS_PER_READ = 1024
 
 
 @final
-class Mapped:
-    """The samples of one or more mapped .npy files, in order: to `Split` as good as a tensor (M, *shape).
+class MappedSamples:
+    """The samples of one or more mapped .npy files, in order, with the interface of a tensor (M, *shape).
 
     Args:
-        files: one or more, as `np.lib.format.open_memmap` returns them.
-        arrange: a view of such an array as (n, *shape).
+        files: One or more, as `np.lib.format.open_memmap` returns them.
+        arrange: Turns such an array into a view (n, *shape).
     """
 
     def __init__(
-        self, files: Sequence[File], arrange: Callable[[Array], Array] = lambda array: array
+        self, files: Sequence[Memmap], arrange: Callable[[Array], Array] = lambda array: array
     ) -> None:
         self._files = files
-        self._parts = [np.asarray(arrange(file)) for file in files]  # a memmap's rows cost twice as much
+        self._arrays = [np.asarray(arrange(file)) for file in files]  # rows of a memmap cost twice as much
         self._ends = np.cumsum([len(file) for file in files])
-        self.shape = torch.Size((int(self._ends[-1]), *self._parts[0].shape[1:]))
+        self.shape = torch.Size((int(self._ends[-1]), *self._arrays[0].shape[1:]))
         self.dtype = torch.from_numpy(np.empty(0, files[0].dtype)).dtype
 
     def __len__(self) -> int:
@@ -52,74 +52,74 @@ class Mapped:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def index_select(self, dim: Literal[0], index: Tensor) -> Tensor:
-        """The samples (n, *shape) of these rows, int64 (n,), read into memory: the method of a tensor."""
-        chosen = torch.empty((len(index), *self.shape[1:]), dtype=self.dtype)
-        for start in range(0, len(index), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            self._read(index[some].numpy(), chosen[some].numpy())
-        return chosen
+        """The samples (n, *shape) of these rows, int64 (n,), read into memory, as `Tensor.index_select`."""
+        samples = torch.empty((len(index), *self.shape[1:]), dtype=self.dtype)
+        for start in range(0, len(index), _ROWS_PER_READ):
+            some = slice(start, start + _ROWS_PER_READ)
+            self._read(index[some].numpy(), samples[some].numpy())
+        return samples
 
     def chunks(self) -> Iterator[Array]:
-        """All samples in order, in pieces of some 64 MiB."""
-        for file, part in zip(self._files, self._parts, strict=True):
-            for _, piece in pieces(part):
-                yield piece
-                release(file)
+        """All samples in order, about 64 MiB at a time."""
+        for file, array in zip(self._files, self._arrays, strict=True):
+            for _, part in slices(array):
+                yield part
+                release_pages(file)
 
     def _read(self, rows: Array, into: Array) -> None:
         owners = np.searchsorted(self._ends, rows, side="right")
-        within = rows - np.concatenate([[0], self._ends])[owners]
-        places = list(zip(owners.tolist(), within.tolist(), strict=True))
-        for owner, row in places:
-            _foretell(self._files[owner], row)
-        for sample, (owner, row) in zip(into, places, strict=True):
-            sample[...] = self._parts[owner][row]
+        offsets = rows - np.concatenate([[0], self._ends])[owners]
+        positions = list(zip(owners.tolist(), offsets.tolist(), strict=True))
+        for owner, row in positions:
+            _prefetch(self._files[owner], row)
+        for sample, (owner, row) in zip(into, positions, strict=True):
+            sample[...] = self._arrays[owner][row]
         for owner in set(owners.tolist()):
-            release(self._files[owner])
+            release_pages(self._files[owner])
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Samples in their final form, and what came with them.
+    """Samples in their final form, with their labels.
 
     Attributes:
         samples: (M, *shape), uint8 or float32.
-        digest: SHA-256 of their type, shape and values.
-        dropped: names of samples that could not be had.
-        labels: of each sample, int64 (M,), or None.
-        classes: the name of each label, or None.
+        digest: SHA-256 of their dtype, shape and values.
+        skipped: Names of samples that could not be read.
+        labels: int64 (M,), or None.
+        classes: The name of each label, or None.
     """
 
-    samples: Tensor | Mapped
+    samples: Tensor | MappedSamples
     digest: str
-    dropped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
 
 
 def in_memory(samples: Array) -> Storage:
-    """Keep these samples (M, *shape), uint8 or float32, as they are, without a copy."""
+    """Storage of these samples (M, *shape), uint8 or float32, which are not copied."""
     return Storage(torch.from_numpy(samples), digest_of([samples]))
 
 
-def pieces(array: Array) -> Iterator[tuple[int, Array]]:
-    """An array in blocks of some 64 MiB, each with the position of its first sample."""
-    rows = max(1, _BLOCK_BYTES * len(array) // max(1, array.nbytes))
+def slices(array: Array) -> Iterator[tuple[int, Array]]:
+    """Slices of an array of about 64 MiB, each with the index of its first sample."""
+    rows = max(1, _SLICE_BYTES * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):
         yield start, array[start : start + rows]
-        release(array)
+        release_pages(array)
 
 
-def release(array: Array) -> None:
-    """Let go of the memory that a mapped file's pages take; they are read again when they are wanted."""
+def release_pages(array: Array) -> None:
+    """Release the memory of a mapped file's pages; they are read again when they are accessed."""
     file = array.base if isinstance(array.base, np.memmap) else array  # a slice's own base is the whole file
     if isinstance(file, np.memmap) and isinstance(file.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         file.base.madvise(mmap.MADV_DONTNEED)
 
 
-def _foretell(file: File, row: int) -> None:
-    """Tell the system that a row will be wanted: a disk reads a batch four times as fast as row by row."""
+def _prefetch(file: Memmap, row: int) -> None:
+    """Announce that a row will be read: a disk reads a batch four times as fast as row by row."""
     if isinstance(file.base, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
         size = file.nbytes // len(file)
         start = file.offset + row * size

@@ -244,7 +244,7 @@ function addSliders() {
     const slider = Object.assign(document.createElement("input"), { type: "range", min: -4, max: 4, step: 0.1 });
     slider.value = 0;
     const output = Object.assign(document.createElement("output"), { textContent: "0.0" });
-    row.append(String(index + 1), slider, output);
+    row.append(String(index), slider, output); // the number of `wgan sample --direction`
     slider.addEventListener("input", () => {
       view.moves[index] = Number(slider.value);
       output.textContent = view.moves[index].toFixed(1);

@@ -111,7 +111,7 @@ def _readme(name: str, specification: Mapping[str, Any]) -> str:
     quality, classes, kind = specification["quality"], specification["classes"], specification["kind"]
     run, dataset = specification["run"], specification["data"]["name"]
     shape = ", ".join(map(str, specification["shape"]))
-    inputs = f"latents(16, {specification['latent_dim']}, seed=7){', [0] * 16' if classes else ''}"
+    inputs = f"draw_latents(16, {specification['latent_dim']}, seed=7){', [0] * 16' if classes else ''}"
     lines = [
         f"# {name}",
         "",
@@ -120,7 +120,7 @@ def _readme(name: str, specification: Mapping[str, Any]) -> str:
         "",
         "```python",
         "from wgan.artifact import Artifact",
-        "from wgan.latents import latents",
+        "from wgan.latents import draw_latents",
         f'samples = Artifact.load("{name}").runtime()({inputs})',
         "```",
         "",

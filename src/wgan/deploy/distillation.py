@@ -26,10 +26,10 @@ from wgan.training.auxiliary_loss import AuxiliaryLoss
 SIZE = 0.25
 """Number of the student's weights, as a share of the teacher's."""
 LEAST_BATCH = 64
-"""Smallest batch size: smaller batches help adversarial training, but not imitation (docs/edge.md)."""
+"""Smallest batch size: smaller batches help adversarial training, but not imitation (docs/deploy.md)."""
 PIXEL, FEATURE = 0.1, 0.1
 """Weights of the two distances to the teacher's sample, relative to the critic's score: with larger ones, a
-student that is too small for its teacher's samples becomes blurred (docs/edge.md)."""
+student that is too small for its teacher's samples becomes blurred (docs/deploy.md)."""
 
 _WIDTHS = {
     "DCGANGenerator": "width",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from wgan.artifact import RUNTIMES, Artifact
+from wgan.artifact import DIRECTIONS_FILE, RUNTIMES, Artifact
 from wgan.core.files import storing
 from wgan.data import Dataset
 from wgan.deploy import conversion
@@ -27,6 +27,7 @@ from wgan.deploy.validation import (
     measure_latencies,
 )
 from wgan.errors import InputError, check_whole, unknown
+from wgan.generation import stored_or_found
 
 TARGETS: dict[str, tuple[str, str | None]] = {
     "onnx": ("onnx", None),
@@ -102,6 +103,7 @@ def export(
             latency = measure_latencies(generators, reference, seconds)
         with storing(out):
             np.savez_compressed(folder / REFERENCE_FILE, **reference.arrays())
+        stored_or_found(trained.folder, trained.sampler).save(folder / DIRECTIONS_FILE)
         if classifier is not None:
             classifier.save(folder / CLASSIFIER_FILE)
         specification = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wgan.artifact import Feed, Samples
-from wgan.data import Dataset, spread
+from wgan.data import Dataset, even_indices
 from wgan.deploy.trained_generator import BATCH, batches
 from wgan.errors import InputError
 from wgan.metrics import EXTRACTORS, Classifier, Extractor, Provenance, frechet_distance, load_extractor
@@ -49,7 +49,7 @@ class ReferenceStatistics:
     @classmethod
     def of(cls, dataset: Dataset, extractor: Extractor) -> Self:
         """The statistics of a dataset's training split."""
-        rows = torch.split(spread(len(dataset.train), N_REAL), BATCH)
+        rows = torch.split(even_indices(len(dataset.train), N_REAL), BATCH)
         features = torch.cat([extractor(dataset.train.batch(part)) for part in rows]).double()
         mean = features.mean(0)
         factor = torch.linalg.qr((features - mean) / (len(features) - 1) ** 0.5, mode="r").R

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from wgan.artifact import Feed, Labels, Samples
 from wgan.data import Dataset, reload_dataset
 from wgan.errors import InputError
-from wgan.labels import in_turn
-from wgan.latents import latents
+from wgan.labels import cycle_classes
+from wgan.latents import draw_latents
 from wgan.networks import generate
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
@@ -115,9 +115,9 @@ def feed(
     labels: Labels | None = None,
 ) -> Feed:
     """Inputs for ``count`` samples of a seed; labels are every class in turn by default."""
-    inputs: Feed = {"latents": latents(count, latent_dim, seed)}
+    inputs: Feed = {"latents": draw_latents(count, latent_dim, seed)}
     if classes is not None:
-        inputs["labels"] = in_turn(count, len(classes)) if labels is None else labels
+        inputs["labels"] = cycle_classes(count, len(classes)) if labels is None else labels
     return inputs
 
 

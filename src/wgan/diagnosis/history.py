@@ -30,7 +30,7 @@ class History:
         config: The run's configuration, as in ``config.json``.
         timing: One per log point: times and memory use, as in ``timing.jsonl``.
         data: Statistics of the training data, as in ``data.json``.
-        probe: Result of :func:`wgan.probing.probe` at the last checkpoint; empty without one.
+        probe: Result of :func:`wgan.probing.probe_critic` at the last checkpoint; empty without one.
     """
 
     rows: Sequence[Row]

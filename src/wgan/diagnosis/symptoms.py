@@ -193,14 +193,14 @@ def memorises(history: History) -> Mask:
 def partly_collapsed(history: History) -> Mask:
     """Fakes are copies of one another; or they look real and cover a part of the data that does not grow."""
     copies = (smooth(history["duplicates"]) > 0.3) & (smooth(history["diversity"]) >= 0.1)
-    coverage = smooth(history["coverage"], SHOCK)
-    narrow = (smooth(history["precision"], SHOCK) > 0.7) & (coverage < 0.4) & _stuck(coverage)
+    coverage = smooth(history["coverage_held_out"], SHOCK)
+    narrow = (smooth(history["precision_held_out"], SHOCK) > 0.7) & (coverage < 0.4) & _stuck(coverage)
     return copies | narrow
 
 
 def lost_progress(history: History) -> Mask:
     """The coverage of diverse fakes fell to a third of its best and does not recover."""
-    coverage = smooth(history["coverage"])
+    coverage = smooth(history["coverage_held_out"])
     # In many dimensions a few fakes in the centre are near to all data.
     best = peak(np.where(smooth(history["diversity"]) > 0.7, coverage, np.nan))
     return (best > 0.3) & (coverage < best / 3) & _stuck(coverage)
@@ -223,7 +223,9 @@ def converged(history: History) -> Mask:
     shown = np.zeros(len(history.rows), dtype=bool)
     half = len(history.rows) // 2
     if half >= 10:
-        shown[half:] = all(_flat(history[name][-half:]) for name in ("gap_held_out", "coverage", "diversity"))
+        shown[half:] = all(
+            _flat(history[name][-half:]) for name in ("gap_held_out", "coverage_held_out", "diversity")
+        )
     return shown
 
 
@@ -286,7 +288,7 @@ def _unconstrained(history: History) -> Mask:
 def _still(history: History, moved: Series) -> Mask:
     """Whether full-rate steps change almost nothing while coverage is low, or nothing at all."""
     share = moved / history.decay
-    return (share > 0) & ((share < STILL) & (history["coverage"] < 0.5) | (share < ROUNDING))
+    return (share > 0) & ((share < STILL) & (history["coverage_held_out"] < 0.5) | (share < ROUNDING))
 
 
 def _stuck(coverage: Series) -> Mask:

@@ -1,19 +1,19 @@
-"""How good a run's samples are, or any set of samples; kept with the run, and put beside those of others."""
+"""Evaluation of a run or of any set of samples; results are stored with the run and compared between runs."""
 
-from wgan.evaluation.evaluator import NAMES, Evaluation, Watch, evaluate, unwatched
-from wgan.evaluation.results import Column, columns, last_numbers, store
+from wgan.evaluation.evaluator import METRIC_NAMES, Evaluation, ProgressCallback, evaluate, no_progress
+from wgan.evaluation.results import ResultColumn, comparable_columns, latest_results, save_results
 from wgan.evaluation.sample_sets import SampleSets, find_sample_sets
 
 __all__ = [
-    "NAMES",
-    "Column",
+    "METRIC_NAMES",
     "Evaluation",
+    "ProgressCallback",
+    "ResultColumn",
     "SampleSets",
-    "Watch",
-    "columns",
+    "comparable_columns",
     "evaluate",
     "find_sample_sets",
-    "last_numbers",
-    "store",
-    "unwatched",
+    "latest_results",
+    "no_progress",
+    "save_results",
 ]

@@ -1,4 +1,4 @@
-"""Numbers kept in run folders, and which of them may stand beside each other."""
+"""Evaluation results in run folders, and which of them are comparable."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from wgan.evaluation.evaluator import Evaluation
 from wgan.metrics import Provenance
 from wgan.runs import RunFolder
 
-Row = dict[str, Any]
-"""A number as :meth:`Evaluation.rows` gives it."""
+ResultRow = dict[str, Any]
+"""A result in the form of :meth:`Evaluation.rows`."""
 
-_SEVERAL = {
+_NUMBERS = {
     "pr": ("precision", "recall"),
     "dc": ("density", "coverage"),
     "modes": ("modes", "effective_modes", "high_quality", "reverse_kl", "kl"),
 }
-"""Metrics that give more than one number."""
+"""Numbers of the metrics that give more than one."""
 
 
 @final
 @dataclass(frozen=True)
-class Column:
+class ResultColumn:
     """One metric of one provenance, of every run.
 
     Attributes:
         name: 'fd', 'w1', ...
-        provenance: The same for all.
-        rows: By run.
+        provenance: The provenance that all runs share.
+        rows: Results by run.
     """
 
     name: str
     provenance: Provenance
-    rows: Mapping[Path, Row]
+    rows: Mapping[Path, ResultRow]
 
 
-def store(folder: RunFolder, evaluation: Evaluation) -> None:
-    """Add numbers to a run's ``evaluation.json``, whatever other processes add to it meanwhile.
+def save_results(folder: RunFolder, evaluation: Evaluation) -> None:
+    """Add results to a run's ``evaluation.json``, safely with other processes.
 
-    Each takes the place only of one of the same name, step and provenance.
+    Each replaces only one of the same name, step and provenance.
 
     Raises:
-        InputError: The file that is there is broken.
-        StorageError: The file system refuses; the old file is untouched.
+        InputError: The existing file is broken.
+        StorageError: The file cannot be written; the old file is untouched.
     """
     with folder.changing_numbers():
-        kept = {_key(row): row for row in [*folder.read_numbers(), *evaluation.rows()]}
-        folder.write_numbers(list(kept.values()))
+        results = {_key(row): row for row in [*folder.read_numbers(), *evaluation.rows()]}
+        folder.write_numbers(list(results.values()))
 
 
-def last_numbers(folder: RunFolder) -> list[Row]:
-    """The numbers of the last step at which a run was evaluated.
+def latest_results(folder: RunFolder) -> list[ResultRow]:
+    """Return the results of the last step at which a run was evaluated.
 
     Raises:
-        InputError: This is no run, it was never evaluated, or its numbers cannot be read.
+        InputError: This is not a run, it was never evaluated, or its results cannot be read.
     """
     folder.read_config()
     rows = folder.read_numbers()
@@ -68,22 +68,27 @@ def last_numbers(folder: RunFolder) -> list[Row]:
     return [row for row in rows if row["step"] == step]
 
 
-def columns(runs: Mapping[Path, Sequence[Row]], metrics: Sequence[str] | None = None) -> list[Column]:
-    """The numbers that runs can be compared by: those of which all have one of the same provenance.
+def comparable_columns(
+    runs: Mapping[Path, Sequence[ResultRow]], metrics: Sequence[str] | None = None
+) -> list[ResultColumn]:
+    """Return the results by which runs can be compared: those that all have with the same provenance.
 
     Args:
-        runs: The numbers of each, one at least.
+        runs: The results of each run, at least one.
         metrics: Names as :func:`evaluate` takes them, or of single numbers. None: all that every run has.
 
     Raises:
-        InputError: A run lacks a metric that is asked for, no metric is common to all, or all have numbers of
-            a metric and no two of the same provenance; the message names the parts that differ.
+        InputError: A run lacks a requested metric, no metric is common to all, or all have a metric but with
+            different provenances; the message names the fields that differ.
     """
     if metrics is None:
-        has = [{row["name"] for row in rows} for rows in runs.values()]
-        names = [name for name in _names(runs) if all(name in own for own in has)]
+        names_by_run = [{row["name"] for row in rows} for rows in runs.values()]
+        names = [name for name in _names(runs) if all(name in names for names in names_by_run)]
     else:
-        names = [number for name in metrics for number in _numbers(name, _names(runs))]
+        there = _names(runs)
+        names = []
+        for metric in metrics:
+            names += [name for name in _NUMBERS.get(metric, ()) if name in there] or [metric]
     if not names:
         raise InputError(
             f"{', '.join(map(str, runs))} have no metric in common; evaluate them with the same metrics."
@@ -91,44 +96,38 @@ def columns(runs: Mapping[Path, Sequence[Row]], metrics: Sequence[str] | None = 
     return [column for name in names for column in _columns(name, runs)]
 
 
-def _names(runs: Mapping[Path, Sequence[Row]]) -> list[str]:
+def _names(runs: Mapping[Path, Sequence[ResultRow]]) -> list[str]:
     return list(dict.fromkeys(row["name"] for rows in runs.values() for row in rows))
 
 
-def _numbers(metric: str, there: Sequence[str]) -> list[str]:
-    """The numbers that a metric gives, of those there are."""
-    return [name for name in _SEVERAL.get(metric, ()) if name in there] or [metric]
-
-
-def _columns(name: str, runs: Mapping[Path, Sequence[Row]]) -> list[Column]:
-    found = {run: [row for row in rows if row["name"] == name] for run, rows in runs.items()}
-    for run, rows in found.items():
+def _columns(name: str, runs: Mapping[Path, Sequence[ResultRow]]) -> list[ResultColumn]:
+    results = {run: [row for row in rows if row["name"] == name] for run, rows in runs.items()}
+    for run, rows in results.items():
         if not rows:
             raise InputError(f"{run} has no {name}; there are {', '.join(_names({run: runs[run]}))}.")
-    by_origin = {run: {_origin(row): row for row in rows} for run, rows in found.items()}
+    by_origin = {run: {_origin(row): row for row in rows} for run, rows in results.items()}
     first, *others = by_origin.values()
     common = [key for key in first if all(key in other for other in others)]
     if not common:
-        raise _refusal(found)
+        raise _incomparable(results)
     return [
-        Column(name, _provenance(first[key]), {run: rows[key] for run, rows in by_origin.items()})
+        ResultColumn(name, _provenance(first[key]), {run: rows[key] for run, rows in by_origin.items()})
         for key in common
     ]
 
 
-def _refusal(found: Mapping[Path, Sequence[Row]]) -> InputError:
-    """Names the parts in which two runs differ that share no provenance, where they differ least."""
-    run, *others = found
-    mine = found[run]
-    apart = [other for other in others if not {*map(_origin, mine)} & {*map(_origin, found[other])}]
+def _incomparable(results: Mapping[Path, Sequence[ResultRow]]) -> InputError:
+    """The error that names the fewest fields in which two runs without a common provenance differ."""
+    run, *others = results
+    mine = results[run]
+    apart = [other for other in others if not {*map(_origin, mine)} & {*map(_origin, results[other])}]
     other = apart[0] if apart else others[-1]
-    pairs = [(_provenance(a), _provenance(b)) for a in mine for b in found[other]]
-    parts = min((a.differences(b) for a, b in pairs if a != b), key=len)
-    told = ", ".join(f"{part} ({_short(a)} and {_short(b)})" for part, (a, b) in parts.items())
-    label = _provenance(mine[0]).label
+    pairs = [(_provenance(a), _provenance(b)) for a in mine for b in results[other]]
+    fields = min((a.differences(b) for a, b in pairs if a != b), key=len)
+    listed = ", ".join(f"{name} ({_short(a)} and {_short(b)})" for name, (a, b) in fields.items())
     return InputError(
-        f"The {label} of {run} and of {other} do not compare, for they differ in {told}; evaluate "
-        "both in one way, or name other metrics."
+        f"The {_provenance(mine[0]).label} of {run} and of {other} do not compare, for they differ in "
+        f"{listed}; evaluate both in one way, or name other metrics."
     )
 
 
@@ -137,19 +136,19 @@ def _short(value: object) -> str:
     return text[:8] if len(text) == 64 else text  # a hash
 
 
-def _key(row: Row) -> tuple[str, int | None, str]:
+def _key(row: ResultRow) -> tuple[str, int | None, str]:
     return row["name"], row["step"], _origin(row)
 
 
-def _origin(row: Row) -> str:
+def _origin(row: ResultRow) -> str:
     return json.dumps(row["provenance"], sort_keys=True)
 
 
-def _provenance(row: Row) -> Provenance:
+def _provenance(row: ResultRow) -> Provenance:
     try:
         return Provenance(**row["provenance"])
     except TypeError as error:
         raise InputError(
-            f"The provenance of a stored {row['name']} is not one this version writes ({error}); evaluate "
-            "the run again."
+            f"The provenance of a stored {row['name']} is not one that this version writes ({error}); "
+            "evaluate the run again."
         ) from error

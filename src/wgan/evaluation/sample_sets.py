@@ -1,151 +1,148 @@
-"""Which samples are measured, and which real ones they are held against."""
+"""Loading of the fake samples to evaluate and of the real data to compare them with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wgan.data import Dataset, Split, load, reload_dataset, spread
+from wgan.core.arrays import AnyArray
+from wgan.data import Dataset, Split, even_indices, load, reload_dataset
 from wgan.errors import InputError
 from wgan.runs import RunFolder
 from wgan.sampling import Sampler
-from wgan.wasserstein.auditing import FEWEST
+from wgan.wasserstein.auditing import MIN_SAMPLES
 
-Given = str | Path | npt.NDArray[Any] | Tensor | Dataset
-"""What :func:`wgan.data.load` takes, or what it gives."""
+SamplesLike = str | Path | AnyArray | Tensor | Dataset
+"""Anything that :func:`wgan.data.load` takes, or a dataset."""
 
-MOST = 100_000
-"""More fakes than this are asked for by mistake: every metric compares them with each real sample."""
-MOST_ALONE = 1_000
-"""Fakes by default where too few samples are held out to give a floor."""
+MAX_COUNT = 100_000
+"""A larger count is taken for a mistake: every metric compares all fakes with all real samples."""
+DEFAULT_COUNT = 1_000
+"""Default number of fakes where too few samples are held out for a floor."""
 
-_ORDER_SEED = 1701
+_PERMUTATION_SEED = 1701
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class SampleSets:
-    """Fakes, and the source of what is real.
+    """Fake samples and the real data.
 
     Attributes:
         fake: (N, *shape) float32; images in [-1, 1].
-        dataset: Its training split is the reference of every metric but W1, and the only place where copies
-            are looked for. Its held-out split gives the floors, and W1: see :mod:`wgan.evaluation.evaluator`.
-        trained_on: Whether a run made the fakes that learned from this very source; None if nobody knows.
-        step: After how many steps of that run.
+        dataset: The real data. Its training split is the reference of every metric but W1, and copies are
+            looked for in it alone. Its held-out split gives the floors, and W1: see
+            :mod:`wgan.evaluation.evaluator`.
+        is_training_data: Whether the fakes are of a run that was trained on this dataset; None if unknown.
+        step: Training steps behind the fakes.
     """
 
     fake: Tensor
     dataset: Dataset
-    trained_on: bool | None = None
+    is_training_data: bool | None = None
     step: int | None = None
 
     def split(self, name: str) -> str:
-        """What a provenance calls a split: the source's name and fingerprint, and which of its samples."""
-        stem = (
-            Path(self.dataset.name).name or self.dataset.name
-        )  # the same data under another path is the same
+        """Describe a split for a provenance: the dataset's name (without folder), fingerprint and split."""
+        stem = Path(self.dataset.name).name or self.dataset.name
         return f"{stem} {self.dataset.fingerprint[:12]}, {name}"
 
 
 def find_sample_sets(
-    fake: Given | Sampler, against: Given | None, *, count: int | None, seed: int, device: str
+    fake: SamplesLike | Sampler, against: SamplesLike | None, *, count: int | None, seed: int, device: str
 ) -> SampleSets:
-    """The fakes of a run, a sampler or a set, and the source that they are held against.
+    """Draw or load the fakes, and load the real data.
 
     Args:
-        fake: A run's folder, which comes before a source of the same name; a sampler; or a set of samples.
-        against: The real data; None for those of the run, which have to be unchanged.
-        count: How many fakes, 2 to 100,000; None for as many as are held out, so that every number has a
-            floor; where these are fewer than 64, for as many as there are to train on, at most 1,000.
-        seed: Of a run's or sampler's fakes.
-        device: Where they are drawn.
+        fake: A run's folder, which takes precedence over a dataset of the same name; a sampler; or a set of
+            samples.
+        against: The real data; None for those of the run, which must be unchanged.
+        count: Number of fakes, 2 to 100,000; None for as many as are held out, so that every number has a
+            floor; if these are fewer than 64, for as many as the training split has, at most 1,000.
+        seed: Random seed of a run's or sampler's fakes.
+        device: Device to draw them on.
 
     Raises:
-        InputError: There is no such run, checkpoint or source, or the two do not fit each other.
+        InputError: There is no such run, checkpoint or dataset, or the two do not fit each other.
     """
-    if count is not None and not 2 <= count <= MOST:
-        raise InputError(f"count must be from 2 to {MOST:,}, not {count}.")
+    if count is not None and not 2 <= count <= MAX_COUNT:
+        raise InputError(f"count must be from 2 to {MAX_COUNT:,}, not {count}.")
     if isinstance(fake, str | Path) and RunFolder(Path(fake)).exists:
-        return _of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
+        return _sets_of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
     if against is None:
         raise InputError(
-            f"{_named(fake)} is not a run folder with data of its own: give the real samples to compare "
+            f"{_name(fake)} is not a run folder with data of its own: give the real samples to compare "
             "it with as `against`."
         )
-    dataset = _opened(against)
+    dataset = _load(against)
     if isinstance(fake, Sampler):
-        number = count or default_count(dataset)
-        samples = fake.at(fake.latents(number, seed=seed), _asked(fake, dataset, number))
-        return _fitting(SampleSets(samples, dataset, step=fake.step), _named(fake))
-    return _fitting(SampleSets(_some(_opened(fake), count, dataset), dataset), _named(fake))
+        samples = _draw(fake, dataset, count or default_count(dataset), seed)
+        return _checked(SampleSets(samples, dataset, step=fake.step), _name(fake))
+    return _checked(SampleSets(_subset(_load(fake), count, dataset), dataset), _name(fake))
 
 
 def default_count(dataset: Dataset) -> int:
-    """How many fakes to hold against a source where nobody says."""
-    if len(dataset.held_out) >= FEWEST:
+    """The default number of fakes to compare with a dataset."""
+    if len(dataset.held_out) >= MIN_SAMPLES:
         return len(dataset.held_out)
-    return min(len(dataset.train), MOST_ALONE)
+    return min(len(dataset.train), DEFAULT_COUNT)
 
 
-def shuffled(count: int) -> Tensor:
-    """All positions in an order that is always the same, so that the first of them are like the others."""
-    return torch.from_numpy(np.random.RandomState(_ORDER_SEED).permutation(count).astype(np.int64))
+def fixed_permutation(count: int) -> Tensor:
+    """Return a permutation of count indices that is always the same, so that any first ones are typical."""
+    return torch.from_numpy(np.random.RandomState(_PERMUTATION_SEED).permutation(count).astype(np.int64))
 
 
-def _of_run(
-    run: RunFolder, against: Given | None, *, count: int | None, seed: int, device: str
+def _sets_of_run(
+    run: RunFolder, against: SamplesLike | None, *, count: int | None, seed: int, device: str
 ) -> SampleSets:
     sampler = Sampler.load(run.path, device=device)
-    learned = run.read_config().get("dataset")
-    fingerprint = learned.get("fingerprint") if isinstance(learned, dict) else None
-    dataset = reload_dataset(learned, str(run.path)) if against is None else _opened(against)
-    number = count or default_count(dataset)
-    samples = sampler.at(sampler.latents(number, seed=seed), _asked(sampler, dataset, number))
+    description = run.read_config().get("dataset")
+    fingerprint = description.get("fingerprint") if isinstance(description, dict) else None
+    dataset = reload_dataset(description, str(run.path)) if against is None else _load(against)
+    samples = _draw(sampler, dataset, count or default_count(dataset), seed)
     same = dataset.fingerprint == fingerprint
-    return _fitting(SampleSets(samples, dataset, same, sampler.step), str(run.path))
+    return _checked(SampleSets(samples, dataset, same, sampler.step), str(run.path))
 
 
-def _asked(sampler: Sampler, dataset: Dataset, count: int) -> npt.NDArray[Any] | None:
-    """Labels as frequent as in the training split, where generator and source have the same ones."""
+def _draw(sampler: Sampler, dataset: Dataset, count: int, seed: int) -> Tensor:
+    """Draw fakes, with the label frequencies of the training split if it has the generator's labels."""
+    latents = sampler.latents(count, seed=seed)
     of_classes = sampler.classes is not None and sampler.classes == dataset.classes
     of_attributes = sampler.attributes > 0 and dataset.classes is None
-    if not (of_classes or of_attributes):
-        return None
-    # Spread over the split and then shuffled: the first of the fakes are like the others.
-    labels = dataset.train.even_labels(count)
-    return None if labels is None else labels[shuffled(count)].numpy()
+    labels = dataset.train.even_labels(count) if of_classes or of_attributes else None
+    # Spread over the split and then permuted: any first fakes are typical.
+    return sampler.from_latents(latents, None if labels is None else labels[fixed_permutation(count)].numpy())
 
 
-def _opened(given: Given) -> Dataset:
-    return given if isinstance(given, Dataset) else load(given)
+def _load(samples: SamplesLike) -> Dataset:
+    return samples if isinstance(samples, Dataset) else load(samples)
 
 
-def _some(given: Dataset, count: int | None, against: Dataset) -> Tensor:
-    """That many samples of a set, whatever its split, evenly spread over it."""
-    whole: Split = replace(given.train, rows=torch.arange(len(given.train.storage)))
+def _subset(dataset: Dataset, count: int | None, against: Dataset) -> Tensor:
+    """Samples of a set, evenly spread over both of its splits."""
+    whole: Split = replace(dataset.train, rows=torch.arange(len(dataset.train.storage)))
     if count is not None and count > len(whole):
-        raise InputError(f"{given.name} holds {len(whole):,} samples, and {count:,} are asked for.")
-    return whole.batch(spread(len(whole), count or default_count(against)))
+        raise InputError(f"{dataset.name} holds {len(whole):,} samples, and {count:,} are asked for.")
+    return whole.batch(even_indices(len(whole), count or default_count(against)))
 
 
-def _fitting(sets: SampleSets, name: str) -> SampleSets:
-    made, wanted = tuple(sets.fake.shape[1:]), sets.dataset.shape
-    if made != wanted:
+def _checked(sets: SampleSets, name: str) -> SampleSets:
+    fake, real = tuple(sets.fake.shape[1:]), sets.dataset.shape
+    if fake != real:
         raise InputError(
-            f"{name} holds samples of shape {made} and {sets.dataset.name} of shape {wanted}: only samples "
+            f"{name} holds samples of shape {fake} and {sets.dataset.name} of shape {real}: only samples "
             "of one shape can be compared."
         )
     return sets
 
 
-def _named(given: Given | Sampler) -> str:
-    if isinstance(given, str | Path):
-        return str(given)
-    return given.name if isinstance(given, Dataset) else f"the {type(given).__name__}"
+def _name(samples: SamplesLike | Sampler) -> str:
+    if isinstance(samples, str | Path):
+        return str(samples)
+    return samples.name if isinstance(samples, Dataset) else f"the {type(samples).__name__}"

@@ -1,23 +1,28 @@
-"""Control over a trained generator: from sample to sample, along a direction, from a sample to its latent."""
+"""Interpolation between latents, latent directions, and inversion of samples to latents."""
 
-from wgan.generation.interpolation import Pace, Walk, check_walk_out, interpolate, slerp
-from wgan.generation.inversion import Inversion, Progress, invert, sample_shape
-from wgan.generation.latent_directions import Directions, directions, strips
+from wgan.generation.interpolation import LatentWalk, Pace, check_walk_path, interpolate, slerp
+from wgan.generation.inversion import Inversion, invert, sample_shape
+from wgan.generation.latent_directions import (
+    LatentDirections,
+    direction_strips,
+    find_directions,
+    stored_or_found,
+)
 from wgan.generation.latent_files import read_latents, read_samples
 
 __all__ = [
-    "Directions",
     "Inversion",
+    "LatentDirections",
+    "LatentWalk",
     "Pace",
-    "Progress",
-    "Walk",
-    "check_walk_out",
-    "directions",
+    "check_walk_path",
+    "direction_strips",
+    "find_directions",
     "interpolate",
     "invert",
     "read_latents",
     "read_samples",
     "sample_shape",
     "slerp",
-    "strips",
+    "stored_or_found",
 ]

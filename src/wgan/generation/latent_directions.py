@@ -1,4 +1,4 @@
-"""Which ways in the space of latents change a sample most: read off the first layer's weight, no search."""
+"""Directions in latent space along which samples change most, mostly in closed form."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,40 +13,44 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from wgan.core.arrays import AnyArray, DoubleArray, FloatArray
 from wgan.core.files import write_atomically
 from wgan.errors import InputError, check_whole
 from wgan.generation.latent_files import read_archive
+from wgan.latents import draw_latents
 from wgan.networks import generate
 from wgan.networks.conditioning import ConditionalNorm
 from wgan.runs import RunFolder
-from wgan.sampling import Label, Sampler
+from wgan.sampling import LabelLike, Sampler
 
-FIRST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+FIRST_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+JACOBIAN_LATENTS, JACOBIAN_STEP = 4, 0.5
+"""Number of latents and step of the differences for a generator without a closed form."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Directions:
-    """Orthonormal ways in the space of latents, the one that changes most first.
+class LatentDirections:
+    """Orthonormal directions in latent space, the one that changes samples most first.
 
     Attributes:
         vectors: (k, latent_dim) float32; the largest component of each is positive.
-        gains: (k,) float64: how far the first layer's output moves for each unit of latent.
-        step: After how many steps of its run the generator has them; None for a generator without one.
+        gains: (k,) float64: the change of the first layer's output per unit of latent.
+        step: Training steps behind the generator; None for a generator without a run.
     """
 
-    vectors: npt.NDArray[np.float32]
-    gains: npt.NDArray[np.float64]
+    vectors: FloatArray
+    gains: DoubleArray
     step: int | None = None
 
-    def move(self, latents: npt.ArrayLike, number: int, strength: float) -> npt.NDArray[np.float32]:
-        """Latents (N, latent_dim), moved.
+    def move(self, latents: npt.ArrayLike, number: int, strength: float) -> FloatArray:
+        """Move latents along a direction.
 
         Args:
-            latents: Where from.
-            number: Of the direction, counted from 0.
-            strength: How far, in standard deviations of a latent's component; backwards if negative.
+            latents: (N, latent_dim).
+            number: Number of the direction, counted from 0.
+            strength: Distance in standard deviations of a latent's component; negative for backwards.
 
         Raises:
             InputError: There is no such direction, it does not fit the latents, or the strength is infinite.
@@ -62,23 +66,22 @@ class Directions:
             raise InputError(
                 f"Directions of length {self.vectors.shape[1]} do not fit latents of shape {points.shape}."
             )
-        moved: npt.NDArray[np.float32] = points + np.float32(strength) * self.vectors[number]
+        moved: FloatArray = points + np.float32(strength) * self.vectors[number]
         return moved
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a .npz file.
 
         Raises:
-            StorageError: The file system refuses.
+            StorageError: The file cannot be written.
         """
         step = -1 if self.step is None else self.step
-        write_atomically(
-            Path(path), lambda file: np.savez(file, directions=self.vectors, gains=self.gains, step=step)
-        )
+        arrays: dict[str, Any] = {"directions": self.vectors, "gains": self.gains, "step": step}
+        write_atomically(Path(path), lambda file: np.savez(file, **arrays))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """What :meth:`save` wrote.
+        """Load the file that :meth:`save` wrote.
 
         Raises:
             InputError: There is no such file, or it is another one.
@@ -88,71 +91,82 @@ class Directions:
         return cls(arrays["directions"].astype(np.float32), arrays["gains"], None if step < 0 else step)
 
     @classmethod
-    def of(cls, folder: RunFolder, sampler: Sampler) -> Self:
-        """Those kept in a run's folder.
+    def of_run(cls, folder: RunFolder, sampler: Sampler) -> Self:
+        """Load the directions in a run's folder.
 
         Raises:
-            InputError: There are none, or they are those of an earlier generator of the run.
+            InputError: There are none, or they belong to an earlier generator of the run.
         """
-        again = "`wgan directions` finds them"
         if not folder.directions_file.is_file():
-            raise InputError(f"{folder.path} has no directions yet; {again}.")
-        found = cls.load(folder.directions_file)
-        if found.step != sampler.step:
+            raise InputError(f"{folder.path} has no directions yet; `wgan directions` finds them.")
+        directions = cls.load(folder.directions_file)
+        if directions.step != sampler.step:
             raise InputError(
-                f"The directions in {folder.path} are those after step {found.step}, and the run is at step "
-                f"{sampler.step}; {again} anew."
+                f"The directions in {folder.path} are those after step {directions.step}, and the run is at "
+                f"step {sampler.step}; `wgan directions` finds them anew."
             )
-        return found
+        return directions
 
 
-def directions(sampler: Sampler, count: int = 8, *, label: Label | None = None) -> Directions:
-    """The unit vectors n that maximise |A n|, A being the generator's first layer: eigenvectors of A^T A.
-
-    The columns of A that take labels are left out, and the scale of a batch normalisation right behind the
-    layer is a part of it: a conditional one has a scale for every class, and A^T A is their mean.
-    Source: Shen, Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", section 3.2.
-
-    Args:
-        sampler: The generator: any whose first layer, dense or convolutional, takes the latent as it is.
-        count: How many; there are no more than ``latent_dim``.
-        label: Of a conditional generator: of this class alone, or these attributes.
-
-    Raises:
-        InputError: There is no such layer or label, or the count is out of its range.
-    """
-    check_whole(count=(count, 1))
-    kinds = 1 if sampler.classes is None or label is not None else len(sampler.classes)
-    asked = sampler.labels(kinds, label)
-    metric = np.zeros((sampler.latent_dim, sampler.latent_dim))
-    for kind in range(kinds):
-        weight = _first_weight(sampler, None if asked is None else asked[[kind]])
-        metric += weight @ weight.T / kinds
-    values, vectors = np.linalg.eigh(metric)
-    found = vectors.T[::-1][:count]
-    largest = np.take_along_axis(found, np.abs(found).argmax(1)[:, None], 1)
-    gains = np.sqrt(values[::-1][:count].clip(0))
-    return Directions((found * np.sign(largest)).astype(np.float32), gains, sampler.step)
+def stored_or_found(folder: RunFolder, sampler: Sampler) -> LatentDirections:
+    """Load the directions in a run's folder, or find them if there are none of the sampler's step."""
+    try:
+        return LatentDirections.of_run(folder, sampler)
+    except InputError:
+        return find_directions(sampler)
 
 
-def strips(
-    sampler: Sampler,
-    found: Directions,
-    latent: npt.ArrayLike,
-    *,
-    label: Label | None = None,
-    strength: float = 3.0,
-    columns: int = 7,
-) -> npt.NDArray[np.float32]:
-    r"""What a latent (latent_dim,) becomes along each direction, from -strength to strength.
+def find_directions(sampler: Sampler, count: int = 8, *, label: LabelLike | None = None) -> LatentDirections:
+    """Find the unit vectors n that maximise |A n|, A being the generator's first layer.
+
+    They are the eigenvectors of A^T A. The columns of A that take labels are left out, and a batch
+    normalisation directly after the layer scales A: a conditional one has a scale for every class, and A^T A
+    is averaged over them. Where no layer takes the latent as it is, A^T A is replaced by the mean of J^T J
+    over a few latents, J being the Jacobian of the samples by finite differences.
+
+    Source: Shen, Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", section 3.2; for J:
+    Wang, Ponce 2021, "A Geometric Analysis of Deep Generative Image Models and Its Applications", sections
+    2-3.
 
     Args:
         sampler: The generator.
-        found: Its directions.
-        latent: Where they start.
-        label: Of a conditional generator; None: the first class.
-        strength: How far they go, see :meth:`Directions.move`.
-        columns: How many samples are made on each, >= 2.
+        count: Number of directions; at most ``latent_dim`` are returned.
+        label: Label of a conditional generator, for the directions of one class or of these attributes.
+
+    Raises:
+        InputError: There is no such label, or the count is out of its range.
+    """
+    check_whole(count=(count, 1))
+    kinds = 1 if sampler.classes is None or label is not None else len(sampler.classes)
+    labels = sampler.labels(kinds, label)
+    metric = np.zeros((sampler.latent_dim, sampler.latent_dim))
+    for kind in range(kinds):
+        metric += _metric(sampler, None if labels is None else labels[[kind]]) / kinds
+    values, vectors = np.linalg.eigh(metric)
+    strongest = vectors.T[::-1][:count]
+    largest = np.take_along_axis(strongest, np.abs(strongest).argmax(1)[:, None], 1)
+    gains = np.sqrt(values[::-1][:count].clip(0))
+    return LatentDirections((strongest * np.sign(largest)).astype(np.float32), gains, sampler.step)
+
+
+def direction_strips(
+    sampler: Sampler,
+    directions: LatentDirections,
+    latent: npt.ArrayLike,
+    *,
+    label: LabelLike | None = None,
+    strength: float = 3.0,
+    columns: int = 7,
+) -> FloatArray:
+    r"""Generate samples along each direction from one latent, from -strength to strength.
+
+    Args:
+        sampler: The generator.
+        directions: Its directions.
+        latent: (latent_dim,), the centre of each strip.
+        label: Label of a conditional generator; None for the first class.
+        strength: Distance at the ends, see :meth:`LatentDirections.move`.
+        columns: Number of samples on each strip, >= 2.
 
     Returns:
         (k, columns, \*shape); the latent itself is in the middle of an odd number of columns.
@@ -163,65 +177,75 @@ def strips(
     check_whole(columns=(columns, 2))
     if not isfinite(strength):
         raise InputError(f"strength must be a finite number, not {strength}.")
-    point = np.asarray(latent, np.float32)[None]
+    point, count = np.asarray(latent, np.float32)[None], len(directions.vectors)
     moved = [
-        found.move(point, number, along)
-        for number in range(len(found.vectors))
-        for along in np.linspace(-strength, strength, columns)
+        directions.move(point, number, distance)
+        for number in range(count)
+        for distance in np.linspace(-strength, strength, columns)
     ]
-    asked = sampler.labels(1, label)
-    labels = None if asked is None else np.repeat(asked, len(moved), axis=0)
-    samples = sampler.at(np.concatenate(moved), labels).numpy()
-    return samples.reshape(len(found.vectors), columns, *samples.shape[1:])
+    one = sampler.labels(1, label)
+    labels = None if one is None else np.repeat(one, len(moved), axis=0)
+    samples = sampler.from_latents(np.concatenate(moved), labels).numpy()
+    return samples.reshape(count, columns, *samples.shape[1:])
 
 
 @torch.no_grad()
-def _first_weight(sampler: Sampler, label: npt.NDArray[Any] | None) -> npt.NDArray[np.float64]:
-    """A^T, (latent_dim, F): what the first layer makes of each unit vector, less what it makes of zero."""
+def _metric(sampler: Sampler, label: AnyArray | None) -> DoubleArray:
+    """A^T A, (latent_dim, latent_dim): by probing the first layer with zero and the unit vectors."""
     device = next(sampler.generator.parameters()).device
     probes = torch.cat([torch.zeros(1, sampler.latent_dim), torch.eye(sampler.latent_dim)]).to(device)
     labels = None if label is None else torch.from_numpy(label.repeat(len(probes), axis=0)).to(device)
-    with _watching(sampler.generator, probes) as seen:
+    with _recording(sampler.generator, probes) as recorded:
         generate(sampler.generator, probes, labels)
-    if "made" not in seen:
-        raise InputError(
-            f"A {type(sampler.generator).__name__} has no first layer that takes the latent as it is, so its "
-            "directions have no closed form; wgan.demo.sliders finds those of any function."
-        )
-    made = seen["made"].flatten(1).double().cpu().numpy()
-    weight: npt.NDArray[np.float64] = made[1:] - made[0]
-    return weight
+    if "output" not in recorded:
+        return _jacobian_metric(sampler, label)
+    output = recorded["output"].flatten(1).double().cpu().numpy()
+    weight: DoubleArray = output[1:] - output[0]
+    return weight @ weight.T
+
+
+def _jacobian_metric(sampler: Sampler, label: AnyArray | None) -> DoubleArray:
+    """The mean of J^T J over a few latents."""
+    dim = sampler.latent_dim
+    metric = np.zeros((dim, dim))
+    labels = None if label is None else label.repeat(dim + 1, axis=0)
+    for latent in draw_latents(JACOBIAN_LATENTS, dim):
+        moved = np.concatenate([latent[None], latent + JACOBIAN_STEP * np.eye(dim, dtype=np.float32)])
+        samples = sampler.from_latents(moved, labels).flatten(1).double().numpy()
+        jacobian = (samples[1:] - samples[0]) / JACOBIAN_STEP
+        metric += jacobian @ jacobian.T / JACOBIAN_LATENTS
+    return metric
 
 
 @contextmanager
-def _watching(generator: nn.Module, probes: Tensor) -> Iterator[Mapping[str, Tensor]]:
-    """What the first layer, and a batch normalisation right behind it, make of the probes: at ``made``."""
-    seen: dict[str, Any] = {}
+def _recording(generator: nn.Module, probes: Tensor) -> Iterator[Mapping[str, Tensor]]:
+    """Record the output of the first layer, or of a batch normalisation directly after it, as ``output``."""
+    recorded: dict[str, Any] = {}
 
-    def first(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if "first" not in seen and _takes(inputs[0], probes):
-            seen.update(first=output, version=output._version, made=output.clone())
+    def first_layer(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if "first" not in recorded and _takes(inputs[0], probes):
+            recorded.update(first=output, version=output._version, output=output.clone())
 
-    def behind(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # An activation in place leaves the same tensor in another version.
-        if inputs[0] is seen.get("first") and inputs[0]._version == seen["version"]:
-            seen["made"] = output.clone()
+    def batch_norm(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # An activation in place leaves the same tensor with another version.
+        if inputs[0] is recorded.get("first") and inputs[0]._version == recorded["version"]:
+            recorded["output"] = output.clone()
 
     hooks = [
-        module.register_forward_hook(first if isinstance(module, FIRST) else behind)
+        module.register_forward_hook(first_layer if isinstance(module, FIRST_LAYERS) else batch_norm)
         for module in generator.modules()
-        if isinstance(module, FIRST) or _is_batch_norm(module)
+        if isinstance(module, FIRST_LAYERS) or _is_batch_norm(module)
     ]
     try:
-        yield seen
+        yield recorded
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _takes(entering: Tensor, probes: Tensor) -> bool:
-    """Whether what enters a layer is the latents, with labels beside them or not."""
-    flat = entering.flatten(1)
+def _takes(features: Tensor, probes: Tensor) -> bool:
+    """Whether a layer's input is the latents, possibly with labels concatenated."""
+    flat = features.flatten(1)
     return len(flat) == len(probes) and torch.equal(flat[:, : probes.shape[1]], probes)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wgan.lipschitz.constraint import Constraint, refuse_unless_positive
+from wgan.lipschitz.constraint import Constraint, check_settings
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class WeightClipping(Constraint):
     Source: Arjovsky, Chintala, Bottou 2017, "Wasserstein GAN", algorithm 1, line 7.
 
     Attributes:
-        c: The bound, > 0; 0.01 in the paper.
+        c: The paper's c, often called ``clip_value``, > 0; 0.01 in the paper.
     """
 
     c: float = 0.01
 
     def __post_init__(self) -> None:
-        refuse_unless_positive(self, "c")
+        check_settings(self, positive=["c"])
 
     @torch.no_grad()
     def project(self, critic: nn.Module) -> None:
@@ -32,6 +32,6 @@ class WeightClipping(Constraint):
 
     @torch.no_grad()
     def clipped(self, critic: nn.Module) -> Tensor:
-        """The share of weights at -c or c."""
+        """Fraction of the weights at -c or c."""
         weights = torch.cat([weight.flatten() for weight in critic.parameters()])
         return (weights.abs() >= self.c).float().mean()

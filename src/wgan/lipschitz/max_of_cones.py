@@ -1,10 +1,10 @@
-r"""The largest, or the smallest, of many 1-Lipschitz networks: 1-Lipschitz without paying for their number.
+r"""The maximum, or minimum, of many 1-Lipschitz networks: 1-Lipschitz however many there are.
 
-Side by side, m networks of norm one make a map of norm sqrt(m), and an orthogonal layer that shares its input
-among them gives each only 1 / sqrt(m) of it. Their maximum, however, is as steep as the steepest of them: a
-network whose layers are bounded from the L2 norm to the maximum norm is 1-Lipschitz too, and can be universal
-(Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section 4.3 and theorem 3). So each
-member learns the critic where it is the one that counts, and none has to be right everywhere.
+m networks of norm one side by side form a map of norm sqrt(m), and an orthogonal layer that shares its input
+among them gives each only 1 / sqrt(m) of it. The Lipschitz constant of their maximum, however, is the largest
+of theirs: layers that are bounded from the L2 norm to the maximum norm make 1-Lipschitz networks that can be
+universal (Anil, Lucas, Grosse 2019, "Sorting Out Lipschitz Function Approximation", section 4.3 and theorem
+3). Each member has to fit the critic only where it is the largest.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from torch.nn.utils import parametrize
 from wgan.errors import InputError
 from wgan.lipschitz.orthogonal import GroupSort, orthonormal_weight
 
-_AT_ONCE = 512
-"""Samples, on a CPU: what a layer gives is then small enough to stay in the cache. Twice as fast."""
+_CPU_BATCH = 512
+"""Samples at once on a CPU: activations then stay in the cache, which is twice as fast."""
 
 
 @final
 class MemberLinear(nn.Module):
-    """A dense layer of each of several networks, all of one size, with orthonormal rows or columns.
+    """A dense layer of each of several networks of one size, with orthonormal rows or columns.
 
     Args:
-        members: How many networks, >= 1.
-        features_in: Of each, >= 1.
-        features_out: Of each, >= 1.
+        members: Number of networks, >= 1.
+        features_in: Input features of each, >= 1.
+        features_out: Output features of each, >= 1.
     """
 
     def __init__(self, members: int, features_in: int, features_out: int) -> None:
@@ -43,7 +43,7 @@ class MemberLinear(nn.Module):
         with torch.no_grad():
             for weight in self.weight:
                 nn.init.orthogonal_(weight)
-        orthonormal_weight(self, iterations=1)  # the auditor's steps end at orthonormal weights
+        orthonormal_weight(self, iterations=1)  # SpectralDescent keeps the weights orthonormal
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (members, N, in) to (members, N, out)."""
@@ -56,16 +56,16 @@ class MaxOfConesCritic(nn.Module):
 
         f(x) = s t log sum_i exp(s f_i(x) / t),   s = 1 for the maximum and -1 for the minimum.
 
-    Its gradient is a convex combination of those of the f_i, each of norm at most 1, at any temperature t: a
-    large one gives every member something to learn, a small one lets each member alone where it counts.
-    :func:`~wgan.lipschitz.certify` proves the bound; :class:`~wgan.lipschitz.SpectralDescent` keeps the
+    Its gradient is a convex combination of those of the f_i, each of norm at most 1, at any temperature t. A
+    high temperature gives every member a gradient to learn from; a low one makes f close to the maximum.
+    :func:`~wgan.certificates.certify` proves the bound; :class:`~wgan.lipschitz.SpectralDescent` keeps the
     weights orthonormal.
 
     Args:
         dim: d, >= 1.
-        members: How many networks, >= 1.
-        hidden: Widths of the hidden layers of each.
-        smallest: The minimum instead of the maximum.
+        members: Number of networks, >= 1.
+        hidden: Widths of the hidden layers of each network.
+        minimum: Whether to take the minimum instead of the maximum.
 
     Attributes:
         temperature: t, > 0, in units of the scores.
@@ -75,7 +75,7 @@ class MaxOfConesCritic(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, members: int = 32, hidden: Sequence[int] = (64,), smallest: bool = False
+        self, dim: int, *, members: int = 32, hidden: Sequence[int] = (64,), minimum: bool = False
     ) -> None:
         super().__init__()
         if not all(isinstance(size, int) and size >= 1 for size in (dim, members, *hidden)):
@@ -86,10 +86,10 @@ class MaxOfConesCritic(nn.Module):
             "shape": (dim,),
             "members": members,
             "hidden": tuple(hidden),
-            "smallest": smallest,
+            "minimum": minimum,
         }
         self.members = members
-        self.sign = -1.0 if smallest else 1.0
+        self.sign = -1.0 if minimum else 1.0
         self.temperature = 0.01
         widths = [dim, *hidden]
         layers = [
@@ -98,45 +98,46 @@ class MaxOfConesCritic(nn.Module):
         self.layers = nn.Sequential(*layers, MemberLinear(members, widths[-1], 1))
 
     @torch.no_grad()
-    def begin_at(self, tips: Tensor) -> None:
-        r"""Let each member be a cone, f_i(x) = -s |x - tip_i|, as nearly as sorting can tell a length.
+    def initialise_cones(self, apexes: Tensor) -> None:
+        r"""Initialise each member as a cone, f_i(x) = -s |x - apex_i|, as nearly as sorting can.
 
-        Some best critic is an extremum of cones at points of one side: the maximum at those of the side that
-        it scores higher, the minimum at the others (Villani 2009, "Optimal Transport: Old and New",
-        definition 5.2 and theorem 5.10; see :class:`~wgan.lipschitz.McShaneExtension`). What a random
-        orthonormal layer makes of a vector is nearly normal; sorted, it is nearly the vector's length times
-        the normal scores, scaled to length one, whatever the direction.
+        Some optimal critic is an extremum of cones with apexes on one side: the maximum of cones at samples
+        of the set that it scores higher, or the minimum of cones at the others (Villani 2009, "Optimal
+        Transport: Old and New", definition 5.2 and theorem 5.10; see
+        :class:`~wgan.lipschitz.McShaneExtension`). A random orthonormal layer maps a vector to nearly normal
+        features; sorted, these are nearly the vector's length times the normal scores of unit length,
+        whatever its direction.
 
         Args:
-            tips: One a member, (members, d).
+            apexes: One per member, (members, d).
 
         Raises:
-            InputError: There are not as many tips as members, or a member has no two features to sort.
+            InputError: There are not as many apexes as members, or a member has fewer than two features.
         """
         dim = self.arguments["shape"][0]
         first, last = self.layers[0], self.layers[-1]
         assert isinstance(first, MemberLinear)
         assert isinstance(last, MemberLinear)
         width = last.weight.shape[-1]
-        if tips.shape != (self.members, dim) or first is last or width < 2:
+        if apexes.shape != (self.members, dim) or first is last or width < 2:
             raise InputError(
-                f"{self.members} members need as many tips of {dim} numbers, not {tuple(tips.shape)}, and at "
-                "least two features to sort."
+                f"{self.members} members need as many apexes of {dim} numbers, not {tuple(apexes.shape)}, "
+                "and at least two features to sort."
             )
         for layer in self.layers:
             if isinstance(layer, MemberLinear):
                 layer.bias.zero_()
-        first.bias.copy_(-tips.to(first.bias)[:, None] @ first.weight.mT)
+        first.bias.copy_(-apexes.to(first.bias)[:, None] @ first.weight.mT)
         scores = torch.special.ndtri((torch.arange(width, dtype=torch.float64) + 0.5) / width)
         last.get_parameter("parametrizations.weight.original").copy_(-self.sign * scores / scores.norm())
 
     def forward(self, samples: Tensor) -> Tensor:
         """Samples (N, d) to scores (N,)."""
-        parts = torch.split(samples, _AT_ONCE) if samples.device.type == "cpu" else (samples,)
-        with parametrize.cached():  # each weight is made orthonormal once, not once a part
-            return torch.cat([self._extremum(part) for part in parts])
+        batches = torch.split(samples, _CPU_BATCH) if samples.device.type == "cpu" else (samples,)
+        with parametrize.cached():  # weights are made orthonormal once, not once per batch
+            return torch.cat([self._soft_extremum(batch) for batch in batches])
 
-    def _extremum(self, samples: Tensor) -> Tensor:
+    def _soft_extremum(self, samples: Tensor) -> Tensor:
         scores: Tensor = self.layers(samples.expand(self.members, *samples.shape)).squeeze(-1)
         scale = self.sign * self.temperature
         return scale * torch.logsumexp(scores / scale, 0)

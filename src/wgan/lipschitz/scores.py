@@ -1,4 +1,4 @@
-"""Scoring samples with a critic: the one place that calls it."""
+"""Scoring samples with a critic: the only place that calls it."""
 
 import torch
 from torch import Tensor, nn
@@ -8,18 +8,18 @@ from wgan.errors import InputError
 
 
 def score(critic: nn.Module, samples: Tensor, labels: Tensor | None = None) -> Tensor:
-    r"""The critic's scores as a vector.
+    r"""Return the critic's scores as a vector.
 
     Args:
         critic: Maps (N, \*shape), and labels if there are any, to N scores: (N,), (N, 1) or (N, 1, 1, 1).
         samples: (N, \*shape).
-        labels: int64 (N,), or None for a critic without conditions.
+        labels: int64 (N,), or None for an unconditional critic.
 
     Returns:
         Scores (N,), in float32 even under autocast (float64 stays).
 
     Raises:
-        InputError: The critic returns another number of values than one a sample.
+        InputError: The critic does not return one value per sample.
     """
     scores: Tensor = critic(samples) if labels is None else critic(samples, labels)
     if scores.numel() != len(samples):
@@ -27,17 +27,17 @@ def score(critic: nn.Module, samples: Tensor, labels: Tensor | None = None) -> T
             f"The critic returns a tensor of shape {tuple(scores.shape)} for {len(samples)} samples; "
             "it must return one score a sample, as (N,) or (N, 1)."
         )
-    # Under autocast the last layer answers in half precision; a mean rounded to that is no estimate of a gap.
+    # Under autocast the last layer returns half precision, too coarse for the mean of a gap.
     return scores.reshape(-1).to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def score_pair(
     critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    r"""Scores of real and fake samples, in one forward pass where that changes nothing.
+    r"""Return the scores of real and fake samples, from one forward pass where that changes nothing.
 
-    A critic that mixes the samples of a batch scores them apart: normalised together, its statistics would
-    tell real from fake by the batch alone.
+    A critic that mixes the samples of a batch scores them separately: normalised together, the batch
+    statistics would separate real from fake.
 
     Args:
         critic: See :func:`score`.
@@ -63,9 +63,9 @@ def score_pair(
 
 
 def mixes_samples(critic: nn.Module) -> bool:
-    """Whether a sample's score depends on the other samples of its batch, as batch normalisation makes it.
+    """Whether a sample's score depends on the other samples of its batch, as with batch normalisation.
 
-    Modules of your own that do so say it with an attribute ``mixes_samples = True``.
+    A module of your own that mixes samples declares it by an attribute ``mixes_samples = True``.
     """
     return mixing_module(critic) is not None
 

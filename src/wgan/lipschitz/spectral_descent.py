@@ -1,4 +1,4 @@
-"""Steps that turn all directions of orthonormal weights alike."""
+"""Steepest descent in the spectral norm among orthonormal matrices."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 
 from wgan.lipschitz.orthogonal import orthonormalise
 
-_WHITENINGS = 5  # a direction 1 / 7 as strong as the strongest is as good as level with it
-_RETRACTIONS = 3  # from a step of a tenth of the weight to float32's rounding of orthonormal
+_DIRECTION_ITERATIONS = 5  # enough to level a direction 1 / 7 as strong as the strongest
+_RETRACTION_ITERATIONS = 3  # from a step of a tenth of the weight to orthonormal up to float32 rounding
 
 
 @final
@@ -20,15 +20,15 @@ class SpectralDescent(torch.optim.Optimizer):
 
         M <- m M + (1 - m) G,    W <- orth(W - lr orth(m M + (1 - m) G))
 
-    Of all steps of one spectral norm, that along the orthonormal factor of the gradient descends the fastest
-    (Bernstein, Newhouse 2024, "Old Optimizer, New Norm: An Anthology", section "Shampoo"); the momentum is
-    that of Muon (Jordan et al. 2024). Adam gives each *number* a step of one size, and the few directions
-    that a gradient is strong in keep the rest waiting.
+    Among all steps of one spectral norm, the one along the orthonormal factor of the gradient descends
+    fastest (Bernstein, Newhouse 2024, "Old Optimizer, New Norm: An Anthology", section "Shampoo"); the
+    momentum is that of Muon (Jordan et al. 2024). Adam normalises each *entry* of the gradient instead, so
+    that the few directions in which the gradient is strong slow down the others.
 
     Args:
-        weights: Matrices (\*, m, n) with orthonormal rows (columns, if there are more rows), any numbers of
-            batch dimensions; the parameters *behind* :func:`~wgan.lipschitz.orthogonal.orthonormal_weight`.
-        lr: The spectral norm of a step, > 0: weights are of norm one.
+        weights: Matrices (\*, m, n) with orthonormal rows (columns, if there are more rows), with any batch
+            dimensions; the parameters *behind* :func:`~wgan.lipschitz.orthogonal.orthonormal_weight`.
+        lr: Spectral norm of a step, > 0; the weights have norm one.
         momentum: m, in [0, 1).
     """
 
@@ -37,14 +37,14 @@ class SpectralDescent(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every weight that has a gradient."""
+        """Update every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, weight.grad, **{name: group[name] for name in ("lr", "momentum")})
+                    self._update(weight, weight.grad, lr=group["lr"], momentum=group["momentum"])
 
-    def _move(self, weight: nn.Parameter, grad: torch.Tensor, *, lr: float, momentum: float) -> None:
+    def _update(self, weight: nn.Parameter, grad: torch.Tensor, *, lr: float, momentum: float) -> None:
         mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
         mean.lerp_(grad, 1 - momentum)
-        direction = orthonormalise(grad.lerp(mean, momentum), _WHITENINGS)
-        weight.copy_(orthonormalise(weight - lr * direction, _RETRACTIONS))
+        direction = orthonormalise(grad.lerp(mean, momentum), _DIRECTION_ITERATIONS)
+        weight.copy_(orthonormalise(weight - lr * direction, _RETRACTION_ITERATIONS))

@@ -1,11 +1,11 @@
-"""How good generated samples are, in numbers that can be trusted: each with its error, floor and provenance.
+"""Metrics of generated samples, each with its standard error, floor and provenance.
 
-`load_extractor` makes features of samples, once; `measure` takes them through any of METRICS. The functions
-behind the table take plain (N, d) arrays and can be called by themselves.
+`load_extractor` returns a feature extractor; `measure` computes any of METRICS from features. The functions
+behind the table take plain (N, d) arrays.
 """
 
 from wgan.metrics.comparison import METRICS, Comparison, Features, Metric, measure, provenance
-from wgan.metrics.estimates import Estimate, Provenance, Value
+from wgan.metrics.estimates import Estimate, MetricValue, Provenance
 from wgan.metrics.extractors import (
     EXTRACTORS,
     PIXELS,
@@ -17,7 +17,7 @@ from wgan.metrics.extractors import (
 )
 from wgan.metrics.frechet import frechet_distance
 from wgan.metrics.kernel import kernel_distance
-from wgan.metrics.modes import Modes, effective, high_quality, label_divergence, reached
+from wgan.metrics.modes import Modes, count_modes, effective_modes, high_quality_share, label_divergence
 from wgan.metrics.neighbours import (
     NEIGHBOURS,
     density_coverage,
@@ -37,14 +37,15 @@ __all__ = [
     "Extractor",
     "Features",
     "Metric",
+    "MetricValue",
     "Modes",
     "Provenance",
-    "Value",
+    "count_modes",
     "density_coverage",
-    "effective",
+    "effective_modes",
     "frechet_distance",
     "from_callable",
-    "high_quality",
+    "high_quality_share",
     "kernel_distance",
     "label_divergence",
     "load_extractor",
@@ -53,6 +54,5 @@ __all__ = [
     "memorisation_floor",
     "precision_recall",
     "provenance",
-    "reached",
     "train_classifier",
 ]

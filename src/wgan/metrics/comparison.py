@@ -1,4 +1,4 @@
-"""From the features of two sets to estimates: every metric in one table, one pass of features for all."""
+"""Metrics of generated features against real ones: one table of metrics, and `measure` to compute them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from wgan.errors import InputError, unknown
-from wgan.metrics.estimates import Estimate, Provenance, Value
+from wgan.metrics.estimates import Estimate, MetricValue, Provenance
 from wgan.metrics.extractors.extractor import PIXELS, Extractor
 from wgan.metrics.frechet import frechet_distance
 from wgan.metrics.kernel import kernel_distance
-from wgan.metrics.modes import Modes, effective, high_quality, label_divergence, reached
+from wgan.metrics.modes import Modes, count_modes, effective_modes, high_quality_share, label_divergence
 from wgan.metrics.neighbours import (
     density_coverage,
     memorisation,
@@ -28,7 +28,7 @@ from wgan.metrics.neighbours import (
 @final
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A set of samples as an extractor sees it.
+    """The features of a set of samples.
 
     Attributes:
         values: (N, d) floats.
@@ -45,23 +45,24 @@ class Features:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, rows: slice) -> Features:
+    def __getitem__(self, rows: slice | Tensor) -> Features:
         return Features(self.values[rows], None if self.labels is None else self.labels[rows])
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What there is to measure: generated features, and real ones to hold them against.
+    """Generated features and the real features that metrics compare them with.
 
     Attributes:
-        real: What the generator was to learn. Memorisation looks for copies of these, and of no others.
-        fake: What it made.
-        held_out: More real samples, with none of `real` among them. The first len(fake) of them take the
-            fakes' place to give the floor; memorisation, whose floor is known, compares the fakes with all.
-        modes: The known modes of a toy, which then stand for its labels.
-        extractor: What made the features.
-        split: What `real` is, for the provenance.
+        real: Features of training samples. Memorisation looks for copies of these, and of no others.
+        fake: Features of generated samples.
+        held_out: Features of more real samples, none of which is in `real`. The first len(fake) of them
+            replace the fakes to give each metric's floor; memorisation, whose floor has a closed form,
+            compares the fakes with all of them.
+        modes: The known modes of a toy distribution, used instead of labels.
+        extractor: The extractor of the features.
+        split: Description of `real` for the provenance.
     """
 
     real: Features
@@ -71,55 +72,57 @@ class Comparison:
     extractor: Extractor = PIXELS
     split: str = "unnamed"
 
-    def real_against_real(self) -> Comparison | None:
-        """This comparison with held-out samples for fakes, at the same counts; None if there are too few."""
+    def floor_comparison(self) -> Comparison | None:
+        """Replace the fakes by as many held-out samples; None if there are too few of them."""
         if self.held_out is None or len(self.held_out) < len(self.fake):
             return None
         n = len(self.fake)
         return replace(self, fake=self.held_out[:n], held_out=self.held_out[n:])
 
 
-Metric = Callable[[Comparison], dict[str, Value]]
+Metric = Callable[[Comparison], dict[str, MetricValue]]
 
 
-def _fd(given: Comparison) -> dict[str, Value]:
-    return {"fd": frechet_distance(given.real.values, given.fake.values)}
+def _fd(comparison: Comparison) -> dict[str, MetricValue]:
+    return {"fd": frechet_distance(comparison.real.values, comparison.fake.values)}
 
 
-def _kid(given: Comparison) -> dict[str, Value]:
-    return {"kid": kernel_distance(given.real.values, given.fake.values)}
+def _kid(comparison: Comparison) -> dict[str, MetricValue]:
+    return {"kid": kernel_distance(comparison.real.values, comparison.fake.values)}
 
 
-def _pr(given: Comparison) -> dict[str, Value]:
-    precision, recall = precision_recall(given.real.values, given.fake.values)
+def _pr(comparison: Comparison) -> dict[str, MetricValue]:
+    precision, recall = precision_recall(comparison.real.values, comparison.fake.values)
     return {"precision": precision, "recall": recall}
 
 
-def _dc(given: Comparison) -> dict[str, Value]:
-    density, coverage = density_coverage(given.real.values, given.fake.values)
+def _dc(comparison: Comparison) -> dict[str, MetricValue]:
+    density, coverage = density_coverage(comparison.real.values, comparison.fake.values)
     return {"density": density, "coverage": coverage}
 
 
-def _memorisation(given: Comparison) -> dict[str, Value]:
-    if given.held_out is None:
+def _memorisation(comparison: Comparison) -> dict[str, MetricValue]:
+    if comparison.held_out is None:
         raise InputError(
             "Memorisation compares fakes with held-out samples, and there are none; hold some out."
         )
-    return {"memorisation": memorisation(given.real.values, given.fake.values, given.held_out.values)}
+    sets = (comparison.real, comparison.fake, comparison.held_out)
+    return {"memorisation": memorisation(*(features.values for features in sets))}
 
 
-def _modes(given: Comparison) -> dict[str, Value]:
-    if given.modes is None:
-        real, fake = _labels("real", given.real), _labels("fake", given.fake)
-        return {"modes": reached(fake), "effective_modes": effective(fake), **_divergences(real, fake)}
-    real, _ = given.modes.nearest(given.real.values)
-    fake, good = given.modes.nearest(given.fake.values)
-    quality = high_quality(given.fake.values, given.modes)
-    counts = {"modes": reached(fake[good]), "effective_modes": effective(fake[good])}
-    return {**counts, "high_quality": quality, **_divergences(real, fake)}
+def _modes(comparison: Comparison) -> dict[str, MetricValue]:
+    modes = comparison.modes
+    if modes is None:
+        real, fake = _labels("real", comparison.real), _labels("fake", comparison.fake)
+        return {"modes": count_modes(fake), "effective_modes": effective_modes(fake)} | _kl(real, fake)
+    real, _ = modes.nearest(comparison.real.values)
+    fake, good = modes.nearest(comparison.fake.values)
+    quality = high_quality_share(comparison.fake.values, modes)
+    counts = {"modes": count_modes(fake[good]), "effective_modes": effective_modes(fake[good])}
+    return {**counts, "high_quality": quality, **_kl(real, fake)}
 
 
-def _divergences(real: Tensor, fake: Tensor) -> dict[str, Value]:
+def _kl(real: Tensor, fake: Tensor) -> dict[str, MetricValue]:
     return {"reverse_kl": label_divergence(fake, real), "kl": label_divergence(real, fake)}
 
 
@@ -127,7 +130,7 @@ def _labels(name: str, features: Features) -> Tensor:
     if features.labels is None:
         raise InputError(
             f"The modes of {name} samples without labels cannot be counted; label them by a trained "
-            "classifier, or use a source with labels or known modes."
+            "classifier, or use a dataset with labels or known modes."
         )
     return features.labels
 
@@ -146,48 +149,43 @@ METRICS: dict[str, Metric] = {
 def measure(
     comparison: Comparison, metrics: Sequence[str] = ("fd", "kid", "pr", "dc")
 ) -> dict[str, Estimate]:
-    """Measure by name, each number with its floor and its provenance.
+    """Compute metrics by name, each with its floor and its provenance.
 
     Args:
         comparison: The features.
         metrics: Names in METRICS.
 
     Returns:
-        By the number's name: 'fd', 'kid', 'precision', 'recall', 'density', 'coverage', 'memorisation',
+        Estimates by name: 'fd', 'kid', 'precision', 'recall', 'density', 'coverage', 'memorisation',
         'modes', 'effective_modes', 'high_quality', 'reverse_kl', 'kl'.
 
     Raises:
         InputError: There is no metric of that name, or the samples are unfit for it: see each function.
     """
-    functions = [_find(name) for name in metrics]
-    found: dict[str, Estimate] = {}
-    for function in functions:
-        numbers, floors = function(comparison), _floors(function, comparison)
-        for name, number in numbers.items():
-            found[name] = Estimate(*number, floors.get(name), provenance(name, comparison))
-    return found
+    if missing := [name for name in metrics if name not in METRICS]:
+        raise unknown("metric", missing[0], METRICS)
+    estimates: dict[str, Estimate] = {}
+    for function in (METRICS[name] for name in metrics):
+        values, floors = function(comparison), _floors(function, comparison)
+        for name, value in values.items():
+            estimates[name] = Estimate(*value, floors.get(name), provenance(name, comparison))
+    return estimates
 
 
-def _find(name: str) -> Metric:
-    if name not in METRICS:
-        raise unknown("metric", name, METRICS)
-    return METRICS[name]
-
-
-def _floors(function: Metric, comparison: Comparison) -> dict[str, Value]:
+def _floors(function: Metric, comparison: Comparison) -> dict[str, MetricValue]:
     if function is _memorisation and comparison.held_out is not None:
         return {"memorisation": memorisation_floor(len(comparison.fake), len(comparison.held_out))}
-    floor = comparison.real_against_real()
+    floor = comparison.floor_comparison()
     if floor is None:
         return {}
     try:
         return function(floor)
-    except InputError:  # enough held-out samples for one metric are too few for another
+    except InputError:  # the held-out samples may be too few for this metric
         return {}
 
 
 def provenance(metric: str, comparison: Comparison) -> Provenance:
-    """Where a number of that name comes from, if it is measured of this comparison."""
+    """Return the provenance of a number of this name, measured on this comparison."""
     return Provenance(
         metric=metric,
         extractor=comparison.extractor.name,

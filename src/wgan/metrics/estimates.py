@@ -1,4 +1,4 @@
-"""One number and all that has to be known about it."""
+"""A measured number with its standard error, its floor and its provenance."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _CAPITALS = {"fd", "kid", "kl", "w1"}
 
 
 @final
-class Value(NamedTuple):
-    """A number and its standard error, over repetitions with samples of the same count; None if unknown."""
+class MetricValue(NamedTuple):
+    """A number and its standard error over repetitions with as many samples; None if unknown."""
 
     value: float
     standard_error: float | None
@@ -26,17 +26,17 @@ class Value(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Provenance:
-    """Where a number comes from: numbers compare only where all of this is the same.
+    """Origin of a number; numbers are comparable only if all of it is the same.
 
     Attributes:
         metric: 'fd', 'kid', 'precision', ...
-        extractor: The name of what made features of the samples.
+        extractor: Name of the feature extractor.
         extractor_hash: SHA-256 of its weights and rules.
         resize: How it resizes images.
-        n_real: How many real samples.
-        n_fake: How many samples they were compared with.
-        split: Which real samples: their source, its fingerprint and the split.
-        versions: Of the libraries that computed it, by name.
+        n_real: Number of real samples.
+        n_fake: Number of samples they were compared with.
+        split: The real samples: their dataset, its fingerprint and the split.
+        versions: Versions of the libraries, by name.
     """
 
     metric: str
@@ -50,13 +50,13 @@ class Provenance:
 
     @property
     def label(self) -> str:
-        """What the number may be called: FID is the official extractor's alone."""
+        """Display name of the number; only the official extractor's Frechet distance is called FID."""
         if self.metric == "fd" and self.extractor_hash == FID_HASH:
             return "FID"
         return self.metric.upper() if self.metric in _CAPITALS else self.metric.replace("_", " ")
 
     def differences(self, other: Provenance) -> dict[str, tuple[Any, Any]]:
-        """Each part in which two provenances differ, with both its values; empty where numbers compare."""
+        """Each field in which two provenances differ, with both values; empty if numbers are comparable."""
         mine, theirs = dict(self._parts()), dict(other._parts())
         names = dict.fromkeys([*mine, *theirs])
         return {
@@ -84,22 +84,22 @@ class Estimate:
 
     Attributes:
         value: The number.
-        standard_error: Of the value at this count, >= 0, or None if there is none.
+        standard_error: Standard error of the value at this count, >= 0; None if unknown.
         floor: The same metric of real against real samples at the same count; None if there are too few.
-        provenance: What made it, the counts included.
+        provenance: Origin of the number, counts included.
     """
 
     value: float
     standard_error: float | None
-    floor: Value | None
+    floor: MetricValue | None
     provenance: Provenance
 
     @property
     def n(self) -> tuple[int, int]:
-        """How many real samples, and how many fakes."""
+        """Number of real samples and of fakes."""
         return self.provenance.n_real, self.provenance.n_fake
 
     def __str__(self) -> str:
         floor = "unknown" if self.floor is None else str(self.floor)
-        number = Value(self.value, self.standard_error)
+        number = MetricValue(self.value, self.standard_error)
         return f"{self.provenance.label} {number} (floor {floor}; {self.provenance})"

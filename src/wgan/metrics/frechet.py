@@ -5,25 +5,26 @@ import warnings
 import torch
 from torch import Tensor
 
-from wgan.metrics.checks import Samples, matrices
-from wgan.metrics.estimates import Value
+from wgan.core.arrays import ArrayOrTensor
+from wgan.metrics.checks import feature_matrices
+from wgan.metrics.estimates import MetricValue
 
 
-def frechet_distance(real: Samples, fake: Samples) -> Value:
+def frechet_distance(real: ArrayOrTensor, fake: ArrayOrTensor) -> MetricValue:
     r"""FD = \|m1 - m2\|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), the squared W2 of the two fitted Gaussians.
 
     With any factors S1 = A^T A and S2 = B^T B the last trace is the sum of the singular values of A B^T,
     which are the roots of the eigenvalues of the symmetric S1^(1/2) S2 S1^(1/2). Here A and B are triangular
-    factors of the centred samples, so that nothing is squared and rooted again: a covariance without full
-    rank is as exact as any other, equal sets have a distance of round-off, and none is negative.
+    factors of the centred samples, so that no square root of a rounded square is taken: the result is as
+    accurate for covariances without full rank, and zero up to rounding for equal sets.
 
     The standard error is that of the infinitesimal jackknife. FD moves with the weight of a sample x by
 
         2 (m1 - m2).(x - m1) + |x - m1|^2 - (x - m1)^T T (x - m1),
 
-    with T the optimal map from the one Gaussian to the other, and the same for a fake the other way round; no
-    inverse of a covariance is needed, for T is read off the same singular vectors. It is the spread over
-    repetitions at these n; the bias at these n, which is positive, is what the floor shows.
+    with T the optimal map from one Gaussian to the other, which the same singular vectors give, and likewise
+    for a fake. It is the spread over repetitions at these n; the floor shows the bias at these n, which is
+    positive.
 
     Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule", equation 6; Dowson and Landau
     1982, "The Frechet Distance between Multivariate Normal Distributions"; Efron 1982, "The Jackknife, the
@@ -35,12 +36,12 @@ def frechet_distance(real: Samples, fake: Samples) -> Value:
         fake: (M, d).
 
     Raises:
-        InputError: See :func:`~wgan.metrics.checks.matrices`.
+        InputError: See :func:`~wgan.metrics.checks.feature_matrices`.
 
     Warns:
         UserWarning: N or M is below d.
     """
-    x, y = matrices(real=real, fake=fake)
+    x, y = feature_matrices(real=real, fake=fake)
     _warn_below_width(len(x), len(y), x.shape[1])
     shift = x.mean(0) - y.mean(0)
     x, y = x - x.mean(0), y - y.mean(0)
@@ -50,7 +51,7 @@ def frechet_distance(real: Samples, fake: Samples) -> Value:
     by_real = 2 * x @ shift + x.square().sum(1) - (len(x) - 1) * (q @ u).square() @ roots
     by_fake = -2 * y @ shift + y.square().sum(1) - (len(y) - 1) * (p @ vt.T).square() @ roots
     error = (_mean_variance(by_real) + _mean_variance(by_fake)).sqrt()
-    return Value(max(0.0, value.item()), error.item())
+    return MetricValue(max(0.0, value.item()), error.item())
 
 
 def _mean_variance(values: Tensor) -> Tensor:
@@ -61,8 +62,8 @@ def _warn_below_width(n_real: int, n_fake: int, width: int) -> None:
     if min(n_real, n_fake) < width:
         warnings.warn(
             f"A Frechet distance of {n_real} real and {n_fake} fake samples in {width} dimensions is mostly "
-            f"bias: fewer than {width} samples have no full covariance. Read it against its floor, real "
-            "against real at the same count, or take more samples or an extractor of less width.",
+            f"bias: fewer than {width} samples have no full covariance. Compare it with its floor, real "
+            "against real at the same count, or take more samples or an extractor of smaller width.",
             UserWarning,
             stacklevel=3,
         )

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from math import prod, sqrt
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from wgan.errors import InputError
 from wgan.networks.layers import NORM_LAYERS, Init, WeightLayer
 
 RMS_SLOPES: dict[type[object], float] = {
@@ -40,7 +42,12 @@ def initialise(network: nn.Module, init: Init) -> None:
     differences within a few layers.
 
     ``shaped`` is for chains of layers of any length: see :func:`initialise_shaped`.
+
+    Raises:
+        InputError: There is no such initialisation.
     """
+    if init not in get_args(Init):
+        raise InputError(f"init must be one of {', '.join(get_args(Init))}, not {init!r}.")
     if init == "shaped":
         initialise_shaped(network)
     elif init != "default":
@@ -190,8 +197,8 @@ def input_range(activation: nn.Module, slope: float) -> InputRange:
     for _ in range(BISECTIONS):
         middle = sqrt(low * high)
         rms_slope, output_std = activation_moments(activation, mean, middle)
-        found = (middle * rms_slope / output_std) ** 2
-        low, high = (middle, high) if found < slope else (low, middle)
+        correlation_slope = (middle * rms_slope / output_std) ** 2
+        low, high = (middle, high) if correlation_slope < slope else (low, middle)
     return InputRange(mean, low, activation_moments(activation, mean, low)[1])
 
 

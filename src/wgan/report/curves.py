@@ -308,8 +308,8 @@ _GROUPS: dict[str, Sequence[Callable[[RunData, Marks], Figures]]] = {
             "Near 1, samples are as diverse as real ones; falling towards 0, they become all alike.",
             (
                 ("diversity", "diversity", "c1"),
-                ("recall", "recall", "c3"),
-                ("coverage", "coverage", "c4 dashed"),
+                ("recall_held_out", "recall (held-out)", "c3"),
+                ("coverage_held_out", "coverage (held-out)", "c4 dashed"),
             ),
             references=[(1.0, "like real")],
             from_zero=True,

@@ -4,8 +4,8 @@ import asyncio
 from typing import final
 
 from wgan.artifact import Artifact
-from wgan.demo import describe_generator
 from wgan.image_requests import ImageRequest, encode
+from wgan.latents import draw_latents
 from wgan.serving.batching import Batcher
 from wgan.serving.metrics import ServerMetrics
 from wgan.serving.protocol import ModelSignature
@@ -43,8 +43,9 @@ class Service:
         )
         self.metrics = ServerMetrics(lambda: self.batcher.waiting)
         self.draining = False
-        described = describe_generator(artifact, self._run)  # warms the model up, too
-        self.description = described | {"most": settings.count}
+        self.description = artifact.page | {"most": settings.count}
+        for count in (1, 2):  # the first inference of a single sample, and of several, is slow
+            self._run(draw_latents(count, artifact.latent_dim))
 
     @property
     def ready(self) -> bool:

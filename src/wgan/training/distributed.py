@@ -26,7 +26,7 @@ from wgan.core.devices import processes
 from wgan.core.randomness import RankGenerator, seed_global_rng
 from wgan.errors import InputError, ProcessError, WganError
 from wgan.training.batchnorm import synchronised
-from wgan.training.objective import Evaluate, Numbers, Terms
+from wgan.training.objective import Numbers, Terms, TermsEvaluation
 from wgan.training.settings import TrainingSettings
 from wgan.training.state import State
 
@@ -76,7 +76,7 @@ class World:
                 f"A batch of {batch_size} cannot be shared by {self.size} processes in equal parts of at "
                 "least 2 samples."
             )
-        if constraint.of_whole_batches:
+        if constraint.needs_whole_batch:
             raise InputError(
                 f"{constraint} looks at a batch as a whole, which {self.size} processes cannot share; use "
                 "one process."
@@ -117,12 +117,12 @@ class World:
         return network if self.size == 1 else synchronised(network)
 
     def wrap(self, state: State) -> None:
-        """Evaluate both networks' terms so that gradients are those of the whole batch."""
+        """TermsEvaluation both networks' terms so that gradients are those of the whole batch."""
         if self.size > 1:
             state.evaluate_critic = self._evaluate(state.critic)
             state.evaluate_generator = self._evaluate(state.generator)
 
-    def _evaluate(self, network: nn.Module) -> Evaluate:
+    def _evaluate(self, network: nn.Module) -> TermsEvaluation:
         whole = DistributedDataParallel(
             _Whole(network),
             device_ids=[self._device.index] if self._device.type == "cuda" else None,

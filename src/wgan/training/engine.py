@@ -21,9 +21,9 @@ from torch._functorch import config as functorch
 from wgan.core.randomness import isolated_global_rng
 from wgan.errors import unknown
 from wgan.training.objective import (
-    Evaluate,
     Numbers,
     Terms,
+    TermsEvaluation,
     critic_terms,
     evaluate_eagerly,
     generator_terms,
@@ -154,7 +154,7 @@ def compiling(state: State, step: Step) -> None:
     state.evaluate_generator = _compiled(generator_terms)
 
 
-def _compiled(terms: Terms) -> Evaluate:
+def _compiled(terms: Terms) -> TermsEvaluation:
     quick = torch.compile(terms)
 
     def evaluate(_: Terms, network: nn.Module, **inputs: Any) -> Numbers:  # noqa: ANN401

@@ -20,7 +20,7 @@ from wgan.training.precision import Precision
 Numbers = dict[str, Tensor]
 Terms = Callable[..., Numbers]
 """``terms(network, **inputs)``: the terms whose sum the network minimises."""
-Evaluate = Callable[..., Numbers]
+TermsEvaluation = Callable[..., Numbers]
 """How terms are evaluated: ``evaluate(terms, network, **inputs)``."""
 
 
@@ -116,7 +116,7 @@ def evaluate_eagerly(
     network: nn.Module,
     **inputs: Any,  # noqa: ANN401 - whatever the terms take
 ) -> Numbers:
-    """Evaluate terms as they are written: eagerly, in one process."""
+    """TermsEvaluation terms as they are written: eagerly, in one process."""
     return terms(network, **inputs)
 
 

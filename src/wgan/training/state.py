@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from wgan.errors import InputError
 from wgan.training.augment import Augmenter
 from wgan.training.ema import EMA
-from wgan.training.objective import Evaluate, Numbers, evaluate_eagerly
+from wgan.training.objective import Numbers, TermsEvaluation, evaluate_eagerly
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -43,8 +43,8 @@ class State:
     step: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    evaluate_critic: Evaluate = evaluate_eagerly
-    evaluate_generator: Evaluate = evaluate_eagerly
+    evaluate_critic: TermsEvaluation = evaluate_eagerly
+    evaluate_generator: TermsEvaluation = evaluate_eagerly
     step_fn: Callable[..., list[Numbers]] | None = None
 
     def __post_init__(self) -> None:

@@ -10,15 +10,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from wgan.core.devices import find_device, keep_freed_memory
 from wgan.core.randomness import INITIALISATION, TRAINING, derive, isolated_global_rng, seed_global_rng
-from wgan.data import Dataset, load
+from wgan.data import Dataset, DataSource, load
 from wgan.errors import InputError
-from wgan.latents import latents
+from wgan.latents import draw_latents
 from wgan.monitors import Console, Monitor
 from wgan.networks import describe
 from wgan.runs import RunFolder, saved_steps
@@ -47,7 +46,6 @@ from wgan.training.snapshot import Snapshot
 from wgan.training.state import State, use_channels_last
 from wgan.training.training_step import WARM_UP_EVERY, WARM_UP_STEPS, TrainingStep
 
-Data = Dataset | npt.NDArray[Any] | Tensor | str | Path
 Stop = Callable[[RunFolder], bool]
 """Whether the run in the folder is to end at the log point that was just written."""
 FIXED = 2048
@@ -87,7 +85,7 @@ class Trainer:
 
     def __init__(
         self,
-        data: Data,
+        data: Dataset | DataSource,
         *,
         settings: TrainingSettings | str = "default",
         generator: nn.Module | None = None,
@@ -196,7 +194,7 @@ class Trainer:
         self, state: State, steps: int, recorder: Recorder, signals: Signals, stop: Stop | None
     ) -> None:
         logging = self.settings.logging
-        fixed = torch.from_numpy(latents(FIXED, self.latent_dim)).to(self._device)
+        fixed = torch.from_numpy(draw_latents(FIXED, self.latent_dim)).to(self._device)
         observer = self._observer(state, fixed)
         snapshot = Snapshot(self.dataset, fixed, self._condition)
         if not saved_steps(recorder.folder.checkpoints):
@@ -337,7 +335,7 @@ class Trainer:
 
 
 def train(
-    data: Data,
+    data: Dataset | DataSource,
     run_dir: str | PathLike[str] | None = None,
     *,
     settings: TrainingSettings | str = "default",

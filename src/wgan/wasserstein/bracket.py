@@ -1,8 +1,8 @@
 r"""A lower and an upper bound of W1 with a stated confidence.
 
-Both sides of the Kantorovich-Rubinstein dual, each on its own side of the truth: a function that is
-K-Lipschitz for certain bounds W1 from below by its mean gap, and any coupling of samples from above on
-average. What is left to chance is sampling, and both margins pay for it.
+Both use the Kantorovich-Rubinstein duality: the mean gap of a function that is provably K-Lipschitz bounds W1
+from below, and the cost of any coupling of samples bounds it from above on average. The margins account for
+the randomness of sampling.
 """
 
 import math
@@ -10,35 +10,39 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
+from wgan.core.arrays import DoubleArray
 from wgan.errors import InputError
 from wgan.wasserstein.exact import wasserstein1
 
-Array = npt.NDArray[np.float64]
-
 LARGEST_COUPLING = 4096
-"""Samples of each side coupled at once, in the geometric mean; more are coupled in batches of this size."""
+"""Largest number of samples coupled at once (geometric mean of both sides); more are coupled in batches."""
 
 
 @final
 @dataclass(frozen=True)
 class Bracket:
-    """Bounds of W1 between the distributions behind two sample sets.
+    """Bounds of W1 between the distributions behind two sample sets of independent samples.
 
     Attributes:
-        lower: W1 is at least this, with the confidence given; >= 0.
-        upper: W1 is at most this, likewise.
+        lower: Lower bound of W1, >= 0; it holds for any number of samples.
+        upper: Upper bound of W1; its margin is asymptotic.
         estimate: The certified critic's mean gap on held-out samples / its certificate, without a margin:
             an unbiased estimate of a lower bound.
         certificate: The proven bound of the critic's Lipschitz constant.
-        confidence: That both bounds hold, in (0, 1); each errs with half of the rest.
-        n_p: Samples of the first set.
-        n_q: Samples of the second set.
-        gap_fitted: The gap / certificate on the samples the critic was fitted on. Far above ``estimate``,
-            it has learnt them by heart, and more samples would raise the lower bound.
-        critic: What was fitted: "network", or "potentials" of an exact transport.
+        confidence: Probability that both bounds hold, in (0, 1); each may fail with half of the rest.
+        n_p: Number of samples of the first set.
+        n_q: Number of samples of the second set.
+        gap_fitted: The gap / certificate on the samples that the critic was fitted on. If it is far above
+            ``estimate``, the critic overfits, and more samples would raise the lower bound.
+        critic: The fitted critic: "network", or "potentials" of an exact transport.
+
+    Example:
+        >>> import wgan
+        >>> wgan.Bracket(lower=1.8, upper=2.2, estimate=1.9, certificate=1.0, confidence=0.99,
+        ...              n_p=500, n_q=500, gap_fitted=2.0, critic="network").lower
+        1.8
     """
 
     lower: float
@@ -59,9 +63,14 @@ def check_confidence(confidence: float) -> None:
 
 
 def lower_bound(
-    scores_p: Array, scores_q: Array, *, certificate: float, limits: tuple[float, float], error: float
+    scores_p: DoubleArray,
+    scores_q: DoubleArray,
+    *,
+    certificate: float,
+    limits: tuple[float, float],
+    error: float,
 ) -> float:
-    r"""A bound below W1(P, Q), which fails with probability at most ``error``.
+    r"""Return a lower bound of W1(P, Q) that fails with probability at most ``error``.
 
     W1 >= (E_P f - E_Q f) / K for every K-Lipschitz f, and f clipped to [a, b] is still K-Lipschitz. The
     differences X_i of clipped scores - of one sample of the smaller set and of its share of the larger - are
@@ -72,38 +81,38 @@ def lower_bound(
     with probability 1 - error, for any m_i and l_i in (0, 1) that depend on X_1 ... X_{i-1} only
     (Waudby-Smith, Ramdas 2024, "Estimating means of bounded random variables by betting", theorem 2, one
     side, with its predictable plug-in for a known n). The margin is nearly sqrt(2 Var ln(1/error) / n). The
-    limits being chosen beforehand, nothing is assumed of the data but that samples are independent.
+    only assumption is that samples are independent, and the limits chosen without them.
 
     Args:
         scores_p: f of samples of P, (n,), n >= 2, on which neither f nor the limits were fitted.
         scores_q: f of samples of Q, (m,), m >= 2, likewise.
         certificate: K, > 0.
-        limits: a < b, as known before these samples were seen.
-        error: In (0, 1).
+        limits: a < b, chosen independently of these samples.
+        error: Probability that the bound fails, in (0, 1).
     """
     p, q = (np.clip(np.asarray(scores, np.float64), *limits) for scores in (scores_p, scores_q))
     count = min(len(p), len(q))
     width = limits[1] - limits[0]
-    scaled = (_shares(p, count) - _shares(q, count) + width) / (2 * width)
-    return float(max(0.0, width * (2 * _mean_from_below(scaled, error) - 1) / certificate))
+    scaled = (_part_means(p, count) - _part_means(q, count) + width) / (2 * width)
+    return float(max(0.0, width * (2 * _mean_lower_bound(scaled, error) - 1) / certificate))
 
 
-def upper_bound(x: Array, y: Array, *, error: float) -> float:
-    r"""A bound above W1(P, Q), which fails with a probability of about ``error``.
+def upper_bound(x: DoubleArray, y: DoubleArray, *, error: float) -> float:
+    r"""Return an upper bound of W1(P, Q) that fails with a probability of about ``error``.
 
-    E W1(P_n, Q_n) >= W1(P, Q) by Jensen's inequality, W1 being convex, so the exact W1 of samples is too
-    large on average - in many dimensions by a lot. Its fluctuation around that average is normal for large
-    n, with variance Var f(X) / n + Var g(Y) / m for the optimal potentials f, g (del Barrio, Gonzalez-Sanz,
-    Loubes 2024, "Central limit theorems for general transportation costs", theorem 2.1): the margin is the
-    normal quantile times that standard error. It is asymptotic, unlike the lower bound's.
+    E W1(P_n, Q_n) >= W1(P, Q) by Jensen's inequality, W1 being convex: the exact W1 of samples is too large
+    on average, in many dimensions by a lot. Its fluctuation around that average is normal for large n, with
+    variance Var f(X) / n + Var g(Y) / m for the optimal potentials f, g (del Barrio, Gonzalez-Sanz, Loubes
+    2024, "Central limit theorems for general transportation costs", theorem 2.1): the margin is the normal
+    quantile times that standard error. It is asymptotic, unlike the lower bound's.
 
     Args:
         x: (n, d), n >= 2.
         y: (m, d), m >= 2.
-        error: In (0, 1).
+        error: Probability that the bound fails, in (0, 1).
     """
     batches = math.ceil(math.sqrt(len(x) * len(y)) / LARGEST_COUPLING)
-    batches = max(1, min(batches, len(x) // 2, len(y) // 2))  # a variance needs two
+    batches = max(1, min(batches, len(x) // 2, len(y) // 2))  # a variance needs two samples
     values, variances = [], []
     for part_x, part_y in zip(np.array_split(x, batches), np.array_split(y, batches), strict=True):
         transport = wasserstein1(part_x, part_y)
@@ -114,20 +123,20 @@ def upper_bound(x: Array, y: Array, *, error: float) -> float:
     return float(np.mean(values) + norm.ppf(1 - error) * standard_error)
 
 
-def _shares(values: Array, count: int) -> Array:
-    """The means of so many parts of the values, as equal in size as can be."""
+def _part_means(values: DoubleArray, count: int) -> DoubleArray:
+    """The means of ``count`` parts of the values, of sizes as equal as possible."""
     starts = np.arange(count) * len(values) // count
     return np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
 
 
-def _mean_from_below(values: Array, error: float) -> float:
-    """A bound below the expectation of independent values in [0, 1]: see :func:`lower_bound`."""
+def _mean_lower_bound(values: DoubleArray, error: float) -> float:
+    """Lower bound of the mean of independent variables in [0, 1]: see :func:`lower_bound`."""
     count, log = len(values), math.log(1 / error)
-    seen = np.arange(1, count + 1)
-    means = np.cumsum([0.5, *values])[:-1] / seen  # m_i, of what came before
+    counts = np.arange(1, count + 1)
+    means = np.cumsum([0.5, *values])[:-1] / counts  # m_i, of the preceding values
     squares = np.square(values - means)
-    variances = np.cumsum([0.25, *squares])[:-1] / seen
+    variances = np.cumsum([0.25, *squares])[:-1] / counts
     rates = np.sqrt(2 * log / (count * variances))
-    bets = rates / (1 + rates)  # nearly the best for small rates, and below 1 for large ones
+    bets = rates / (1 + rates)  # nearly optimal for small rates, and below 1 for large ones
     spent = log + (squares * (-np.log1p(-bets) - bets)).sum()
     return float(((bets * values).sum() - spent) / bets.sum())

@@ -4,9 +4,9 @@ The 1-Wasserstein distance with Euclidean cost, in its two forms (Kantorovich-Ru
 
     W1(P, Q) = min over couplings of E |X - Y| = max over 1-Lipschitz f of E_P f - E_Q f,
 
-is what a critic estimates from below. Of two finite sets it is a linear programme, solved here to the end:
-no entropy, no subsampling. A sample may have any shape; its distance is that of the flattened numbers.
-Everything is computed in float64.
+is what a critic estimates from below. Between two finite sets it is a linear programme, solved exactly here,
+without entropic regularisation or subsampling. Samples may have any shape and are flattened. Everything is
+computed in float64.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 from torch import Tensor
 
+from wgan.core.arrays import ArrayOrTensor, DoubleArray
 from wgan.errors import InputError
 
-Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
-Samples = npt.ArrayLike | Tensor
 
 LARGEST_PLAN = 10**8
-"""Pairs of points above which :func:`wasserstein1` refuses: three matrices of float64 are 2.4 GB then."""
+"""Most pairs of points that :func:`wasserstein1` takes: three matrices of float64 are 2.4 GB then."""
 
 _MOST_PIVOTS = 10**9
 
@@ -40,75 +39,66 @@ _MOST_PIVOTS = 10**9
 @final
 @dataclass(frozen=True, eq=False)
 class Transport:
-    """An optimal coupling of two weighted sets, with the proof that it is optimal; ``float()`` is its value.
+    """An optimal coupling of two weighted sets, with dual potentials; ``float()`` is its value.
 
     Attributes:
         value: W1, the cost of the plan: sum_ij plan_ij |x_i - y_j|.
-        plan: Mass from each x_i to each y_j, a sparse (n, m) matrix with at most n + m - 1 entries, all
-            positive. Rows sum to the weights of x, columns to those of y.
-        potentials: f on x (n,) and g on y (m,): f(x_i) + g(y_j) <= |x_i - y_j|, with equality wherever the
-            plan has mass, both up to rounding; so that weights_x . f + weights_y . g is the value again.
+        plan: Mass from each x_i to each y_j, a sparse (n, m) matrix with at most n + m - 1 positive entries.
+            Rows sum to the weights of x, columns to those of y.
+        potentials: f on x (n,) and g on y (m,): f(x_i) + g(y_j) <= |x_i - y_j|, with equality where the plan
+            has mass, both up to rounding. So weights_x . f + weights_y . g is the value, which proves
+            optimality.
     """
 
     value: float
     plan: csr_array
-    potentials: tuple[Array, Array]
-
-    def __float__(self) -> float:
-        return self.value
-
-
-@final
-@dataclass(frozen=True)
-class SlicedDistance:
-    """An average over random directions, with the standard error of that average; ``float()`` is its value.
-
-    Attributes:
-        value: The mean over the directions.
-        standard_error: Of the mean, from the directions' spread alone: the samples count as given.
-        projections: How many directions.
-    """
-
-    value: float
-    standard_error: float
-    projections: int
+    potentials: tuple[DoubleArray, DoubleArray]
 
     def __float__(self) -> float:
         return self.value
 
 
 def wasserstein1(
-    x: Samples,
-    y: Samples,
+    x: ArrayOrTensor,
+    y: ArrayOrTensor,
     *,
-    weights_x: Samples | None = None,
-    weights_y: Samples | None = None,
+    weights_x: ArrayOrTensor | None = None,
+    weights_y: ArrayOrTensor | None = None,
 ) -> Transport:
-    r"""The exact W1 = min sum_ij plan_ij |x_i - y_j| of two sets of points, with plan and potentials.
+    r"""Compute the exact W1 = min sum_ij plan_ij |x_i - y_j| of two sets, with plan and potentials.
 
-    On the line by sorting, in O(n log n), with the monotone coupling (Santambrogio 2015, "Optimal Transport
-    for Applied Mathematicians", proposition 2.17); otherwise by POT's network simplex (Bonneel et al. 2011,
-    "Displacement Interpolation Using Lagrangian Mass Transport", section 4.1). As an estimate of the distance
-    between the distributions behind the samples it is too large on average, and in many dimensions by a lot.
+    In one dimension by sorting, in O(n log n), with the monotone coupling (Santambrogio 2015, "Optimal
+    Transport for Applied Mathematicians", proposition 2.17); otherwise by POT's network simplex (Bonneel et
+    al. 2011, "Displacement Interpolation Using Lagrangian Mass Transport", section 4.1). As an estimate of
+    the distance between the distributions behind the samples it is too large on average, in many dimensions
+    by a lot.
 
     Args:
-        x: (n, \*shape), or (n,) for points on a line; an array or a tensor.
+        x: (n, \*shape), or (n,) for numbers; an array or a tensor.
         y: (m, \*shape).
         weights_x: (n,), >= 0, summing to one; by default 1/n each.
         weights_y: (m,), likewise.
 
     Raises:
         InputError: The sets have different sample shapes, are empty or not finite; weights are no
-            probabilities; or n m is above :data:`LARGEST_PLAN` and the points are not on a line.
+            probabilities; or n m is above :data:`LARGEST_PLAN` in more than one dimension.
+
+    Example:
+        >>> import wgan
+        >>> transport = wgan.wasserstein1([[0.0, 0.0], [1.0, 0.0]], [[0.0, 3.0], [1.0, 3.0]])
+        >>> float(transport)
+        3.0
+        >>> transport.plan.toarray().tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
     """
     points_x, points_y = _pair(x, y)
     mass_x = _weights("weights_x", weights_x, len(points_x))
     mass_y = _weights("weights_y", weights_y, len(points_y))
-    # A power of two changes no digit, and keeps squares of very large or small numbers in range.
+    # Division by a power of two is exact, and keeps the squares of very large or small numbers in range.
     scale = _power_of_two(max(np.abs(points_x).max(), np.abs(points_y).max()))
     points_x, points_y = points_x / scale, points_y / scale
     if points_x.shape[1] == 1:
-        plan, (f, g) = _on_a_line(points_x[:, 0], points_y[:, 0], mass_x, mass_y)
+        plan, (f, g) = _one_dimensional(points_x[:, 0], points_y[:, 0], mass_x, mass_y)
     else:
         plan, (f, g) = _network_simplex(points_x, points_y, mass_x, mass_y)
     lengths = np.linalg.norm(points_x[plan.row] - points_y[plan.col], axis=1)
@@ -116,69 +106,22 @@ def wasserstein1(
     return Transport(value=value, plan=plan.tocsr(), potentials=(scale * f, scale * g))
 
 
-def sliced_wasserstein1(x: Samples, y: Samples, *, projections: int = 128, seed: int = 0) -> SlicedDistance:
-    r"""The mean over random directions t on the unit sphere of W1(t.x, t.y): E_t W1(t_# P, t_# Q).
-
-    At most W1, and E|t_1| |v| for a shift by v, with E|t_1| = Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)).
-
-    Source: Bonneel, Rabin, Peyre, Pfister 2015, "Sliced and Radon Wasserstein Barycenters of Measures",
-    section 3.
-
-    Args:
-        x: (n, \*shape).
-        y: (m, \*shape).
-        projections: Number of directions, >= 2.
-        seed: Of the directions, >= 0.
-
-    Raises:
-        InputError: The sets have different sample shapes, are empty or not finite, or an argument is out of
-            its range.
-    """
-    points_x, points_y = _pair(x, y)
-    if not isinstance(projections, int) or projections < 2:
-        raise InputError(f"projections must be a whole number of at least 2, not {projections!r}.")
-    if not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}.")
-    directions = np.random.default_rng(seed).standard_normal((projections, points_x.shape[1]))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    i, j, mass = _monotone(_uniform_levels(len(points_x)), _uniform_levels(len(points_y)))
-    values = np.array(
-        [mass @ np.abs(np.sort(points_x @ t)[i] - np.sort(points_y @ t)[j]) for t in directions]
-    )
-    error = values.std(ddof=1) / math.sqrt(projections)
-    return SlicedDistance(float(values.mean()), float(error), projections)
-
-
-def wasserstein1_shift(shift: Samples) -> float:
-    """W1(P, P + v) = |v| for any distribution P with a mean, such as Gaussians of equal covariance.
-
-    No coupling costs less, since E|X - Y| >= |E X - E Y|, and moving every point by v costs |v|.
-
-    Args:
-        shift: v, of any shape.
-
-    Raises:
-        InputError: The shift is not finite.
-    """
-    return float(np.linalg.norm(_numbers("shift", shift).ravel()))
-
-
 def wasserstein1_gaussian_1d(mean_p: float, std_p: float, mean_q: float, std_q: float) -> float:
-    r"""W1 of two Gaussians on the line: the mean of a folded normal.
+    r"""W1 of two one-dimensional Gaussians: the mean of a folded normal.
 
     The monotone coupling sends mean_p + std_p Z to mean_q + std_q Z, so with m = mean_p - mean_q and
     s = |std_p - std_q|
 
         W1 = E|m + s Z| = s sqrt(2/pi) exp(-m^2 / (2 s^2)) + m erf(m / (s sqrt 2)),
 
-    and |m| where the two are equally wide (Leone, Nelson, Nottingham 1961, "The Folded Normal
+    and |m| where the standard deviations are equal (Leone, Nelson, Nottingham 1961, "The Folded Normal
     Distribution", eq. 1.2).
 
     Args:
-        mean_p: Mean of the one.
-        std_p: Its standard deviation, >= 0.
-        mean_q: Mean of the other.
-        std_q: Its standard deviation, >= 0.
+        mean_p: Mean of the first Gaussian.
+        std_p: Standard deviation of the first, >= 0.
+        mean_q: Mean of the second.
+        std_q: Standard deviation of the second, >= 0.
 
     Raises:
         InputError: A number is not finite or a standard deviation is negative.
@@ -187,52 +130,18 @@ def wasserstein1_gaussian_1d(mean_p: float, std_p: float, mean_q: float, std_q: 
     if not all(map(math.isfinite, numbers)) or std_p < 0 or std_q < 0:
         raise InputError(f"Two Gaussians have finite means and standard deviations >= 0, not {numbers}.")
     shift, spread = mean_p - mean_q, abs(std_p - std_q)
-    if abs(shift) >= 40 * spread:  # the rest is below e^-800, and its exponent may be out of range
+    if abs(shift) >= 40 * spread:  # the remainder is below e^-800, and its exponent may be out of range
         return abs(shift)
     ratio = shift / (spread * math.sqrt(2))
     return spread * math.sqrt(2 / math.pi) * math.exp(-(ratio**2)) + shift * math.erf(ratio)
 
 
-def wasserstein2_gaussian(mean_p: Samples, cov_p: Samples, mean_q: Samples, cov_q: Samples) -> float:
-    r"""W2 (not squared) of two Gaussians, the Bures-Wasserstein distance.
-
-        W2^2 = |mean_p - mean_q|^2 + tr(P) + tr(Q) - 2 tr((P^1/2 Q P^1/2)^1/2)
-
-    computed as |mean_p - mean_q|^2 + min over orthogonal U of ||P^1/2 - Q^1/2 U||_F^2, which is the same and
-    has no cancellation for distributions that are close (Bhatia, Jain, Lim 2019, "On the Bures-Wasserstein
-    distance between positive definite matrices", theorem 1).
-
-    Source: Dowson, Landau 1982, "The Frechet distance between multivariate normal distributions", eq. 4.
-
-    Args:
-        mean_p: (d,).
-        cov_p: (d, d), symmetric and positive semi-definite up to rounding.
-        mean_q: (d,).
-        cov_q: (d, d), likewise.
-
-    Raises:
-        InputError: The shapes do not fit, a number is not finite, or a matrix is no covariance.
-    """
-    mean_p, mean_q = _numbers("mean_p", mean_p), _numbers("mean_q", mean_q)
-    root_p, root_q = _root("cov_p", cov_p), _root("cov_q", cov_q)
-    if not len(root_p) == len(root_q) == mean_p.size == mean_q.size:
-        raise InputError(
-            f"The means have {mean_p.size} and {mean_q.size} numbers and the covariances {len(root_p)} and "
-            f"{len(root_q)} rows; two Gaussians can be compared in the same number of dimensions only."
-        )
-    left, _, right = np.linalg.svd(root_q @ root_p)
-    difference = root_p - root_q @ (left @ right)
-    return math.hypot(
-        float(np.linalg.norm(mean_p.ravel() - mean_q.ravel())), float(np.linalg.norm(difference))
-    )
-
-
-def jensen_shannon(p: Samples, q: Samples) -> float:
+def jensen_shannon(p: ArrayOrTensor, q: ArrayOrTensor) -> float:
     r"""The Jensen-Shannon divergence in nats, in [0, log 2], of two distributions on the same finite support.
 
         JS(p, q) = KL(p || (p + q)/2) / 2 + KL(q || (p + q)/2) / 2
 
-    It is log 2 for any two distributions that do not touch, however near or far: the flat loss that W1 mends.
+    It is log 2 for any two distributions with disjoint supports, however near: its gradient is zero there.
 
     Source: Lin 1991, "Divergence Measures Based on the Shannon Entropy", eq. 3.1; Arjovsky, Chintala,
     Bottou 2017, "Wasserstein GAN", example 1.
@@ -242,34 +151,34 @@ def jensen_shannon(p: Samples, q: Samples) -> float:
         q: Probabilities of the same support, in the same order.
 
     Raises:
-        InputError: They differ in shape, or one is no probability vector.
+        InputError: They differ in shape, or one is not a probability vector.
     """
-    shape_p, shape_q = np.shape(_numbers("p", p)), np.shape(_numbers("q", q))
+    shape_p, shape_q = np.shape(_to_array("p", p)), np.shape(_to_array("q", q))
     if shape_p != shape_q:
         raise InputError(
             f"p of shape {shape_p} and q of shape {shape_q} are not on one support; list both distributions' "
             "probabilities at the same points."
         )
-    mass_p = _weights("p", np.ravel(_numbers("p", p)), math.prod(shape_p))
-    mass_q = _weights("q", np.ravel(_numbers("q", q)), math.prod(shape_q))
+    mass_p = _weights("p", np.ravel(_to_array("p", p)), math.prod(shape_p))
+    mass_q = _weights("q", np.ravel(_to_array("q", q)), math.prod(shape_q))
     middle = (mass_p + mass_q) / 2
     divergence = float((rel_entr(mass_p, middle) + rel_entr(mass_q, middle)).sum()) / 2
     return min(max(divergence, 0.0), math.log(2))
 
 
 def _network_simplex(
-    x: Array, y: Array, mass_x: Array, mass_y: Array
-) -> tuple[coo_array, tuple[Array, Array]]:
+    x: DoubleArray, y: DoubleArray, mass_x: DoubleArray, mass_y: DoubleArray
+) -> tuple[coo_array, tuple[DoubleArray, DoubleArray]]:
     if len(x) * len(y) > LARGEST_PLAN:
         raise InputError(
             f"An exact plan of {len(x)} x {len(y)} points does not fit in memory; pass at most "
-            f"{math.isqrt(LARGEST_PLAN)} of each, average over batches, or use sliced_wasserstein1."
+            f"{math.isqrt(LARGEST_PLAN)} of each, or average over batches."
         )
-    # Points without mass take no part: the solver leaves their potentials open.
+    # Points without mass are left out: the solver does not determine their potentials.
     rows, columns = np.flatnonzero(mass_x), np.flatnonzero(mass_y)
     cost = cdist(x, y)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it would warn about is in the log, and an error below
+        warnings.simplefilter("ignore")  # its warnings are also in the log, and become an error below
         dense, log = ot.emd(
             mass_x[rows],
             mass_y[columns],
@@ -287,10 +196,12 @@ def _network_simplex(
     return plan, (f, g)
 
 
-def _on_a_line(x: Array, y: Array, mass_x: Array, mass_y: Array) -> tuple[coo_array, tuple[Array, Array]]:
+def _one_dimensional(
+    x: DoubleArray, y: DoubleArray, mass_x: DoubleArray, mass_y: DoubleArray
+) -> tuple[coo_array, tuple[DoubleArray, DoubleArray]]:
     order_x, order_y = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
-    levels_x, levels_y = _levels(mass_x[order_x]), _levels(mass_y[order_y])
-    i, j, mass = _monotone(levels_x, levels_y)
+    levels_x, levels_y = _cumulative_masses(mass_x[order_x]), _cumulative_masses(mass_y[order_y])
+    i, j, mass = _monotone_coupling(levels_x, levels_y)
     plan = coo_array((mass, (order_x[i], order_y[j])), shape=(len(x), len(y)))
     # The slope of the optimal f between two neighbouring points is the sign of G - F there, the two
     # distributions' distribution functions: E_P f - E_Q f = int f' (G - F) is then int |F - G| = W1.
@@ -305,30 +216,30 @@ def _on_a_line(x: Array, y: Array, mass_x: Array, mass_y: Array) -> tuple[coo_ar
     return plan, (f[: len(x)], -f[len(x) :])
 
 
-def _monotone(levels_x: Array, levels_y: Array) -> tuple[Indices, Indices, Array]:
-    """The monotone coupling of sorted points whose cumulative masses are given: (i, j, mass) of its pairs."""
+def _monotone_coupling(levels_x: DoubleArray, levels_y: DoubleArray) -> tuple[Indices, Indices, DoubleArray]:
+    """The pairs (i, j, mass) of the monotone coupling of sorted points with these cumulative masses."""
     levels = np.union1d(levels_x, levels_y)
     mass = np.diff(levels, prepend=0.0)
     levels, mass = levels[mass > 0], mass[mass > 0]
     return np.searchsorted(levels_x, levels), np.searchsorted(levels_y, levels), mass
 
 
-def _levels(mass: Array) -> Array:
+def _cumulative_masses(mass: DoubleArray) -> DoubleArray:
     if np.all(mass == mass[0]):
-        return _uniform_levels(len(mass))
+        return _uniform_masses(len(mass))
     levels = np.minimum(np.cumsum(mass), 1.0)
     levels[np.flatnonzero(mass)[-1] :] = 1.0
     return levels
 
 
-def _uniform_levels(count: int) -> Array:
-    # Quotients round alike where k/n = l/m; running sums would not, and split a pair at a sliver of mass.
-    levels: Array = np.arange(1, count + 1) / count
+def _uniform_masses(count: int) -> DoubleArray:
+    # Quotients round alike where k/n = l/m; cumulative sums do not, and would add pairs of tiny mass.
+    levels: DoubleArray = np.arange(1, count + 1) / count
     return levels
 
 
-def _pair(x: Samples, y: Samples) -> tuple[Array, Array]:
-    points_x, points_y = _numbers("x", x), _numbers("y", y)
+def _pair(x: ArrayOrTensor, y: ArrayOrTensor) -> tuple[DoubleArray, DoubleArray]:
+    points_x, points_y = _to_array("x", x), _to_array("y", y)
     for name, points in (("x", points_x), ("y", points_y)):
         if points.ndim == 0 or points.size == 0:
             raise InputError(f"{name} of shape {points.shape} holds no points; pass an array (n, *shape).")
@@ -340,10 +251,10 @@ def _pair(x: Samples, y: Samples) -> tuple[Array, Array]:
     return points_x.reshape(len(points_x), -1), points_y.reshape(len(points_y), -1)
 
 
-def _weights(name: str, weights: Samples | None, count: int) -> Array:
+def _weights(name: str, weights: ArrayOrTensor | None, count: int) -> DoubleArray:
     if weights is None:
         return np.full(count, 1 / count)
-    mass = _numbers(name, weights)
+    mass = _to_array(name, weights)
     if mass.shape != (count,):
         raise InputError(f"{name} has shape {mass.shape}; one weight for each of {count} points is needed.")
     if count == 0 or mass.min() < 0 or abs(mass.sum() - 1) > 1e-6:
@@ -351,14 +262,15 @@ def _weights(name: str, weights: Samples | None, count: int) -> Array:
             f"{name} must be >= 0 and sum to one, and they are from {mass.min(initial=0):g} up and sum to "
             f"{mass.sum():g}; divide by their sum."
         )
-    normalised: Array = mass / mass.sum()
+    normalised: DoubleArray = mass / mass.sum()
     return normalised
 
 
-def _numbers(name: str, values: Samples) -> Array:
+def _to_array(name: str, values: ArrayOrTensor) -> DoubleArray:
     try:
-        given = values.detach().cpu().to(torch.float64).numpy() if isinstance(values, Tensor) else values
-        raw: npt.NDArray[Any] = np.asarray(given)
+        if isinstance(values, Tensor):
+            values = values.detach().cpu().to(torch.float64).numpy()
+        raw: npt.NDArray[Any] = np.asarray(values)
         numbers = raw.astype(np.float64) if raw.dtype.kind in "fiub" else None
     except (TypeError, ValueError):
         numbers = None
@@ -367,19 +279,6 @@ def _numbers(name: str, values: Samples) -> Array:
     if not np.isfinite(numbers).all():
         raise InputError(f"{name} holds NaN or infinity; a distance needs finite numbers.")
     return numbers
-
-
-def _root(name: str, covariance: Samples) -> Array:
-    """The symmetric square root of a covariance."""
-    matrix = _numbers(name, covariance)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise InputError(f"{name} has shape {matrix.shape}; a covariance is a square matrix (d, d).")
-    size = float(np.abs(matrix).max())
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    if np.abs(matrix - matrix.T).max() > 1e-6 * size or values[0] < -1e-6 * size:
-        raise InputError(f"{name} is no covariance: it must be symmetric without negative eigenvalues.")
-    root: Array = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return root
 
 
 def _power_of_two(size: float) -> float:

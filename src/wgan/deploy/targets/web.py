@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from wgan.core.files import storing, write_atomically
-from wgan.demo import describe_generator, page_files
+from wgan.demo import page_files
 from wgan.deploy.targets.bundled import load_onnx
 from wgan.errors import InputError
 
@@ -41,9 +41,7 @@ def layout(artifact: Path, out: Path) -> None:
         for name, content in (page_files("wasm") | _runtime()).items():
             (out / name).write_bytes(content)
         shutil.copyfile(loaded.model, out / "model.onnx")
-        (out / "model.json").write_text(
-            json.dumps(describe_generator(loaded, loaded.runtime())) + "\n", encoding="utf-8"
-        )
+        (out / "model.json").write_text(json.dumps(loaded.page) + "\n", encoding="utf-8")
 
 
 def _runtime() -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What turns samples into features; each with a name and a hash, so that a number can be traced to it."""
+"""Feature extractors, each with a name and a hash that the provenance of a number records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +33,8 @@ def _pixels(weights: Path | None, _device: torch.device) -> Extractor:
 def _classifier(weights: Path | None, device: torch.device) -> Extractor:
     if weights is None:
         raise InputError(
-            "Extractor 'classifier' needs the file of one trained on this kind of data; train it first, as "
-            "`wgan classifier` does."
+            "Extractor 'classifier' needs the weights of a classifier trained on this kind of data; "
+            "train one first (`wgan classifier`)."
         )
     return Classifier.load(weights, device=str(device)).extractor
 
@@ -45,16 +45,16 @@ EXTRACTORS: dict[str, Callable[[Path | None, torch.device], Extractor]] = {
     "inception": load_inception,
     "classifier": _classifier,
 }
-"""Every extractor by name; each is made from the path of its weights, or None, and a device."""
+"""Loaders of extractors by name; each takes the path of the weights, or None, and a device."""
 
 
 def load_extractor(name: str, weights: str | Path | None = None, *, device: str = "auto") -> Extractor:
-    """An extractor by name.
+    """Load an extractor by name.
 
     Args:
         name: One of EXTRACTORS.
-        weights: The file of its weights, where it is not to be found by itself.
-        device: Where it computes; 'auto' is a GPU if there is one.
+        weights: The file of its weights, where it is not found automatically.
+        device: Device to compute on; 'auto' is a GPU if there is one.
 
     Raises:
         InputError: There is no such extractor or device, or the file is not its weights.

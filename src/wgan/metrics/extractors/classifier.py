@@ -1,7 +1,7 @@
-"""An in-domain classifier: a small network, trained from a labelled source, whose features judge its kind.
+"""A small classifier, trained on a labelled dataset, as feature extractor for this kind of data.
 
-For grey images of 28 x 28 the features of ImageNet are a poor judge; those that tell the classes of the
-data apart are a better one, and its labels count the classes that a generator reaches.
+ImageNet features are a poor measure of grey images of 28 x 28. Features that separate the classes of the data
+are better, and the predicted labels count the classes that a generator reaches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wgan.errors import InputError
 from wgan.metrics.extractors.extractor import BATCH, Extractor, digest
 
 WIDTH = 64
-"""Of the features."""
+"""Width of the features."""
 
 _CHANNELS = 32
 _MOST_CHANNELS = 128
@@ -37,12 +37,12 @@ _RULES = "classifier; images in [-1, 1] as they are; the layer before the last"
 
 
 @final
-class Network(nn.Module):
+class ClassifierNetwork(nn.Module):
     """Convolutions that halve an image until its longer side is at most 7, then two dense layers.
 
     Args:
         shape: (C, H, W) of the images.
-        classes: How many labels.
+        classes: Number of classes.
     """
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
@@ -59,12 +59,12 @@ class Network(nn.Module):
         self.head = nn.Linear(WIDTH, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """The features (N, 64), >= 0, of images (N, C, H, W) in [-1, 1]."""
+        """Return the features (N, 64), >= 0, of images (N, C, H, W) in [-1, 1]."""
         rectified: Tensor = self.last(self.body(images)).relu()
         return rectified
 
     def forward(self, images: Tensor) -> Tensor:
-        """The score of each label (N, classes)."""
+        """Return the logits (N, classes)."""
         scores: Tensor = self.head(self.features(images))
         return scores
 
@@ -72,17 +72,17 @@ class Network(nn.Module):
 @final
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A trained classifier of images of one shape; called, it labels them.
+    """A trained classifier of images of one shape; calling it predicts their labels.
 
     Attributes:
-        network: What it learned, in evaluation mode.
+        network: The network in evaluation mode.
         shape: (C, H, W) of the images.
-        classes: How many labels.
-        accuracy: The share of the held-out samples that it labels rightly, in [0, 1].
-        training: How it was made: 'seed', 'steps', 'samples', 'held_out'.
+        classes: Number of classes.
+        accuracy: Accuracy on held-out samples, in [0, 1].
+        training: How it was trained: 'seed', 'steps', 'samples', 'held_out'.
     """
 
-    network: Network
+    network: ClassifierNetwork
     shape: tuple[int, ...]
     classes: int
     accuracy: float
@@ -90,25 +90,25 @@ class Classifier:
 
     @property
     def extractor(self) -> Extractor:
-        """Its features of width 64, of mean square 1 on what it was trained on; hashed with its weights."""
+        """Its features of width 64, of mean square 1 on the training samples; hashed with its weights."""
         hash_ = digest(self.network.state_dict(), _RULES)
         return Extractor("classifier", hash_, "none", WIDTH, self._features, self._device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """The most likely label, int64 (N,) on the CPU, of images (N, C, H, W), bytes or in [-1, 1].
+        """Predict the labels, int64 (N,) on the CPU, of images (N, C, H, W), bytes or in [-1, 1].
 
         Raises:
-            InputError: The images are of another shape than it was trained on.
+            InputError: The images have another shape than the training images.
         """
         batches = (_scaled(batch).to(self._device) for batch in torch.split(images, BATCH))
         return torch.cat([self.network.head(self._features(batch)).argmax(1).cpu() for batch in batches])
 
     def save(self, path: str | Path) -> None:
-        """Write it to one file: the weights as safetensors, all else as JSON in the file's header.
+        """Write one file: the weights as safetensors, everything else as JSON in the file's header.
 
         Raises:
-            StorageError: The file system refuses.
+            StorageError: The file cannot be written.
         """
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         names = ("shape", "classes", "accuracy", "training")
@@ -118,20 +118,20 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> Classifier:
-        """The classifier that :meth:`save` wrote.
+        """Load the classifier that :meth:`save` wrote.
 
         Raises:
-            InputError: The file is not there, not a classifier, or changed since.
+            InputError: The file is missing, is not a classifier, or was changed.
         """
         tensors, header = _read(Path(path))
         description = header.get("wgan.classifier", "")
         if header.get("sha256") != digest(tensors, description):
             raise InputError(
-                f"{path} holds no classifier of wgan's, or was changed after it was saved; train it again."
+                f"{path} is not a classifier that wgan saved, or was changed since; train it again."
             )
         made = json.loads(description)
         shape = tuple(made["shape"])
-        network = Network(shape, made["classes"])
+        network = ClassifierNetwork(shape, made["classes"])
         network.load_state_dict(tensors)
         network.to(find_device(device)).eval().requires_grad_(False)
         return cls(network, shape, made["classes"], made["accuracy"], made["training"])
@@ -158,17 +158,17 @@ def train_classifier(
     seed: int = 0,
     device: str = "auto",
 ) -> Classifier:
-    """Train a classifier; the same arguments give the same one, bit for bit, on the same machine's CPU.
+    """Train a classifier; deterministic, bit for bit, on the same machine's CPU.
 
     Cross entropy, batches of 128, Adam with a rate that rises to 3e-3 in a tenth of the steps and falls to 0.
 
     Args:
         images: (N, C, H, W), uint8 or float in [-1, 1], sides from 4 up.
         labels: int64 (N,) in [0, classes).
-        held_out: Images and labels that training does not see, for the accuracy.
-        steps: >= 1.
-        seed: Of weights and batches, >= 0.
-        device: Where; 'auto' is a GPU if there is one.
+        held_out: Images and labels to measure the accuracy on.
+        steps: Number of steps, >= 1.
+        seed: Random seed of weights and batches, >= 0.
+        device: Device to train on; 'auto' is a GPU if there is one.
 
     Raises:
         InputError: Images and labels do not fit each other, or a number is out of its range.
@@ -177,7 +177,7 @@ def train_classifier(
     shape, classes = tuple(images.shape[1:]), int(labels.max()) + 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(shape, classes).to(find_device(device))
+        network = ClassifierNetwork(shape, classes).to(find_device(device))
     _fit(network, images, labels, steps=steps, seed=seed)
     training = {"seed": seed, "steps": steps, "samples": len(images), "held_out": len(held_out[0])}
     untested = Classifier(network, shape, classes, 0.0, training)
@@ -185,7 +185,7 @@ def train_classifier(
     return replace(untested, accuracy=accuracy)
 
 
-def _fit(network: Network, images: Tensor, labels: Tensor, *, steps: int, seed: int) -> None:
+def _fit(network: ClassifierNetwork, images: Tensor, labels: Tensor, *, steps: int, seed: int) -> None:
     """Train the network in place, and leave it in evaluation mode."""
     optimiser = torch.optim.Adam(network.parameters(), _RATE)
     schedule = LambdaLR(optimiser, lambda step: min(10 * (step + 1) / steps, 1 - step / steps))
@@ -201,10 +201,10 @@ def _fit(network: Network, images: Tensor, labels: Tensor, *, steps: int, seed: 
     _normalise(network, _scaled(images[:_SAMPLE]).to(place))
 
 
-def _normalise(network: Network, images: Tensor) -> None:
-    """Bring the features to a mean square of 1 and leave every score as it is.
+def _normalise(network: ClassifierNetwork, images: Tensor) -> None:
+    """Scale the features to a mean square of 1 without changing the logits.
 
-    Without it distances would say how far the weights grew.
+    Otherwise distances would depend on the growth of the weights.
     """
     size = network.features(images).square().mean().sqrt().clamp(min=1e-6)
     network.last.weight.div_(size)

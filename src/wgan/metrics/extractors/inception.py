@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wgan.core.files import storing
 from wgan.errors import InputError, MissingExtraError
-from wgan.metrics.extractors.extractor import Extractor, coloured, digest
+from wgan.metrics.extractors.extractor import Extractor, digest, to_rgb
 from wgan.metrics.extractors.weights import read_known
 
 WIDTH = 2048
@@ -29,41 +29,41 @@ WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.
 
 _RULES = f"inception; bytes; {RESIZE}; (byte - 128) / 128; grey tiled; pool3"
 FID_HASH = digest({}, WEIGHTS_SHA256, _RULES)
-"""The hash of the one extractor whose Frechet distance is called FID."""
+"""Hash of the extractor whose Frechet distance is called FID."""
 
 
 def load_inception(weights: Path | None, device: torch.device) -> Extractor:
-    """The extractor of width 2,048 by which numbers compare with papers.
+    """Load the extractor of width 2,048 that papers use.
 
     Images are rounded to bytes first, as files are.
 
     Args:
-        weights: The file `WEIGHTS_NAME`; where None it is downloaded once, into torch's hub folder.
-        device: Where it computes.
+        weights: The file `WEIGHTS_NAME`; None: it is downloaded once, into torch's hub folder.
+        device: Device to compute on.
 
     Raises:
         MissingExtraError: torch-fidelity is not installed.
-        InputError: The file is another one, or cannot be had.
-        StorageError: The download cannot be kept.
+        InputError: The file is another one, or cannot be downloaded.
+        StorageError: The download cannot be stored.
     """
     path = weights or _downloaded()
     content = read_known(path, WEIGHTS_SHA256, "the Inception weights of the official FID")
     network = build(content).to(device)
 
     def features(images: Tensor) -> Tensor:
-        found: Tensor = network(to_bytes(coloured(images)))[0]
-        return found
+        output: Tensor = network(round_to_bytes(to_rgb(images)))[0]
+        return output
 
     return Extractor("inception", FID_HASH, RESIZE, WIDTH, features, device)
 
 
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as bytes: round((x + 1) * 127.5), clipped to 0..255."""
+def round_to_bytes(images: Tensor) -> Tensor:
+    """Convert images in [-1, 1] to bytes: round((x + 1) * 127.5), clipped to 0..255."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def build(weights: Any) -> torch.nn.Module:  # noqa: ANN401 - a path or an open file, as torch.load takes
-    """The network with weights that are known to be sound: torch-fidelity unpickles what it is given.
+    """Build the network from verified weights only, because torch-fidelity unpickles them.
 
     Raises:
         MissingExtraError: torch-fidelity is not installed.
@@ -74,10 +74,9 @@ def build(weights: Any) -> torch.nn.Module:  # noqa: ANN401 - a path or an open 
 
 
 def _network_module() -> ModuleType:
-    """The one module of torch-fidelity that holds the network.
+    """Import the module of torch-fidelity with the network, without the package's __init__.
 
-    The package's front imports torchvision, which this needs not, and which fails where it was built for
-    another torch; so the module is imported behind a front that is empty.
+    The latter imports torchvision, which is not needed here and fails if it was built for another torch.
     """
     package = find_spec("torch_fidelity")
     if package is None:
@@ -85,9 +84,9 @@ def _network_module() -> ModuleType:
     name = "torch_fidelity.feature_extractor_inceptionv3"
     if "torch_fidelity" in sys.modules:
         return import_module(name)
-    front = ModuleType("torch_fidelity")
-    front.__path__ = list(package.submodule_search_locations or [])
-    sys.modules["torch_fidelity"] = front
+    stub = ModuleType("torch_fidelity")
+    stub.__path__ = list(package.submodule_search_locations or [])
+    sys.modules["torch_fidelity"] = stub
     try:
         return import_module(name)
     finally:

@@ -1,4 +1,4 @@
-"""Reading the weights of others: only a file that is known, whole and right."""
+"""Reading third-party weights, verified by their SHA-256."""
 
 import hashlib
 import io
@@ -8,10 +8,10 @@ from wgan.errors import InputError
 
 
 def read_known(path: Path, sha256: str, what: str) -> io.BytesIO:
-    """The bytes of a file, if they are the ones expected.
+    """Read a file and verify its SHA-256.
 
     Raises:
-        InputError: The file is not there, or is another one.
+        InputError: The file is missing, or is another one.
     """
     try:
         content = path.read_bytes()

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, final
+from typing import final
 
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wgan.core.randomness import isolated_global_rng
-from wgan.data import Dataset, load
+from wgan.data import Dataset, DataSource, load
 from wgan.errors import InputError
-from wgan.latents import latents as draw_latents
+from wgan.latents import draw_latents
 from wgan.lipschitz import Chain, Constraint
 from wgan.training.objective import Numbers
 from wgan.training.observe.histograms import Histograms, shared_bins, symmetric_bins
@@ -31,7 +29,6 @@ from wgan.training.observe.weights import (
     weight_layers,
 )
 
-Data = Dataset | npt.NDArray[Any] | Tensor | str | Path
 OBSERVED = 256
 """Samples of each kind that are measured at a log point."""
 
@@ -44,7 +41,7 @@ class Observer:
         >>> from wgan.networks import MLPCritic, MLPGenerator
         >>> generator, critic = MLPGenerator((2,), latent_dim=2), MLPCritic((2,))
         >>> row = Observer(generator, critic, "ring8").observe()  # in a loop of your own, now and then
-        >>> {"gap", "recall", "critic_gradient"} <= row.keys()
+        >>> {"gap", "recall_held_out", "critic_gradient"} <= row.keys()
         True
 
     A list of such rows, each with its ``step``, is what :func:`wgan.diagnose` reads.
@@ -74,7 +71,7 @@ class Observer:
         self,
         generator: nn.Module,
         critic: nn.Module,
-        data: Data,
+        data: Dataset | DataSource,
         *,
         constraint: Constraint | None = None,
         latents: Tensor | None = None,

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wgan.data import Dataset, Split, evenly
-from wgan.data import spread as positions
+from wgan.data import Dataset, Split, even_indices
 from wgan.training.objective import Numbers
 
 QUARTILES = (5, 25, 50, 75, 95)
@@ -64,7 +63,7 @@ def spread_labels(split: Split, count: int, device: torch.device) -> Tensor:
 
 def spread(split: Split, count: int, device: torch.device) -> Tensor:
     """At most ``count`` samples evenly spread over a split, so that all classes of sorted data occur."""
-    return split.batch(positions(len(split), count).to(device))
+    return split.batch(even_indices(len(split), count).to(device))
 
 
 class ProbeBatch(NamedTuple):
@@ -92,7 +91,7 @@ def draw_probe_batch(dataset: Dataset, latents: Tensor, *, labelled: bool) -> Pr
     appear as a gap.
     """
     count, device = len(latents), latents.device
-    shown = positions(len(dataset.held_out), count).to(device)
+    shown = even_indices(len(dataset.held_out), count).to(device)
     held_out = dataset.held_out.batch(shown)
     if not labelled:
         return ProbeBatch(latents, spread(dataset.train, count, device), held_out)
@@ -114,15 +113,15 @@ def _same_labels(split: Split, labels: Tensor) -> Tensor:
     Where there is no sample of a class, any sample is taken.
     """
     if labels.is_floating_point():
-        some = positions(len(split), CANDIDATES).to(labels.device)
+        some = even_indices(len(split), CANDIDATES).to(labels.device)
         known = split.batch_labels(some)
         assert known is not None
         scale = known.std(0).clamp_min(torch.finfo(known.dtype).tiny)
         return some[torch.cdist(labels / scale, known / scale).argmin(1)]
-    found = evenly(len(split), len(labels)).to(labels.device)
+    found = even_indices(len(split), len(labels), repeat=True).to(labels.device)
     every = split.batch_labels(torch.arange(len(split), device=labels.device))
     for number in set(labels.tolist()):
         known, wanted = (every == number).nonzero()[:, 0], labels == number
         if len(known):
-            found[wanted] = known[evenly(len(known), int(wanted.sum())).to(labels.device)]
+            found[wanted] = known[even_indices(len(known), int(wanted.sum()), repeat=True).to(labels.device)]
     return found

@@ -56,12 +56,13 @@ class SampleDiversity:
             2018, "Do GANs learn the distribution? Some theory and empirics", section 3: under 0.01 if the
             distributions agree.
 
-            ``precision``: the share of fakes nearer to a held-out sample than its fifth neighbour is
+            ``precision_held_out``: the share of fakes nearer to a held-out sample than its fifth neighbour is
             (Kynkaanniemi et al. 2019, eq. 2).
 
-            ``recall``: the share of held-out samples nearer to a fake than its third nearest other fake is
-            (Kynkaanniemi et al. 2019, eq. 2); ``coverage``: the share of them that have a fake nearer than
-            their own fifth neighbour (Naeem et al. 2020, eq. 5).
+            ``recall_held_out``: the share of held-out samples nearer to a fake than its third nearest other
+            fake is (Kynkaanniemi et al. 2019, eq. 2); ``coverage_held_out``: the share of them that have a
+            fake nearer than their own fifth neighbour (Naeem et al. 2020, eq. 5). An evaluation's precision,
+            recall and coverage are others: of features, against the training split.
 
             ``memorised``: the share of fakes at most a third as far from the nearest of the training samples
             as from the second nearest, less the same share of held-out samples (the criterion of Yoon et al.
@@ -75,9 +76,9 @@ class SampleDiversity:
         nearest = within.topk(3, largest=False).values
         numbers = {
             "duplicates": (nearest[:, 0] <= self._birthday).float().mean(),
-            "recall": (across <= nearest[:, 2:]).any(0).float().mean(),
-            "precision": (across < self._reach).any(1).float().mean(),
-            "coverage": (across.amin(0) < self._reach).float().mean(),
+            "recall_held_out": (across <= nearest[:, 2:]).any(0).float().mean(),
+            "precision_held_out": (across < self._reach).any(1).float().mean(),
+            "coverage_held_out": (across.amin(0) < self._reach).float().mean(),
         }
         if self._usual > 0:
             numbers["diversity"] = _median_distance(within) / self._usual

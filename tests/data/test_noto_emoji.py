@@ -16,7 +16,7 @@ from wgan import data
 from wgan.errors import InputError
 
 PACKAGE = "emoji-datasource-google"
-module = importlib.import_module("wgan.data.emoji")
+module = importlib.import_module("wgan.data.noto_emoji")
 
 
 def image(seed):
@@ -79,7 +79,7 @@ def test_images_are_on_white_once_each_with_their_category(package):
     assert nearest <= 1
 
 
-def test_a_folder_an_archive_and_their_parents_are_the_same_set(package, archive, monkeypatch):
+def test_a_folder_an_archive_and_their_parents_are_the_same_dataset(package, archive, monkeypatch):
     places = [package, package.parent, package.parents[1], archive.parent]
     found = {data.load("emoji", data_dir=place).fingerprint for place in places}
     monkeypatch.chdir(package.parents[1])
@@ -91,16 +91,16 @@ def test_images_can_be_made_smaller(package):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / "emoji.json").write_text("{"), "is broken"),
         (lambda folder: (folder / "emoji.json").write_text("[]"), "no images"),
         (lambda folder: (folder / "img/google/64/3.png").write_bytes(b"no image"), "is broken"),
     ],
 )
-def test_a_broken_package_is_refused(package, damage, told):
+def test_a_broken_package_is_refused(package, damage, message):
     damage(package)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         data.load("emoji", data_dir=package)
 
 
@@ -110,7 +110,7 @@ def test_an_archive_cut_short_is_refused(archive):
         data.load("emoji", data_dir=archive.parent)
 
 
-def test_without_a_package_and_a_network_the_way_to_it_is_told(tmp_path):
+def test_without_package_and_network_the_error_says_how_to_get_it(tmp_path):
     with pytest.raises(InputError, match=rf"npm install {PACKAGE}.*data_dir"):
         data.load("emoji")
     with pytest.raises(InputError, match="not a folder that exists"):
