@@ -172,7 +172,7 @@ def refused(stage, monkeypatch, capfd):
 
 COMMANDS = {
     # the words
-    "nonsense": "no command 'nonsense'; known are train, recipes, distil",
+    "nonsense": "no command 'nonsense'. The commands are train, recipes, distil",
     "''": "no command ''",
     "Train digits": "no command 'Train'",
     "--verbose": "no command '--verbose'",
@@ -231,7 +231,7 @@ COMMANDS = {
     "train ring8 --resolution 8": "vectors, which have neither resolution nor channels",
     "train ring8 --channels 1": "vectors, which have neither resolution nor channels",
     # train: settings that do not fit
-    "train digits --recipe wgan": "no recipe 'wgan'; did you mean",
+    "train digits --recipe wgan": "no recipe 'wgan'; here it is wgan-original",
     "train digits --recipe": "--recipe needs a value",
     "train ring8 --recipe dcgan-gp": "works on images (C, H, W), not on samples of shape (2,)",
     "train ring8 networks:dcgan": "works on images (C, H, W), not on samples of shape (2,)",
@@ -302,7 +302,7 @@ COMMANDS = {
     "sample listed --out x.npz": "cannot be read",
     "sample unsaid --out x.npz": "does not say what generator",
     "sample foreign --out x.npz": "mine.Generator is not one of wgan's own networks",
-    "sample odd --out x.npz": "no description of a MLPGenerator",
+    "sample odd --out x.npz": "not the description of a MLPGenerator",
     "sample grown --out x.npz": "are not those of this generator",
     "sample untrained --out x.npz": "untrained has no checkpoint yet",
     "sample broken --out x.npz": "No checkpoint in broken/checkpoints is complete",
@@ -344,7 +344,7 @@ COMMANDS = {
     # evaluate
     "evaluate": "wgan evaluate needs FAKE",
     "evaluate run points": "'points' is more than",
-    "evaluate run --metric fd": "Did you mean --metrics?",
+    "evaluate run --metric fd": "Instead of --metric, use --metrics",
     "evaluate nowhere": "nowhere is not a run folder with data of its own",
     "evaluate good.npy": "real samples to compare it with as `against`",
     "evaluate digits": "real samples to compare it with as `against`",
@@ -454,7 +454,7 @@ COMMANDS = {
     "data verify nowhere": "'nowhere' is not a pack",
     "data verify mine": "'mine' is not a pack",
     # recipes
-    "recipes wgan": "no recipe 'wgan'; did you mean",
+    "recipes wgan": "no recipe 'wgan'; here it is wgan-original",
     "recipes toy-gp toy-clip": "'toy-clip' is more than",
     "recipes --nonsense": "--nonsense",
     "recipes --vectors": "name it",

@@ -107,8 +107,8 @@ def _unknown_command(name: str) -> str:
     from wgan.cli.elsewhere import COMMANDS as ELSEWHERE
 
     close = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, COMMANDS, 1)
-    meant = f" Did you mean wgan {close[0]}?" if close else ""
-    return f"There is no command {name!r}; known are {', '.join(COMMANDS)}.{meant}"
+    meant = f"; did you mean wgan {close[0]}?" if close else "."
+    return f"There is no command {name!r}{meant} The commands are {', '.join(COMMANDS)}."
 
 
 def _version() -> int:
