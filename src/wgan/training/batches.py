@@ -59,13 +59,13 @@ def condition_of(dataset: Dataset) -> Condition:
     labels = dataset.train.labels
     if labels is None:
         raise InputError(
-            f"{dataset.name} has no labels, which a conditional generator needs: leave out "
-            "`conditional`, or give labels (an array `labels` in a .npz file, one sub-folder a class)."
+            f"{dataset.name} has no labels, which a conditional generator needs: train without "
+            "`conditional`, or add labels (an array `labels` in a .npz file, one sub-folder per class)."
         )
     if dataset.classes is not None:
         if len(dataset.classes) < 2:
             raise InputError(
-                f"{dataset.name} has one class only, {dataset.classes[0]}: leave out `conditional`."
+                f"{dataset.name} has only one class, {dataset.classes[0]}: train without `conditional`."
             )
         return Condition(classes=len(dataset.classes))
     # By NumPy: torch's sums depend on how many threads there are, and these are part of the run's identity.
@@ -80,4 +80,4 @@ def condition_of(dataset: Dataset) -> Condition:
 def refuse_unbalanced(dataset: Dataset) -> None:
     """Raise InputError for a dataset without classes to draw equally often."""
     if dataset.classes is None:
-        raise InputError(f"{dataset.name} has no classes to balance: leave out `balanced`.")
+        raise InputError(f"{dataset.name} has no classes to balance: train without `balanced`.")
