@@ -18,7 +18,7 @@ from wgan.errors import InputError
 from wgan.images import show, to_image, write_png
 from wgan.labels import class_number, cycle_classes
 from wgan.latents import draw_latents
-from wgan.networks import build, generate
+from wgan.networks import build, generate, rebuild_custom
 from wgan.runs import RunFolder, load_latest
 
 LabelLike = int | str | Sequence[float]
@@ -39,6 +39,7 @@ class Sampler:
         step: Training steps behind the weights; None for a generator without a run.
         classes: Names of the classes of a class-conditional generator; None for any other.
         attributes: Number of attributes that condition the generator; 0 for none.
+        run: The run's folder; None for a generator without a run.
     """
 
     generator: nn.Module
@@ -46,17 +47,19 @@ class Sampler:
     step: int | None = None
     classes: tuple[str, ...] | None = None
     attributes: int = 0
+    run: Path | None = None
 
     @classmethod
     def load(
-        cls, run_dir: str | PathLike[str], *, device: str = "auto", generator: nn.Module | None = None
+        cls, run_dir: str | PathLike[str], *, device: str = "auto", generator: nn.Module | str | None = None
     ) -> Self:
         """Load the averaged generator of a run's last intact checkpoint.
 
         Args:
             run_dir: The run's folder.
             device: Device to sample on; ``auto`` is a GPU if there is one.
-            generator: The module to load weights into, for a generator that is not one of wgan's own.
+            generator: For a generator that is not one of wgan's own, the module to load weights into, or the
+                name under which it was trained, ``package.module:Class``, whose code is then imported.
 
         Raises:
             InputError: This is not a run, it has no intact checkpoint, or the generator cannot be built.
@@ -69,6 +72,8 @@ class Sampler:
         description, latent_dim = config.get("generator"), config.get("latent_dim")
         if not isinstance(description, dict) or not isinstance(latent_dim, int):
             raise InputError(f"{folder.config_file} does not say what generator the run trained.")
+        if isinstance(generator, str):
+            generator = rebuild_custom(generator, description)
         network = build(description) if generator is None else generator
         try:
             network.load_state_dict(checkpoint.tensors["average"])
@@ -77,7 +82,8 @@ class Sampler:
         network = network.to(find_device(device)).eval().requires_grad_(False)
         labels = config.get("labels") or {}
         classes = tuple(labels["classes"]) if "classes" in labels else None
-        return cls(network, latent_dim, checkpoint.step, classes, len(labels.get("attributes", ())))
+        attributes = len(labels.get("attributes", ()))
+        return cls(network, latent_dim, checkpoint.step, classes, attributes, folder.path)
 
     def __call__(
         self, count: int, *, seed: int = 0, label: LabelLike | None = None, truncation: float = 1.0

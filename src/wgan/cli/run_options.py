@@ -31,6 +31,10 @@ class Train:
     """Instead of --steps: as many steps as this time allows at the measured speed."""
     data_dir: Path | None = None
     """Where the files of mnist, fashion-mnist or emoji lie."""
+    generator: str | None = None
+    """A generator of your own, package.module:Class, called with the shape of a sample; with --critic."""
+    critic: str | None = None
+    """A critic of your own, package.module:Class, called with the shape of a sample; with --generator."""
     resolution: int | None = None
     """Resize and crop images to squares of this side."""
     channels: int | None = None

@@ -11,6 +11,7 @@ from wgan.cli.dry_run import dry_run
 from wgan.cli.elsewhere import check_recipe
 from wgan.cli.help import everyday
 from wgan.cli.options import command_line, stored
+from wgan.cli.own_networks import allow_code
 from wgan.cli.parse import UnknownOptionError, parse, parse_known
 from wgan.cli.report import reporting
 from wgan.cli.run_options import EVERYDAY, Train, defaults
@@ -65,12 +66,16 @@ def train(command: Train, dataset: Dataset) -> None:
     if command.heal and command.fork:
         raise InputError("Give --heal or --fork, not both: a healed run has attempts beside it already.")
     folder = command.folder
+    for name in filter(None, (command.generator, command.critic)):
+        allow_code(name)
 
     def build(settings: TrainingSettings, done: Sequence[Intervention] = ()) -> Trainer:
         """A trainer that notes in the run where its settings come from."""
         return Trainer(
             dataset,
             settings=settings,
+            generator=command.generator,
+            critic=command.critic,
             monitors=monitors_of(command.monitor, folder),
             origin={
                 "name": command.recipe,

@@ -55,7 +55,7 @@ def export(
     count: int = COUNT,
     seconds: float = 0.3,
     data_dir: Path | None = None,
-    generator: nn.Module | None = None,
+    generator: nn.Module | str | None = None,
 ) -> Artifact:
     """Write a run's averaged generator as an artifact, unless it fails the quality gate.
 

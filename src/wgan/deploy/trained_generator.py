@@ -42,7 +42,7 @@ class TrainedGenerator:
     shape: tuple[int, ...]
 
     @classmethod
-    def load(cls, run_dir: str | Path, generator: nn.Module | None = None) -> Self:
+    def load(cls, run_dir: str | Path, generator: nn.Module | str | None = None) -> Self:
         """Load the generator of a run.
 
         Raises:

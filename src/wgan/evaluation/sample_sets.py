@@ -73,7 +73,9 @@ def find_sample_sets(
     if count is not None and not 2 <= count <= MAX_COUNT:
         raise InputError(f"count must be from 2 to {MAX_COUNT:,}, not {count}.")
     if isinstance(fake, str | Path) and RunFolder(Path(fake)).exists:
-        return _sets_of_run(RunFolder(Path(fake)), against, count=count, seed=seed, device=device)
+        return _sets_of_run(Sampler.load(fake, device=device), against, count, seed)
+    if isinstance(fake, Sampler) and fake.run is not None:
+        return _sets_of_run(fake, against, count, seed)
     if against is None:
         raise InputError(
             f"{_name(fake)} is not a run folder with data of its own: give the real samples to compare "
@@ -98,10 +100,9 @@ def fixed_permutation(count: int) -> Tensor:
     return torch.from_numpy(np.random.RandomState(_PERMUTATION_SEED).permutation(count).astype(np.int64))
 
 
-def _sets_of_run(
-    run: RunFolder, against: SamplesLike | None, *, count: int | None, seed: int, device: str
-) -> SampleSets:
-    sampler = Sampler.load(run.path, device=device)
+def _sets_of_run(sampler: Sampler, against: SamplesLike | None, count: int | None, seed: int) -> SampleSets:
+    assert sampler.run is not None
+    run = RunFolder(sampler.run)
     description = run.read_config().get("dataset")
     fingerprint = description.get("fingerprint") if isinstance(description, dict) else None
     dataset = reload_dataset(description, str(run.path)) if against is None else _load(against)

@@ -42,7 +42,10 @@ def build(description: Mapping[str, Any]) -> Network:
     arguments = dict(description)
     name = arguments.pop("network", None)
     if name not in NETWORKS:
-        raise InputError(f"{name} is not one of wgan's own networks; pass the module itself as generator=.")
+        raise InputError(
+            f"{name} is not one of wgan's own networks: pass the module or, where it can be imported, its name "
+            "as `generator`."
+        )
     try:
         if isinstance(condition := arguments.get("condition"), Mapping):
             arguments["condition"] = Condition(**condition)

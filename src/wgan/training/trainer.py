@@ -19,7 +19,7 @@ from wgan.data import Dataset, DataSource, load
 from wgan.errors import InputError
 from wgan.latents import draw_latents
 from wgan.monitors import Console, Monitor
-from wgan.networks import describe
+from wgan.networks import describe, describe_custom, import_network
 from wgan.runs import RunFolder, saved_steps
 from wgan.training import checks
 from wgan.training.augment import Augmenter
@@ -62,9 +62,9 @@ class Trainer:
     Args:
         data: A :class:`wgan.data.Dataset`, or anything that :func:`wgan.data.load` takes.
         settings: All settings, or the name of a recipe, which adapts to the shape of a sample.
-        generator: Maps latents (N, latent_dim), and labels in a conditional run, to samples (N, *shape);
-        None: the one
-            of ``settings.networks``.
+        generator: A module, or the name ``package.module:Class`` of one that is called with the shape of a
+            sample. It maps latents (N, latent_dim), and labels in a conditional run, to samples (N, *shape).
+            None: the generator of ``settings.networks``.
         critic: Maps samples (N, *shape), and labels, to scores (N,) or (N, 1); the constraint wraps it in
         place.
         auxiliary_loss: A second term of the generator's loss.
@@ -88,8 +88,8 @@ class Trainer:
         data: Dataset | DataSource,
         *,
         settings: TrainingSettings | str = "default",
-        generator: nn.Module | None = None,
-        critic: nn.Module | None = None,
+        generator: nn.Module | str | None = None,
+        critic: nn.Module | str | None = None,
         auxiliary_loss: AuxiliaryLoss | None = None,
         monitors: Sequence[Monitor] = (),
         origin: Mapping[str, Any] | None = None,
@@ -100,17 +100,11 @@ class Trainer:
         self.settings = settings = changed(base, **changes)
         self.monitors, self.origin = monitors, dict(origin or {})
         self._condition = condition_of(dataset) if settings.conditional else None
-        if (generator is None) != (critic is None):
-            raise InputError("generator and critic are given together, or neither of them.")
-        if generator is None or critic is None:
-            with torch.random.fork_rng():
-                torch.manual_seed(derive(settings.seed, INITIALISATION))
-                generator, critic = settings.networks.build(dataset.shape, self._condition)
+        generator, critic = self._networks(generator, critic, dataset.shape)
         self.latent_dim = checks.check_networks(generator, critic, dataset, settings)
         self._device = find_device(settings.device)
         self._world = World(self._device)
         self._world.refuse(settings, generator, critic)
-        self._descriptions = {"generator": describe(generator), "critic": describe(critic)}
         with isolated_global_rng(self._device):
             # What the constraint adds is drawn from a stream of its own.
             seed_global_rng(derive(settings.seed, INITIALISATION, 1), self._device)
@@ -128,6 +122,29 @@ class Trainer:
             settings.precision,
         )
         self._step = self._new_step()
+
+    def _networks(
+        self, generator: nn.Module | str | None, critic: nn.Module | str | None, shape: tuple[int, ...]
+    ) -> tuple[nn.Module, nn.Module]:
+        """The networks that were passed, those that were named, or those of the settings."""
+        if (generator is None) != (critic is None):
+            raise InputError("generator and critic are given together, or neither of them.")
+        names = generator, critic
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(self.settings.seed, INITIALISATION))
+            if generator is None or critic is None:
+                generator, critic = self.settings.networks.build(shape, self._condition)
+            built = [
+                import_network(network, shape, self._condition) if isinstance(network, str) else network
+                for network in (generator, critic)
+            ]
+        self._descriptions = {
+            role: describe_custom(name, shape, self._condition)
+            if isinstance(name, str)
+            else describe(network)
+            for role, name, network in zip(("generator", "critic"), names, built, strict=True)
+        }
+        return built[0], built[1]
 
     def fit(
         self,
