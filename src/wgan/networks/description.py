@@ -43,7 +43,7 @@ def build(description: Mapping[str, Any]) -> Network:
     name = arguments.pop("network", None)
     if name not in NETWORKS:
         raise InputError(
-            f"{name} is not one of wgan's own networks: pass the module or, where it can be imported, its name "
+            f"{name} is not one of wgan's own networks: pass the module or, where it is importable, its name "
             "as `generator`."
         )
     try:
