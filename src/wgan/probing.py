@@ -5,7 +5,7 @@ A run's history does not show that, see docs/diagnosis.md. Nothing here writes t
 
 from __future__ import annotations
 
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -122,18 +122,13 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
 
 def _with_frozen_generator(trainer: Trainer) -> Trainer:
     """A copy of the trainer with networks of its own, whose steps change only the critic."""
-    trial = copy(trainer)
-    trial.generator, trial.critic = deepcopy(trainer.generator), deepcopy(trainer.critic)
-    settings = trainer.settings
-    critic, generator = settings.critic_optimiser, settings.generator_optimiser
-    trial.settings = replace(
-        settings,
+    critic, generator = trainer.settings.critic_optimiser, trainer.settings.generator_optimiser
+    return trainer.copy_with(
         critic_optimiser=replace(critic, lr=max(critic.lr, generator.lr)),
         generator_optimiser=replace(generator, lr=ZERO_LR),
         decay="linear",
         warm_up=False,
     )
-    return trial
 
 
 @final

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from copy import deepcopy
+from copy import copy, deepcopy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -298,6 +298,19 @@ class Trainer:
                 elapsed = time.perf_counter() - start
                 if self._world.any(elapsed > at_most) or trial.step == WARM_UP_EVERY:
                     return self._world.of_main(elapsed / (trial.step - WARM_UP_STEPS - VERIFIED_STEPS))
+
+    def copy_with(self, **changes: Any) -> Trainer:  # noqa: ANN401 - any setting
+        """A copy with networks of its own and some settings changed.
+
+        Args:
+            changes: Settings of the optimisers and of the schedule; what the networks and the objective were
+                built from stays.
+        """
+        copied = copy(self)
+        copied.settings = changed(self.settings, **changes)
+        copied.generator, copied.critic = deepcopy(self.generator), deepcopy(self.critic)
+        copied._step = copied._new_step()
+        return copied
 
     def _new_step(self) -> TrainingStep:
         return TrainingStep(
