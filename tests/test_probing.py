@@ -10,6 +10,7 @@ from small_runs import DIGITS, assert_same_tensors, tree
 from small_runs import trainer as small_trainer
 
 from wgan.cli import main
+from wgan.deploy import distil
 from wgan.diagnosis import History, diagnose
 from wgan.errors import InputError
 from wgan.lipschitz import GradientPenalty, Orthogonal, SpectralNormalisation, WeightClipping
@@ -173,3 +174,9 @@ def test_a_trainer_with_an_optimiser_of_torch_can_be_probed(tmp_path):
     trainer = Trainer(DIGITS, settings=SOUND, device="cpu", **settings)
     trainer.fit(tmp_path / "run", 2)
     assert probe_critic(trainer, tmp_path / "run", steps=5).steps == 5
+
+
+def test_a_distilled_run_is_probed_by_its_trainer_only(tmp_path):
+    student = distil(run(SOUND, tmp_path / "run", steps=1), tmp_path / "student", steps=1, device="cpu").path
+    with pytest.raises(InputError, match="trained with an auxiliary loss"):
+        trainer_of(student)

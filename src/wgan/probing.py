@@ -108,11 +108,16 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
     """Build the trainer that a run's folder describes.
 
     Raises:
-        InputError: This is not a run folder; the run was started from Python without a recipe, or by a
-            version with other settings; or its data are missing.
+        InputError: This is not a run folder; the run has networks, a constraint, an optimiser or a loss of
+            the user's own, or settings of another version; or its data are missing.
     """
     folder = RunFolder(Path(run_dir))
     config = folder.read_config()
+    if config.get("auxiliary_loss") is not None:
+        raise InputError(
+            f"{folder.path} was trained with an auxiliary loss, as distilled ones are, which its folder "
+            "alone cannot restore: call wgan.probing.probe_critic with the run's trainer."
+        )
     settings = replace(TrainingSettings.from_config(config), device=device)
     dataset = reload_dataset(config.get("dataset"), str(folder.path))
     return Trainer(

@@ -20,7 +20,7 @@ from wgan.errors import InputError
 from wgan.latents import draw_latents
 from wgan.monitors import Console, Monitor
 from wgan.networks import describe, describe_custom, import_network
-from wgan.runs import RunFolder, saved_steps
+from wgan.runs import RunFolder, default_folder, saved_steps
 from wgan.training import checks
 from wgan.training.augment import Augmenter
 from wgan.training.auxiliary_loss import AuxiliaryLoss
@@ -326,7 +326,7 @@ class Trainer:
             latents=latents,
             conditional=self.settings.conditional,
             optimisers=(state.generator_optimiser, state.critic_optimiser),
-            # With an augmentation that adapts, what is held out has had its say.
+            # An augmentation that adapts to the held-out samples has let them influence the training.
             bracket=not self.settings.augment.target,
         )
 
@@ -389,4 +389,4 @@ def train(
     """
     trainer = Trainer(data, settings=settings, monitors=monitors, **changes)
     name = settings if isinstance(settings, str) else "settings"
-    return trainer.fit(run_dir or Path("runs") / f"{trainer.dataset.name}-{name}")
+    return trainer.fit(run_dir or default_folder(trainer.dataset.name, name))
