@@ -16,11 +16,12 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from wgan.data import Dataset, digits
-from wgan.lipschitz import Chain, GradientPenalty, SpectralNormalisation
+from wgan.lipschitz import Chain, GradientPenalty, SpectralNormalisation, WeightClipping
+from wgan.losses import ClassificationWeights
 from wgan.monitors import Monitor
-from wgan.networks import MLPGenerator
+from wgan.networks import MLP, MLPGenerator
 from wgan.runs import Checkpoint, load_latest
-from wgan.training import Adam, LoggingIntervals, RMSprop, Trainer
+from wgan.training import Adam, Augment, LoggingIntervals, RMSprop, Trainer
 
 DIGITS = digits()
 BOTH_ADAM = {
@@ -28,6 +29,31 @@ BOTH_ADAM = {
     "critic_optimiser": Adam(1e-3, (0.0, 0.9)),
 }
 BOTH_RMSPROP = {"generator_optimiser": RMSprop(1e-3), "critic_optimiser": RMSprop(1e-3)}
+OTHER: dict[str, Any] = {
+    "networks": MLP(latent_dim=3),
+    "constraint": WeightClipping(0.02),
+    "generator_optimiser": RMSprop(1e-3),
+    "critic_optimiser": Adam(1e-2),
+    "loss": "hinge",
+    "n_critic": 7,
+    "batch_size": 17,
+    "decay": "cosine",
+    "ema": 0.5,
+    "warm_up": True,
+    "penalty_every": 3,
+    "precision": "bfloat16",
+    "conditional": True,
+    "balanced": True,
+    "classification": ClassificationWeights(0.5),
+    "augment": Augment(strength=0.25),
+    "steps": 77,
+    "logging": LoggingIntervals(metrics=5),
+    "latent_dim": 3,
+    "seed": 11,
+    "device": "cpu",
+    "engine": "eager",
+}
+"""Another value than the default for each setting."""
 
 
 def generator(seed: int = 0, *, hidden: tuple[int, ...] = (16, 16)) -> MLPGenerator:

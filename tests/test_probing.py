@@ -10,13 +10,14 @@ from small_runs import DIGITS, assert_same_tensors, tree
 from small_runs import trainer as small_trainer
 
 from wgan.cli import main
+from wgan.deploy import distil
 from wgan.diagnosis import History, diagnose
 from wgan.errors import InputError
 from wgan.lipschitz import GradientPenalty, Orthogonal, SpectralNormalisation, WeightClipping
 from wgan.networks import MLP
 from wgan.probing import _compare, _CriticScores, probe_critic, trainer_of
 from wgan.runs import RunFolder
-from wgan.training import Adam, LoggingIntervals, Trainer, recipe
+from wgan.training import Adam, LoggingIntervals, Trainer, critic_step, recipe, training_step
 from wgan.training.observe import Scored
 from wgan.training.observe.dead_units import RectifiedUnits
 
@@ -155,3 +156,29 @@ def test_the_command_tells_and_prints_what_it_found(starved, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["probe"]["steps"] == 200
     assert "critic-starved" in [finding["name"] for finding in found["findings"]]
+
+
+def test_a_probe_takes_no_warm_up(tmp_path, monkeypatch):
+    folder = run(replace(SOUND, warm_up=True), tmp_path / "run", steps=1)
+    taken = []
+
+    def counted(*arguments, **named):
+        taken.append(1)
+        return critic_step(*arguments, **named)
+
+    monkeypatch.setattr(training_step, "critic_step", counted)
+    found = probe_critic(trainer_of(folder, device="cpu"), folder, steps=10)
+    assert found.steps == len(taken) == 10
+
+
+def test_a_trainer_with_an_optimiser_of_torch_can_be_probed(tmp_path):
+    settings = {"generator_optimiser": torch.optim.AdamW, "critic_optimiser": torch.optim.AdamW}
+    trainer = Trainer(DIGITS, settings=SOUND, device="cpu", **settings)
+    trainer.fit(tmp_path / "run", 2)
+    assert probe_critic(trainer, tmp_path / "run", steps=5).steps == 5
+
+
+def test_a_distilled_run_is_probed_by_its_trainer_only(tmp_path):
+    student = distil(run(SOUND, tmp_path / "run", steps=1), tmp_path / "student", steps=1, device="cpu").path
+    with pytest.raises(InputError, match="trained with an auxiliary loss"):
+        trainer_of(student)

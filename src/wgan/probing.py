@@ -5,7 +5,7 @@ A run's history does not show that, see docs/diagnosis.md. Nothing here writes t
 
 from __future__ import annotations
 
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -108,11 +108,16 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
     """Build the trainer that a run's folder describes.
 
     Raises:
-        InputError: This is not a run folder; the run was started from Python without a recipe, or by a
-            version with other settings; or its data are missing.
+        InputError: This is not a run folder; the run has networks, a constraint, an optimiser or a loss of
+            the user's own, or settings of another version; or its data are missing.
     """
     folder = RunFolder(Path(run_dir))
     config = folder.read_config()
+    if config.get("auxiliary_loss") is not None:
+        raise InputError(
+            f"{folder.path} was trained with an auxiliary loss, as distilled ones are, which its folder "
+            "alone cannot restore: call wgan.probing.probe_critic with the run's trainer."
+        )
     settings = replace(TrainingSettings.from_config(config), device=device)
     dataset = reload_dataset(config.get("dataset"), str(folder.path))
     return Trainer(
@@ -122,18 +127,13 @@ def trainer_of(run_dir: str | PathLike[str], *, device: str = "auto") -> Trainer
 
 def _with_frozen_generator(trainer: Trainer) -> Trainer:
     """A copy of the trainer with networks of its own, whose steps change only the critic."""
-    trial = copy(trainer)
-    trial.generator, trial.critic = deepcopy(trainer.generator), deepcopy(trainer.critic)
-    settings = trainer.settings
-    critic, generator = settings.critic_optimiser, settings.generator_optimiser
-    trial.settings = replace(
-        settings,
+    critic, generator = trainer.settings.critic_optimiser, trainer.settings.generator_optimiser
+    return trainer.copy_with(
         critic_optimiser=replace(critic, lr=max(critic.lr, generator.lr)),
         generator_optimiser=replace(generator, lr=ZERO_LR),
         decay="linear",
         warm_up=False,
     )
-    return trial
 
 
 @final

@@ -17,12 +17,12 @@ from wgan.core.files import storing, write_atomically
 from wgan.diagnosis import Finding, History, diagnose
 from wgan.diagnosis.finding import SettingsByPath
 from wgan.errors import DivergenceError, InputError
-from wgan.lipschitz import R1, GradientPenalty
 from wgan.monitors import Monitor
 from wgan.monitors.monitor import Values
 from wgan.runs import Row, RunFolder, from_plain, saved_steps
 from wgan.training import Trainer, TrainingSettings
 from wgan.training.resume import check_same_run
+from wgan.training.settings import KINDS
 
 MAX_INTERVENTIONS = 3
 """Interventions in a run; later problems are left to the user."""
@@ -33,8 +33,6 @@ INTERVENTION_FILE = "intervention.json"
 DEAD = ("critic_dead", "generator_dead")
 MAX_DEAD = 1 / 3
 """Share of dead units above which training does not resume from a checkpoint."""
-TYPES = {kind.__name__: kind for kind in (GradientPenalty, R1)}
-"""Constraints that a remedy may name."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ Build = Callable[[TrainingSettings, Sequence[Intervention]], Trainer]
 
 
 def heal(
-    recipe: TrainingSettings,
+    settings: TrainingSettings,
     build: Build,
     *,
     steps: int,
@@ -75,7 +73,7 @@ def heal(
     A run without findings is bit for bit the same as without healing.
 
     Args:
-        recipe: The settings to begin with.
+        settings: The settings to begin with.
         build: Builds the trainer of an attempt.
         steps: Total number of generator steps, >= 1.
         run_dir: Folder of the run and of its last attempt.
@@ -91,22 +89,22 @@ def heal(
             DivergenceError only where no remedy is left.
     """
     run_dir = run_dir.resolve()
-    done = _done(recipe, build, steps, run_dir)
-    trainer = build(with_remedies(recipe, done), done)
+    done = _done(settings, build, steps, run_dir)
+    trainer = build(with_remedies(settings, done), done)
     while finding := _fit(trainer, steps, run_dir, done):
         intervention = _intervention(run_dir, len(done) + 1, finding)
-        trainer = build(with_remedies(recipe, [*done, intervention]), [*done, intervention])  # checks them
+        trainer = build(with_remedies(settings, [*done, intervention]), [*done, intervention])  # checks them
         _abandon(run_dir, intervention)
         done.append(intervention)
         on_intervention(intervention)
     return done
 
 
-def with_remedies(recipe: TrainingSettings, interventions: Sequence[Intervention]) -> TrainingSettings:
-    """The recipe with the settings of all remedies, in order."""
+def with_remedies(settings: TrainingSettings, interventions: Sequence[Intervention]) -> TrainingSettings:
+    """The settings with those of all remedies, in order."""
     for intervention in interventions:
-        recipe = apply_remedy(recipe, intervention.finding.remedy)
-    return recipe
+        settings = apply_remedy(settings, intervention.finding.remedy)
+    return settings
 
 
 def apply_remedy(settings: TrainingSettings, remedy: SettingsByPath) -> TrainingSettings:
@@ -196,14 +194,14 @@ def _abandon(run_dir: Path, intervention: Intervention) -> None:
         run_dir.rename(intervention.before)
 
 
-def _done(recipe: TrainingSettings, build: Build, steps: int, run_dir: Path) -> list[Intervention]:
+def _done(settings: TrainingSettings, build: Build, steps: int, run_dir: Path) -> list[Intervention]:
     """The interventions so far, read from the abandoned attempts."""
     done: list[Intervention] = []
     for number in range(1, MAX_INTERVENTIONS + 1):
         before = attempt_folder(run_dir, number)
         if not before.exists():
             break
-        config = build(with_remedies(recipe, done), done).config(steps)
+        config = build(with_remedies(settings, done), done).config(steps)
         check_same_run(RunFolder(before), config)
         done.append(_read(before))
     return done
@@ -222,9 +220,9 @@ def _read(before: Path) -> Intervention:
         ) from error
 
 
-def _with(settings: Any, path: Sequence[str], value: Any) -> Any:  # noqa: ANN401 - a recipe or a part of it
+def _with(settings: Any, path: Sequence[str], value: Any) -> Any:  # noqa: ANN401 - settings or a part of them
     name, *rest = path
     if not hasattr(settings, name):
         raise InputError(f"{type(settings).__name__} has no setting {name}.")
-    new = _with(getattr(settings, name), rest, value) if rest else from_plain(value, TYPES)
+    new = _with(getattr(settings, name), rest, value) if rest else from_plain(value, KINDS)
     return replace(settings, **{name: new})

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import wgan as package
 from wgan.cli import main
+from wgan.cli.rerun import rerun
 from wgan.errors import InputError
 
 CODE = """
@@ -27,6 +29,9 @@ class Generator(nn.Module):
 
     def forward(self, latents):
         return self.layers(latents)
+
+class Unmarked(Generator):
+    latent_dim = None
 
 class Critic(nn.Sequential):
     def __init__(self, shape):
@@ -90,3 +95,12 @@ def test_a_name_that_cannot_be_is_refused(trained, name, message):
 def test_another_class_than_the_runs_is_refused(trained):
     with pytest.raises(InputError, match="is own_nets:Generator, and not own_nets:Critic"):
         package.Sampler.load("run", generator="own_nets:Critic")
+
+
+def test_the_length_of_latents_is_in_the_command_that_trains_again(trained):
+    command = TRAIN.replace(":Generator", ":Unmarked") + " --latent-dim 3"
+    assert main(command.replace("--out run", "--out unmarked").split()) == 0
+    printed = rerun(json.loads(Path("unmarked/config.json").read_text()))
+    assert printed is not None
+    assert "--latent-dim 3" in printed
+    assert main(printed.split()[1:]) == 0  # resumes the run

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_runs import Hook, assert_same_run, last
+from small_runs import OTHER, Hook, assert_same_run, last
 
 from wgan.deploy import distil
 from wgan.deploy.distillation import Imitation, features, narrower
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.errors import InputError
-from wgan.networks import DCGANGenerator, MLPGenerator, R3GANGenerator, ResNetGenerator, build, describe
+from wgan.networks import MLP, DCGANGenerator, MLPGenerator, R3GANGenerator, ResNetGenerator, build, describe
 from wgan.sampling import Sampler
+from wgan.training import Trainer
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,24 @@ def test_by_itself_a_student_sees_as_many_samples_as_its_teacher_64_at_a_time(ru
     assert own["batch_size"] < taught["batch_size"] == 64
     more = taught["steps"] * taught["batch_size"] - own["steps"] * own["batch_size"]
     assert 0 <= more < 64
+
+
+def test_a_student_inherits_every_setting_of_its_teacher(tmp_path, monkeypatch):
+    other = {
+        name: value
+        for name, value in OTHER.items()
+        if name not in ("networks", "augment", "precision", "latent_dim", "steps")
+    }
+    networks = MLP(latent_dim=3, generator_hidden=(8,), critic_hidden=(8,))
+    trainer = Trainer("digits", networks=networks, steps=1, **other)
+    trainer.fit(tmp_path / "teacher", progress=False)
+    students = []
+    monkeypatch.setattr(Trainer, "fit", lambda student, folder: students.append(student))
+    distil(tmp_path / "teacher", tmp_path / "student", device="cpu")
+    inherited = replace(trainer.settings, latent_dim=3, batch_size=64)
+    assert students[0].settings == replace(
+        inherited, generator_optimiser=replace(inherited.generator_optimiser, lr=1e-2)
+    )
 
 
 @pytest.mark.slow

@@ -2,25 +2,22 @@
 
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from small_runs import DIGITS, assert_same_run, last, trainer
+from small_runs import DIGITS, OTHER, assert_same_run, last, trainer
 
 import wgan
 from wgan.cli import main
 from wgan.errors import InputError
-from wgan.lipschitz import WeightClipping
-from wgan.losses import ClassificationWeights
 from wgan.networks import MLP
 from wgan.runs import differences, to_plain
 from wgan.training import (
     RECIPES,
-    Adam,
-    Augment,
     LoggingIntervals,
-    RMSprop,
     Trainer,
     TrainingSettings,
     recipe,
@@ -28,31 +25,6 @@ from wgan.training import (
 from wgan.training.config import identity, mark
 from wgan.training.settings import ELSEWHERE, IDENTITY
 
-OTHER: dict[str, Any] = {
-    "networks": MLP(latent_dim=3),
-    "constraint": WeightClipping(0.02),
-    "generator_optimiser": RMSprop(1e-3),
-    "critic_optimiser": Adam(1e-2),
-    "loss": "hinge",
-    "n_critic": 7,
-    "batch_size": 17,
-    "decay": "cosine",
-    "ema": 0.5,
-    "warm_up": True,
-    "penalty_every": 3,
-    "precision": "bfloat16",
-    "conditional": True,
-    "balanced": True,
-    "classification": ClassificationWeights(0.5),
-    "augment": Augment(strength=0.25),
-    "steps": 77,
-    "logging": LoggingIntervals(metrics=5),
-    "latent_dim": 3,
-    "seed": 11,
-    "device": "cpu",
-    "engine": "eager",
-}
-"""Another value than the default for each setting."""
 FIELDS = [field.name for field in fields(TrainingSettings)]
 NETWORKS = MLP(latent_dim=3, generator_hidden=(8,), critic_hidden=(8,))
 
@@ -110,6 +82,16 @@ def test_train_in_python_is_the_command(tmp_path, monkeypatch):
     options = "--steps 8 --seed 2 --device cpu --logging.metrics 4 --logging.images 100"
     assert main(["train", "digits", "--out", "command", *options.split()]) == 0
     assert_same_run(tmp_path / "python", tmp_path / "command")
+
+
+@pytest.mark.parametrize("data", ["photos/cats.npz", "cats.npz", "./cats.npz"])
+def test_the_folder_of_a_run_that_is_not_named_is_the_commands(tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    Path(data).parent.mkdir(exist_ok=True)
+    np.savez(data, np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32))
+    assert wgan.train(data, steps=1, device="cpu").path == Path("runs/cats-default")
+    assert main(["train", data, "--steps", "1", "--device", "cpu"]) == 0  # resumes it
+    assert [path.name for path in Path("runs").iterdir()] == ["cats-default"]
 
 
 def test_networks_of_ones_own_are_trained_as_the_default_recipe_trains_its_own():

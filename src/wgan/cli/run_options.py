@@ -7,12 +7,13 @@ from typing import Annotated
 import tyro
 
 from wgan.deploy.distillation import FEATURE, PIXEL, SIZE
+from wgan.runs import default_folder
 from wgan.training import TrainingSettings, recipe
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a generator on DATA into a run folder. The same command again goes on where it was.
+    """Train a generator on DATA into a run folder. The same command resumes the run.
 
     Settings that are not given are those of the recipe; every one can be overridden.
     """
@@ -38,29 +39,29 @@ class Train:
     resolution: int | None = None
     """Resize and crop images to squares of this side."""
     channels: int | None = None
-    """1 makes images grey, 3 coloured; by default they stay what they are."""
+    """Number of channels: 1 makes images grey, 3 coloured; by default they keep their own."""
     monitor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Where else to watch the run: tensorboard, wandb, mlflow; may be given several times."""
+    """Monitor of the run besides its folder: tensorboard, wandb or mlflow; may be given several times."""
     dry_run: bool = False
     """Print the settings, the networks, memory and time; train nothing."""
     fork: bool = False
     """If the folder holds a run with other settings, start a new run, beside it, from its weights."""
     heal: bool = False
-    """Treat what the diagnosis finds, from the last healthy checkpoint; at most three times."""
+    """Treat problems that the diagnosis finds, from the last healthy checkpoint; at most three times."""
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return self.out or Path("runs") / f"{_stem(self.data)}-{self.recipe}"
+        return self.out or default_folder(self.data, self.recipe)
 
 
 @dataclass(frozen=True)
 class Distil:
-    """Train a smaller generator to make of each latent what the generator of the run in DIR makes of it.
+    """Train a smaller generator to imitate the generator of the run in DIR, latent by latent.
 
-    It imitates its teacher's samples and goes on against the trained critic, at the quicker one's rate, of 64
-    samples at a time or more, and with all other settings of the run. What comes out is a run like any other;
-    the same command again goes on where it was.
+    It is trained against the run's critic, at the higher of the run's two learning rates, with batches of at
+    least 64 samples and all other settings of the run. The result is a run like any other; the same command
+    resumes it.
     """
 
     dir: tyro.conf.Positional[Path]
@@ -68,21 +69,21 @@ class Distil:
     out: Path
     """The student's run."""
     size: float = SIZE
-    """The student's weights as a share of the teacher's: at most, where a generator can be so narrow."""
+    """Largest number of the student's weights, as a share of the teacher's."""
     steps: int | None = None
-    """Generator steps; by default those that see as many samples as the teacher's."""
+    """Generator steps; by default as many as it takes to see as many samples as the teacher did."""
     pixel: float = PIXEL
-    """Weight of the distance to the teacher's samples, beside the critic's score."""
+    """Weight of the distance to the teacher's samples, relative to the critic's score."""
     feature: float = FEATURE
-    """Weight of the distance in what the critic's layers make of both."""
+    """Weight of the distance between the critic's features of both, relative to the critic's score."""
     device: str = "auto"
     """cpu, cuda, ...; auto is a GPU if there is one."""
     against: str | None = None
-    """The real samples: a source as `wgan train` takes it; by default what the run learned from."""
+    """The real samples: data as `wgan train` takes them; by default those of the run."""
     data_dir: Path | None = None
     """Where the files of mnist and fashion-mnist lie."""
     monitor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Where else to watch the run: tensorboard, wandb, mlflow; may be given several times."""
+    """Monitor of the run besides its folder: tensorboard, wandb or mlflow; may be given several times."""
 
 
 EVERYDAY = (
@@ -102,9 +103,5 @@ EVERYDAY = (
 
 
 def defaults(recipe_name: str, shape: tuple[int, ...], data: str = tyro.MISSING) -> Train:
-    """The command without an option, for data of a shape."""
+    """The command without options, for data of a shape."""
     return Train(data, recipe(recipe_name, shape))
-
-
-def _stem(data: str) -> str:
-    return Path(data).resolve().stem if any(mark in data for mark in "/\\.") else data

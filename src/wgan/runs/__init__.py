@@ -1,7 +1,7 @@
 """A run is a folder: its configuration, history, checkpoints and images, safe against interruptions."""
 
 from wgan.runs.checkpoint import Checkpoint, generator_files, load_latest, save, saved_steps
-from wgan.runs.folder import FORMAT, Row, RunFolder
+from wgan.runs.folder import FORMAT, Row, RunFolder, default_folder
 from wgan.runs.plain import differences, flatten, from_plain, setting, to_plain
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Checkpoint",
     "Row",
     "RunFolder",
+    "default_folder",
     "differences",
     "flatten",
     "from_plain",

@@ -235,6 +235,12 @@ class RunFolder:
         return sorted(paths, key=lambda path: int(path.stem))
 
 
+def default_folder(data: str, recipe: str) -> Path:
+    """The folder ``runs/DATA-RECIPE`` of a run whose folder is not named; of a path, its last part counts."""
+    name = Path(data).resolve().stem if any(mark in data for mark in "/\\.") else data
+    return Path("runs") / f"{name}-{recipe}"
+
+
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 

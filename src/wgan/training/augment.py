@@ -38,12 +38,10 @@ class Augment:
 
     Attributes:
         transforms: Any of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
-        right;
-            not for images that are never mirrored, such as letters).
+            right; not for images that are never mirrored, such as letters).
         strength: Probability of each transform for each image, from the start, in [0, 1].
         target: Adapt the strength so that the share of the gap which held-out images do not show stays at
-        this
-            value, in (0, 1), 0.5 being a good choice; 0: the strength stays as it is.
+            this value, in (0, 1), 0.5 being a good choice; 0: the strength stays as it is.
         span: Number of real images in which the strength can go from 0 to 1, >= 1; 500,000 in the paper.
     """
 

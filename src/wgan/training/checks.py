@@ -48,7 +48,7 @@ def find_latent_dim(generator: nn.Module, latent_dim: int | None) -> int:
 def check_fit(
     generator: nn.Module, critic: nn.Module, dataset: Dataset, latent_dim: int, *, labelled: bool = False
 ) -> None:
-    """Raise InputError unless the generator makes, and the critic scores, samples like the source's."""
+    """Raise InputError unless the generator makes, and the critic scores, samples like the dataset's."""
     modes = generator.training, critic.training
     generator.eval()
     critic.eval()

@@ -117,7 +117,7 @@ class World:
         return network if self.size == 1 else synchronised(network)
 
     def wrap(self, state: State) -> None:
-        """TermsEvaluation both networks' terms so that gradients are those of the whole batch."""
+        """Evaluate both networks' terms in all processes, so that gradients are those of the whole batch."""
         if self.size > 1:
             state.evaluate_critic = self._evaluate(state.critic)
             state.evaluate_generator = self._evaluate(state.generator)

@@ -36,8 +36,7 @@ TOLERANCE = 0.02
 """Largest difference to the eager change of a network's weights, relative to the norm of that change.
 
 Rounding reverses Adam's first steps where a gradient is nearly zero, which amounts to some tenths of a
-percent; a wrong
-or missing term amounts to tens of percent."""
+percent; a wrong or missing term amounts to tens of percent."""
 VERIFIED_STEPS = 2
 """Steps that are compared: the first step of a run is always eager, because it creates the moments."""
 _DERIVATIVES = {"backward_pass_autocast": "off"} if hasattr(functorch, "backward_pass_autocast") else {}

@@ -116,7 +116,7 @@ def evaluate_eagerly(
     network: nn.Module,
     **inputs: Any,  # noqa: ANN401 - whatever the terms take
 ) -> Numbers:
-    """TermsEvaluation terms as they are written: eagerly, in one process."""
+    """Evaluate terms as they are written: eagerly, in one process."""
     return terms(network, **inputs)
 
 

@@ -102,17 +102,17 @@ class TorchOptimiser:
     Attributes:
         make: Called with the parameters of a network: a class, a partial, a function.
         name: The class that it makes.
-        settings: The class's settings, such as ``lr``.
+        lr: The learning rate before it decays; of all parameters, whatever rates their groups are made with.
+        settings: The class's other settings.
     """
 
     make: Callable[[Any], torch.optim.Optimizer]
     name: str
+    lr: float
     settings: Mapping[str, Any]
 
-    @property
-    def lr(self) -> float:
-        """The learning rate before it decays."""
-        return float(self.settings["lr"])
+    def __post_init__(self) -> None:
+        _check_rate(self.lr)
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a network's parameters."""
@@ -125,7 +125,7 @@ class TorchOptimiser:
     def plain(self) -> dict[str, Any]:
         """The class and its settings, as JSON."""
         plain = {name: value for name, value in self.settings.items() if not isinstance(value, Tensor)}
-        return {"is": self.name, **plain}
+        return {"is": self.name, "lr": self.lr, **plain}
 
 
 def as_optimiser(name: str, value: object) -> Optimiser | TorchOptimiser:
@@ -134,9 +134,8 @@ def as_optimiser(name: str, value: object) -> Optimiser | TorchOptimiser:
     Args:
         name: Of the argument, for the message.
         value: ``Adam(...)`` or ``RMSprop(...)`` of this module; a class of torch's, such as
-        ``torch.optim.AdamW``; a
-            function of parameters, such as ``partial(torch.optim.SGD, lr=0.1)``; or an optimiser, of which
-            the class and the settings are taken.
+            ``torch.optim.AdamW``; a function of parameters, such as ``partial(torch.optim.SGD, lr=0.1)``; or
+            an optimiser, of which the class and the settings are taken.
 
     Raises:
         InputError: It is none of these, or has no learning rate.
@@ -150,13 +149,14 @@ def as_optimiser(name: str, value: object) -> Optimiser | TorchOptimiser:
     try:
         made = make([nn.Parameter(torch.zeros(1))])
         assert isinstance(made, torch.optim.Optimizer)
-        settings = {**made.defaults, "lr": float(made.defaults["lr"])}
-        return TorchOptimiser(make, f"{type(made).__module__}.{type(made).__qualname__}", settings)
+        settings = dict(made.defaults)
+        rate = float(settings.pop("lr"))
     except Exception as error:  # whatever something that is no optimiser raises
         raise InputError(
             f"{name} must be wgan's Adam(...) or RMSprop(...), or an optimiser of torch's, its class or a "
             f"function of parameters that makes one, not {value!r}."
         ) from error
+    return TorchOptimiser(make, f"{type(made).__module__}.{type(made).__qualname__}", rate, settings)
 
 
 def size_of(network: nn.Module) -> float:

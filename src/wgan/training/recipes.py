@@ -63,7 +63,7 @@ def _both(optimiser: Adam | RMSprop) -> dict[str, Any]:
 
 
 def _default(settings: TrainingSettings, shape: Shape) -> TrainingSettings:
-    """Rates for the default's own networks, lower for larger ones; a latent no longer than it need be."""
+    """Rates for the default's own networks, lower for larger ones; latents as long as a vector."""
     networks = settings.networks
     assert isinstance(networks, DCGAN | MLP)
     if len(shape) != 3:

@@ -24,7 +24,7 @@ class Snapshot:
     """Draws what a generator makes of fixed latents: a grid of images, or a scatter plot of vectors.
 
     Args:
-        dataset: The real samples, whose labels are asked for and beside which vectors are plotted.
+        dataset: The real samples, whose labels the fakes get, and beside which vectors are plotted.
         latents: (N, latent_dim), on the generator's device.
         condition: What the labels are, in a conditional run.
     """

@@ -116,7 +116,7 @@ def use_channels_last(network: nn.Module) -> None:
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     for weight in (weight for convolution in convolutions for weight in convolution.parameters()):
         if weight.dim() == 4 and weight.device.type == "cpu":
-            # Not contiguous(), to which a single channel lies right in any order: gradients ask for this one.
+            # Not contiguous(), which leaves a single channel as it is: gradients have exactly this layout.
             laid = torch.empty_like(weight.data, memory_format=torch.channels_last)
             weight.data = laid.copy_(weight.data)
 

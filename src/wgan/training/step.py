@@ -28,10 +28,9 @@ def critic_step(
 
     Args:
         state: The networks and optimisers; the critic is wrapped by the constraint already, the generator
-        gets no
-            gradient.
+            gets no gradient.
         objective: What the critic minimises.
-        real: Real samples, and the labels asked of the fakes as well.
+        real: Real samples, and the labels for which fakes are generated as well.
         latents: (N, latent_dim), drawn for this step alone.
         rng: Source of the penalty's and the augmentation's random numbers.
         penalty_scale: Factor on the penalty; 0 leaves it out, k in every k-th step is a lazy penalty.
@@ -82,7 +81,7 @@ def generator_step(
         objective: What the generator minimises.
         latents: (N, latent_dim), drawn for this step alone, never those of a critic step.
         rng: Source of the augmentation's random numbers.
-        real: Real samples, for a paired loss, and the labels asked of the fakes, in a conditional run.
+        real: Real samples, for a paired loss, and the labels of the fakes, in a conditional run.
 
     Returns:
         Scalars: ``generator_loss``, ``generator_classification`` with a classifier, and ``auxiliary_loss`` if

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from copy import deepcopy
+from copy import copy, deepcopy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from wgan.errors import InputError
 from wgan.latents import draw_latents
 from wgan.monitors import Console, Monitor
 from wgan.networks import describe, describe_custom, import_network
-from wgan.runs import RunFolder, saved_steps
+from wgan.runs import RunFolder, default_folder, saved_steps
 from wgan.training import checks
 from wgan.training.augment import Augmenter
 from wgan.training.auxiliary_loss import AuxiliaryLoss
@@ -299,6 +299,19 @@ class Trainer:
                 if self._world.any(elapsed > at_most) or trial.step == WARM_UP_EVERY:
                     return self._world.of_main(elapsed / (trial.step - WARM_UP_STEPS - VERIFIED_STEPS))
 
+    def copy_with(self, **changes: Any) -> Trainer:  # noqa: ANN401 - any setting
+        """A copy with networks of its own and some settings changed.
+
+        Args:
+            changes: Settings of the optimisers and of the schedule; what the networks and the objective were
+                built from stays.
+        """
+        copied = copy(self)
+        copied.settings = changed(self.settings, **changes)
+        copied.generator, copied.critic = deepcopy(self.generator), deepcopy(self.critic)
+        copied._step = copied._new_step()
+        return copied
+
     def _new_step(self) -> TrainingStep:
         return TrainingStep(
             self.settings, self.objective, self.dataset, self._world, self.latent_dim, self._device
@@ -313,7 +326,7 @@ class Trainer:
             latents=latents,
             conditional=self.settings.conditional,
             optimisers=(state.generator_optimiser, state.critic_optimiser),
-            # With an augmentation that adapts, what is held out has had its say.
+            # An augmentation that adapts to the held-out samples has let them influence the training.
             bracket=not self.settings.augment.target,
         )
 
@@ -376,4 +389,4 @@ def train(
     """
     trainer = Trainer(data, settings=settings, monitors=monitors, **changes)
     name = settings if isinstance(settings, str) else "settings"
-    return trainer.fit(run_dir or Path("runs") / f"{trainer.dataset.name}-{name}")
+    return trainer.fit(run_dir or default_folder(trainer.dataset.name, name))

@@ -50,18 +50,15 @@ class Observer:
         generator: Maps latents (N, latent_dim) to samples (N, *shape).
         critic: Maps samples (N, *shape) to scores (N,) or (N, 1).
         data: A :class:`wgan.data.Dataset` on the networks' device, or anything that :func:`wgan.data.load`
-        takes.
-        constraint: What keeps the critic Lipschitz: asked what it did to the weights, and whether the critic
-        can be
-            certified.
+            takes.
+        constraint: What keeps the critic Lipschitz; it says how many weights it clipped, and whether the
+            critic can be certified.
         latents: (N, latent_dim), never trained on, of which the first :data:`OBSERVED` are used; None:
-        standard
-            normal ones of the generator's ``latent_dim``.
+            standard normal ones of the generator's ``latent_dim``.
         conditional: Whether the networks take labels.
         optimisers: Of the generator and of the critic, for the sizes of their updates.
         bracket: Whether W1 is bracketed where the critic can be certified; the held-out samples must not have
-        had a
-            say in the training.
+            influenced the training.
 
     Raises:
         InputError: The data cannot be loaded, or the length of a latent is unknown.
@@ -86,7 +83,7 @@ class Observer:
         self._latents, self._train, self._held_out, self._labels = draw_probe_batch(
             dataset, latents[:OBSERVED], labelled=conditional
         )
-        # A critic that is told labels bounds the mean distance within classes, not that of the whole.
+        # A critic that takes labels bounds the mean distance within classes, not that of the whole.
         self._bracket = bracket and self._constraint.certified and not conditional
         self._layers = weight_layers(critic)
         self._weights = Weights(critic)

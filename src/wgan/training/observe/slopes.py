@@ -27,7 +27,7 @@ class Slopes:
         train: (M, *shape), training samples.
         held_out: (K, *shape), held-out samples.
         labels: Of ``train``, which are those of the fakes one by one, and of ``held_out``, in a conditional
-        run.
+            run.
     """
 
     def __init__(
