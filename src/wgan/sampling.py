@@ -19,7 +19,7 @@ from wgan.images import show, to_image, write_png
 from wgan.labels import class_number, cycle_classes
 from wgan.latents import draw_latents
 from wgan.networks import build, generate, rebuild_custom
-from wgan.runs import RunFolder, load_latest
+from wgan.runs import RunFolder, load_checkpoint
 
 LabelLike = int | str | Sequence[float]
 """The number or name of a class, or a vector of attributes."""
@@ -51,7 +51,12 @@ class Sampler:
 
     @classmethod
     def load(
-        cls, run_dir: str | PathLike[str], *, device: str = "auto", generator: nn.Module | str | None = None
+        cls,
+        run_dir: str | PathLike[str],
+        *,
+        device: str = "auto",
+        generator: nn.Module | str | None = None,
+        step: int | None = None,
     ) -> Self:
         """Load the averaged generator of a run's last intact checkpoint.
 
@@ -60,15 +65,14 @@ class Sampler:
             device: Device to sample on; ``auto`` is a GPU if there is one.
             generator: For a generator that is not one of wgan's own, the module to load weights into, or the
                 name under which it was trained, ``package.module:Class``, whose code is then imported.
+            step: Step of the checkpoint; None: the last intact one.
 
         Raises:
             InputError: This is not a run, it has no intact checkpoint, or the generator cannot be built.
         """
         folder = RunFolder(Path(run_dir))
         config = folder.read_config()
-        checkpoint = load_latest(folder.checkpoints, groups=("average",))
-        if checkpoint is None:
-            raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
+        checkpoint = load_checkpoint(folder.checkpoints, step, groups=("average",))
         description, latent_dim = config.get("generator"), config.get("latent_dim")
         if not isinstance(description, dict) or not isinstance(latent_dim, int):
             raise InputError(f"{folder.config_file} does not say what generator the run trained.")

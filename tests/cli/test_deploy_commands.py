@@ -49,7 +49,7 @@ def test_from_a_run_to_the_edge(wgan, capfd, somewhere):
     np.testing.assert_allclose(samples, sampler(9).numpy(), atol=1e-5)
 
     out, _ = wgan("verify dist")
-    assert out.startswith("dist is whole and passes.")
+    assert out.startswith("dist is intact and passes.")
     out, _ = wgan("bench dist --against run --batches 1,3 --seconds 0.01 --json")
     rows = json.loads(out)["latency"]
     assert [(row["name"], row["batch"]) for row in rows] == [("dist", 1), ("run", 1), ("dist", 3), ("run", 3)]

@@ -104,3 +104,13 @@ def test_the_length_of_latents_is_in_the_command_that_trains_again(trained):
     assert printed is not None
     assert "--latent-dim 3" in printed
     assert main(printed.split()[1:]) == 0  # resumes the run
+
+
+def test_commands_draw_evaluate_and_export_a_run_of_ones_own_networks(trained, capsys):
+    own = ["--generator", "own_nets:Generator"]
+    assert main(["sample", "run", "--count", "2", "--out", "x.npz", *own]) == 0
+    assert main(["interpolate", "run", "--to-seed", "2", "--out", "walk.npz", *own]) == 0
+    assert main(["directions", "run", "--out", "directions.npz", "--count", "2", *own]) == 0
+    assert main(["evaluate", "run", "--metrics", "fd", "--count", "70", *own]) == 0
+    assert main(["export", "run", "--to", "onnx", "--out", "dist", "--count", "100", *own]) == 0
+    assert "own_nets:Generator is your own code" in capsys.readouterr().err

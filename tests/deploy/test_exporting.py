@@ -132,7 +132,7 @@ def test_a_generator_of_ones_own_is_exported_too(tmp_path, out):
     Trainer(generator=Own(), critic=critic, data=ring8(), n_critic=1, device="cpu").fit(run, 2)
     with pytest.raises(InputError, match="pass the module itself"):
         export(run, out)
-    artifact = export(run, out, generator=Own(), count=100, seconds=0.01)
+    artifact = export(Sampler.load(run, generator=Own(), device="cpu"), out, count=100, seconds=0.01)
     assert artifact.range is None
     assert artifact.classes is None
     sampler = Sampler.load(run, generator=Own(), device="cpu")
@@ -303,7 +303,7 @@ def test_a_generator_that_cannot_be_exported_is_told(tmp_path, out):
         run, 1
     )
     with pytest.raises(InputError, match="Unexportable cannot be exported"):
-        export(run, out, generator=Unexportable())
+        export(Sampler.load(run, generator=Unexportable(), device="cpu"), out)
     assert not out.exists()
 
 

@@ -15,14 +15,16 @@ from wgan.runs import RunFolder
 
 @dataclass(frozen=True)
 class Animate:
-    """Make a GIF of what the run in the folder DIR made of its fixed latents, in step order."""
+    """Make an animation of a run's images: the samples of fixed latents, in step order."""
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
     out: Path
-    """The GIF."""
+    """Output: a .gif file."""
     seconds: float = 0.2
-    """How long each image is shown."""
+    """Duration of an image, in seconds."""
+    step: int | None = None
+    """Last step of the animation; by default the last image."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -30,7 +32,10 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Animate, arguments)
     folder = RunFolder(command.dir)
     folder.read_config()
-    frames = [_open(path) for path in folder.images()]
+    paths = [p for p in folder.images() if command.step is None or int(p.stem) <= command.step]
+    frames = [_open(path) for path in paths]
+    if not frames and command.step is not None:
+        raise InputError(f"{folder.path} has no image of step {command.step} or before.")
     if not frames:
         raise InputError(f"{folder.path} has no images in samples/ yet.")
     animation(frames, command.out, seconds=command.seconds)
@@ -40,5 +45,5 @@ def _open(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("L" if image.mode == "L" else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for a broken file
+    except (OSError, SyntaxError, ValueError) as error:  # which Pillow raises for a broken file
         raise InputError(f"{path} cannot be read as an image: {error}.") from error

@@ -20,15 +20,15 @@ class Audit:
     """Bracket the Wasserstein distance W1 between the distributions behind two sample sets, P and Q."""
 
     p: tyro.conf.Positional[Path]
-    """A .npz file, with an array `samples` or only one beside labels, or a .npy file."""
+    """Samples of P: a .npz file with an array `samples` or a single array beside labels, or a .npy file."""
     q: tyro.conf.Positional[Path]
-    """Another one, of samples of the same shape."""
+    """Samples of Q, of the same shape."""
     confidence: float = 0.99
-    """That both bounds hold."""
+    """Confidence that both bounds hold."""
     minutes: float | None = None
-    """How long the auditing critic may be fitted; by default 300 steps."""
+    """Time limit for fitting the auditing critic; by default 300 steps."""
     seed: int = 0
-    """Of the fit and of the split into samples to fit on and to measure on."""
+    """Random seed of the fit and of the split into samples for fitting and for measuring."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -44,10 +44,10 @@ def run(arguments: Sequence[str]) -> None:
     if command.json:
         sys.stdout.write(json.dumps(asdict(bracket)) + "\n")
     else:
-        Console(highlight=False).print(_told(bracket), soft_wrap=True)
+        Console(highlight=False).print(_summary(bracket), soft_wrap=True)
 
 
-def _told(bracket: Bracket) -> str:
+def _summary(bracket: Bracket) -> str:
     return (
         f"{bracket.lower:.4g} <= W1 <= {bracket.upper:.4g} with {bracket.confidence:.4g} confidence "
         f"({bracket.n_p:,} and {bracket.n_q:,} samples)\n"

@@ -16,18 +16,18 @@ from wgan.errors import InputError
 
 @dataclass(frozen=True)
 class Bench:
-    """Time the artifact in the folder DIR: median and 99th percentile of a call, and samples a second."""
+    """Time an artifact: median and 99th percentile of a call, and samples per second."""
 
     dir: tyro.conf.Positional[Path]
-    """The artifact."""
+    """Artifact folder."""
     against: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """Another artifact, or a run, in eager torch, timed in turns with it; may be given several times."""
+    """Another artifact, or a run (in eager PyTorch), timed in turns; may be given several times."""
     batches: str = "1,8,64"
-    """Samples a call."""
+    """Batch sizes."""
     threads: int = 1
-    """How many a call may use."""
+    """Number of threads of a call."""
     seconds: float = 1.0
-    """How long each is timed for each batch size."""
+    """Time for each artifact and batch size, in seconds."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -48,4 +48,4 @@ def _batches(text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise InputError(f"--batches takes whole numbers, as in 1,8,64, not {text!r}.") from error
+        raise InputError(f"--batches takes whole numbers such as 1,8,64, not {text!r}.") from error

@@ -16,35 +16,35 @@ from wgan.data import Split, even_indices, load
 from wgan.errors import InputError, check_seed, check_whole
 from wgan.metrics import train_classifier
 
-MOST = 100_000
-"""Images that are enough to learn from."""
+MAX_IMAGES = 100_000
+"""Images that the classifier is trained on, at most."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Train a small classifier on the labelled images of DATA, to judge generated ones by.
+    """Train a small classifier on labelled images, as a feature extractor for `wgan evaluate`.
 
-    Its features tell classes apart, which those of ImageNet do badly for grey or tiny images, and its
-    labels count the classes that a generator reaches: `wgan evaluate DIR --extractor judge.safetensors`.
+    Its features distinguish the classes, which those of ImageNet do badly for grey or tiny images, and its
+    labels count the classes that a generator reaches: `wgan evaluate RUN --extractor classifier.safetensors`.
     """
 
     data: tyro.conf.Positional[str]
     """digits, mnist, fashion-mnist; a folder or zip with a sub-folder for each class; or a .npz file with
     arrays `samples` and `labels`."""
     out: Path
-    """The file to write, x.safetensors."""
+    """Output: a .safetensors file."""
     steps: int = 1000
-    """Batches of 128 to learn from."""
+    """Number of training steps with batches of 128."""
     seed: int = 0
-    """Of weights and batches."""
+    """Random seed of the weights and batches."""
     device: str = "auto"
-    """cpu, cuda, ...; auto is a GPU if there is one."""
+    """Device: cpu, cuda, ...; auto is a GPU if there is one."""
     data_dir: Path | None = None
-    """Where the files of mnist and fashion-mnist lie."""
+    """Folder of the files of mnist and fashion-mnist."""
     resolution: int | None = None
-    """Resize and crop images to squares of this side."""
+    """Side, in pixels, of the squares that images are cropped and resized to."""
     channels: int | None = None
-    """1 makes images grey, 3 coloured."""
+    """1 converts images to grey, 3 to colour."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -58,15 +58,15 @@ def run(arguments: Sequence[str]) -> None:
         channels=command.channels,
     )
     if not dataset.image:
-        raise InputError(f"{command.data} holds vectors, and a classifier judges images.")
+        raise InputError(f"{command.data} holds vectors; a classifier needs images.")
     if dataset.classes is None:
         raise InputError(
-            f"{command.data} has no labels to learn: give a folder with a sub-folder for each class, or a "
+            f"{command.data} has no labels: give a folder with a sub-folder for each class, or a "
             ".npz file with arrays `samples` and `labels`."
         )
     if len(dataset.classes) < 2:
-        raise InputError(f"All of {command.data} is of one class, and there is nothing to tell apart.")
-    _check_place(command.out)
+        raise InputError(f"{command.data} has only one class; a classifier needs at least two.")
+    _check_writable(command.out)
     learned = train_classifier(
         *_labelled(dataset.train),
         held_out=_labelled(dataset.held_out),
@@ -77,7 +77,7 @@ def run(arguments: Sequence[str]) -> None:
     learned.save(command.out)
     sys.stdout.write(
         f"Held-out accuracy {100 * learned.accuracy:.1f} % ({learned.training['held_out']:,} images of "
-        f"{learned.classes} classes).\nNext: wgan evaluate DIR --extractor {shlex.quote(str(command.out))}\n"
+        f"{learned.classes} classes).\nNext: wgan evaluate RUN --extractor {shlex.quote(str(command.out))}\n"
     )
 
 
@@ -88,8 +88,8 @@ def _check(command: Classifier) -> None:
     check_whole(steps=(command.steps, 1))
 
 
-def _check_place(out: Path) -> None:
-    """Refuse before the work a place that would make it be for nothing."""
+def _check_writable(out: Path) -> None:
+    """Refuse an output that cannot be written before the work."""
     with storing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.is_dir():
@@ -100,6 +100,6 @@ def _check_place(out: Path) -> None:
 
 def _labelled(split: Split) -> tuple[Tensor, Tensor]:
     """Images as they are stored, bytes as bytes, with their labels; evenly spread where there are many."""
-    rows = split.rows[even_indices(len(split), MOST)]
+    rows = split.rows[even_indices(len(split), MAX_IMAGES)]
     assert split.labels is not None
     return split.storage.index_select(0, rows), split.labels[rows]

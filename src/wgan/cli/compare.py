@@ -23,22 +23,22 @@ from wgan.runs import RunFolder, saved_steps
 
 Row = dict[str, Any]
 
-ABREAST = 4
-"""Numbers beside each other, for a terminal of 80 columns."""
+MAX_COLUMNS = 4
+"""Metrics in a table, for a terminal of 80 columns."""
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Put the numbers that `wgan evaluate` kept in the run folders DIR beside each other, where they compare.
+    """Compare the results of `wgan evaluate` of several runs in a table.
 
-    Each is of the last step at which its run was evaluated. Numbers of another extractor, count, split or
-    library version say different things, and are refused with the part that differs.
+    Each result is of the last step at which its run was evaluated. Results of different extractors, counts,
+    splits or library versions are not comparable, and are refused with what differs.
     """
 
-    dir: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR [DIR ...]")]
-    """The runs' folders."""
+    dir: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
     metrics: str | None = None
-    """Some of w1,fd,kid,pr,dc,memorisation,modes; by default all that every run has."""
+    """Metrics out of w1,fd,kid,pr,dc,memorisation,modes; by default all that every run has."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -56,15 +56,15 @@ def run(arguments: Sequence[str]) -> None:
         return
     terminal = Console(highlight=False)
     for origin, some in _groups(found).items():
-        for start in range(0, len(some), ABREAST):
-            terminal.print(_table(some[start : start + ABREAST], steps))
+        for start in range(0, len(some), MAX_COLUMNS):
+            terminal.print(_table(some[start : start + MAX_COLUMNS], steps))
         terminal.print(f"[{origin}]\n", markup=False, soft_wrap=True)
     for line in _notes(runs, found if command.metrics is None else None):
         sys.stderr.write(f"wgan: note: {line}\n")
 
 
 def _groups(found: Sequence[ResultColumn]) -> dict[str, list[ResultColumn]]:
-    """Columns of one provenance but for the metric share their tables."""
+    """Columns by provenance; those of one provenance share a table."""
     groups: dict[str, list[ResultColumn]] = {}
     for column in found:
         groups.setdefault(str(column.provenance), []).append(column)
@@ -109,7 +109,7 @@ def _plain(column: ResultColumn) -> dict[str, Any]:
 
 
 def _notes(runs: dict[Path, list[Row]], shown: Sequence[ResultColumn] | None) -> Iterator[str]:
-    """What a reader might miss; of columns left out, unless the columns were chosen."""
+    """Notes on results that are outdated, and on metrics that are left out."""
     for path, rows in runs.items():
         step, saved = rows[0]["step"], saved_steps(RunFolder(path).checkpoints)
         if saved and saved[-1] > step:

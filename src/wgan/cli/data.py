@@ -26,10 +26,10 @@ class Pack:
     The same command again continues an interrupted pack, and writes missing shards of a finished one anew.
     """
 
-    dataset: tyro.conf.Positional[str]
+    data: tyro.conf.Positional[str]
     """A folder, zip, tar or range of tars (x-{000..009}.tar) of images; a .npy file; or hf:NAME."""
     out: Path | None = None
-    """The folder of shards; by default DATASET.pack, or NAME.pack in this folder for hf:NAME."""
+    """The folder of shards; by default DATA.pack, or NAME.pack in this folder for hf:NAME."""
     resolution: int | None = None
     """The side, in pixels, of the squares that images are cropped and resized to."""
     channels: int | None = None
@@ -68,13 +68,13 @@ def run(arguments: Sequence[str]) -> None:
 
 def _pack(command: Pack) -> None:
     check_whole(processes=(command.processes, 1))
-    reader = reader_of(command.dataset, resolution=command.resolution, channels=command.channels)
+    reader = reader_of(command.data, resolution=command.resolution, channels=command.channels)
     if reader is None:
         raise InputError(
-            f"{command.dataset} cannot be packed, because it is always read into memory whole: give a "
+            f"{command.data} cannot be packed, because it is always read into memory whole: give a "
             "folder, zip or tar of images, a .npy file, or hf:NAME."
         )
-    folder = command.out or _default_folder(command.dataset)
+    folder = command.out or _default_folder(command.data)
     with _progress_bar() as progress:
         write_shards(reader, folder, processes=command.processes, progress=progress)
     dataset = load(folder, memory_limit=0)

@@ -21,18 +21,18 @@ STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold green"}
 
 @dataclass(frozen=True)
 class Diagnose:
-    """Say what is wrong with the run in DIR, since when, how one sees it and what to do.
+    """Diagnose a run: what is wrong, since which step, the evidence, and what to do.
 
-    What each finding means is defined in docs/diagnosis.md. The run may still be going on.
+    docs/diagnosis.md defines each finding. The run may still be in progress.
     """
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
     probe: bool = False
-    """Take the critic of the last checkpoint 200 steps further while its generator stays, and say how far it
-    was from there. The run is left as it is."""
+    """Train a copy of the last checkpoint's critic for 200 more steps on the fixed generator, and report how
+    far it was from its optimum. The run is not changed."""
     device: str = "auto"
-    """Where to probe."""
+    """Device of the probe."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -55,14 +55,14 @@ def run(arguments: Sequence[str]) -> None:
         return
     terminal = Console(highlight=False)
     if probed:
-        terminal.print(_probed(probed), soft_wrap=True)
+        terminal.print(_probe_summary(probed), soft_wrap=True)
     for finding in found:
         _print(terminal, finding, remedied(history.config, finding.remedy))
     if not found:
-        terminal.print(_nothing(history), soft_wrap=True)
+        terminal.print(_no_findings(history), soft_wrap=True)
 
 
-def _probed(probe: Probe) -> str:
+def _probe_summary(probe: Probe) -> str:
     more = f"{probe.steps} more steps on the generator of step {probe.step:,}"
     if probe.share is None or probe.low is None or probe.high is None:
         return f"The critic sees no difference between data and fakes any more, nor does it after {more}."
@@ -73,7 +73,7 @@ def _probed(probe: Probe) -> str:
     )
 
 
-def _nothing(history: History) -> str:
+def _no_findings(history: History) -> str:
     if not history.rows:
         return "Nothing has been observed yet: the run has no log point."
     points = len(history.rows)

@@ -8,41 +8,45 @@ from pathlib import Path
 import tyro
 
 from wgan.cli.options import command_line
+from wgan.cli.own_networks import load_sampler
 from wgan.cli.parse import parse
-from wgan.cli.sample import Sample, asked_label
+from wgan.cli.sample import Sample, parse_label
 from wgan.errors import InputError
 from wgan.generation import direction_strips, find_directions
 from wgan.images import show, write_png
 from wgan.runs import RunFolder
-from wgan.sampling import Sampler
 
 
 @dataclass(frozen=True)
 class Directions:
-    """Find the ways in the space of latents that change the samples of the run in the folder DIR most.
+    """Find the latent directions that change the samples of a run most.
 
-    They are read off the generator's first layer (Shen, Zhou 2021), in no time, and kept in the run's folder:
-    `wgan sample DIR --direction 2 --strength 3` moves samples along one.
+    They are computed from the generator's first layer (Shen, Zhou 2021) and stored in the run folder:
+    `wgan sample RUN --direction 2 --strength 3` moves samples along one.
     """
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
     out: Path
-    """x.png: a strip for each direction, the strongest first, with the sample as it is in the middle; or
-    x.npz: arrays `directions`, `gains` and `step`."""
+    """Output: a .png file with a strip of samples per direction, the strongest first and the unchanged sample
+    in the middle; or a .npz file (arrays `directions`, `gains` and `step`)."""
     count: int = 8
-    """How many directions, at most as many as a latent is long."""
+    """Number of directions, at most the length of a latent."""
     seed: int = 0
-    """Of the sample that the strips show."""
+    """Random seed of the sample that the strips show."""
     label: str | None = None
-    """Of a conditional run: those of a class, by name or number, or of attributes, as in 1.5,-2. By default
-    those of all classes."""
+    """Label of a conditional run: a class's name or number, or attributes such as 1.5,-2; by default the mean
+    over all classes."""
     strength: float = 3.0
-    """How far the strips go to each side, in standard deviations of a latent's component."""
+    """Distance to each side of a strip, in standard deviations of a latent's component."""
     columns: int = 7
-    """Samples in a strip."""
+    """Number of samples in a strip."""
     device: str = "auto"
-    """cpu, cuda, ...; auto is a GPU if there is one."""
+    """Device: cpu, cuda, ...; auto is a GPU if there is one."""
+    step: int | None = None
+    """Step of the checkpoint; by default the last one."""
+    generator: str | None = None
+    """The generator's class, package.module:Class, of a run with networks of your own."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -51,8 +55,8 @@ def run(arguments: Sequence[str]) -> None:
     if command.out.suffix not in (".png", ".npz"):
         raise InputError(f"Cannot write directions as {command.out}; use a name that ends in .png or .npz.")
     folder = RunFolder(command.dir)
-    sampler = Sampler.load(command.dir, device=command.device)
-    label = asked_label(command.label, sampler)
+    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    label = parse_label(command.label, sampler)
     found = find_directions(sampler, command.count, label=label)
     if command.out.suffix == ".npz":
         found.save(command.out)

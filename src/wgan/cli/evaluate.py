@@ -11,49 +11,55 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from wgan.cli.own_networks import load_sampler
 from wgan.cli.parse import parse, split_names
 from wgan.data import Dataset, load
 from wgan.errors import InputError
 from wgan.evaluation import Evaluation, ProgressCallback, evaluate, no_progress, save_results
 from wgan.metrics import Estimate, MetricValue
 from wgan.runs import RunFolder
+from wgan.sampling import Sampler
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure how good the samples of a run are, or those of any set.
+    """Measure the quality of the samples of a run, or of any set of samples.
 
-    Quality is held against the samples that a run learns from, its floor is what held-out samples get in the
-    fakes' place, and W1 is bracketed between fakes and held-out samples. The numbers of a run are kept in its
-    folder, for `wgan compare`.
+    Samples are compared with the training split. The floor of a metric is what held-out samples reach in the
+    place of the fakes. W1 is bracketed between fakes and held-out samples. The results of a run are stored in
+    its folder, for `wgan compare`.
     """
 
     fake: tyro.conf.Positional[Path]
-    """A run's folder; or, with --against, a .npz or .npy file or a folder or zip of images."""
+    """Run folder; or, with --against, a .npz or .npy file, or a folder or zip of images."""
     against: str | None = None
-    """The real samples: a source as `wgan train` takes it; by default what the run learned from."""
+    """Real samples: data as `wgan train` takes them; by default the run's dataset."""
     metrics: str | None = None
-    """Some of w1,fd,kid,pr,dc,memorisation,modes; by default all that apply."""
+    """Metrics out of w1,fd,kid,pr,dc,memorisation,modes; by default all that apply."""
     extractor: str | None = None
-    """pixels, efficientnet-lite0, inception, or the file of a classifier; by default pixels for vectors and
-    for images of up to 1,024 numbers, else efficientnet-lite0. Every number is of its features, W1
-    too: with pixels, of the samples themselves. Only inception downloads anything, and only its Frechet
-    distance is the FID of papers."""
+    """Feature extractor: pixels, efficientnet-lite0, inception, or the file of a classifier; by default
+    pixels for vectors and for images of up to 1,024 values, otherwise efficientnet-lite0. All metrics, W1
+    included, are of its features. Only inception downloads weights, and only its Frechet distance is the FID
+    of papers."""
     weights: Path | None = None
-    """The file of the extractor's weights, where it is not to be found by itself."""
+    """File of the extractor's weights, where it is not found automatically."""
     count: int | None = None
-    """How many fakes; by default as many as are held out, so that each number has its floor (where fewer
-    than 64 are held out: as many as there are to train on, at most 1,000)."""
+    """Number of fakes; by default the number of held-out samples, so that each metric has a floor (with fewer
+    than 64 of them: the size of the training split, at most 1,000)."""
     seed: int = 0
-    """Of the fakes."""
+    """Random seed of the fakes."""
     device: str = "auto"
-    """cpu, cuda, ...; auto is a GPU if there is one."""
+    """Device: cpu, cuda, ...; auto is a GPU if there is one."""
+    step: int | None = None
+    """Step of the checkpoint; by default the last one."""
+    generator: str | None = None
+    """The generator's class, package.module:Class, of a run with networks of your own."""
     data_dir: Path | None = None
-    """Where the files of --against mnist and fashion-mnist lie."""
+    """Folder of the files of --against mnist and fashion-mnist."""
     resolution: int | None = None
-    """Resize and crop the images of --against to squares of this side."""
+    """Side, in pixels, of the squares that images of --against are cropped and resized to."""
     channels: int | None = None
-    """1 makes the images of --against grey, 3 coloured."""
+    """1 converts images of --against to grey, 3 to colour."""
     json: bool = False
     """Print one JSON object and nothing else."""
 
@@ -62,11 +68,11 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Evaluate, arguments)
     folder = RunFolder(command.fake)
-    folder.read_numbers()  # what cannot be added to is better known now
+    folder.read_numbers()  # fails before the work if results cannot be added
     against = _against(command)
     with _progress() as watch:
         found = evaluate(
-            command.fake,
+            _fake(command),
             against,
             metrics=split_names(command.metrics),
             extractor=command.extractor,
@@ -79,13 +85,13 @@ def run(arguments: Sequence[str]) -> None:
     try:
         if folder.exists:
             save_results(folder, found)
-    finally:  # a full disk is no reason to keep the numbers back
-        _tell(command, found)
+    finally:  # the numbers are printed even if the disk is full
+        _print(command, found)
 
 
 @contextmanager
 def _progress() -> Iterator[ProgressCallback]:
-    """Somewhere to say how far it is: a line on the terminal that goes when it is done, or nowhere."""
+    """A progress bar on a terminal that disappears when it is done, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield no_progress
         return
@@ -93,6 +99,14 @@ def _progress() -> Iterator[ProgressCallback]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as line:
         task = line.add_task("", total=1.0)
         yield lambda doing, done: line.update(task, description=doing, completed=done)
+
+
+def _fake(command: Evaluate) -> Path | Sampler:
+    if RunFolder(command.fake).exists:
+        return load_sampler(command.fake, command.step, command.generator, command.device)
+    if command.step is not None or command.generator is not None:
+        raise InputError(f"--step and --generator are options of runs, and {command.fake} is no run folder.")
+    return command.fake
 
 
 def _against(command: Evaluate) -> Dataset | None:
@@ -105,11 +119,11 @@ def _against(command: Evaluate) -> Dataset | None:
             channels=command.channels,
         )
     if given := [name.replace("_", "-") for name, value in fit.items() if value is not None]:
-        raise InputError(f"--{given[0]} is about the source to hold samples against; give --against.")
+        raise InputError(f"--{given[0]} is an option of the data of --against; give --against too.")
     return None
 
 
-def _tell(command: Evaluate, found: Evaluation) -> None:
+def _print(command: Evaluate, found: Evaluation) -> None:
     if command.json:
         whole = {
             "samples": str(command.fake),
@@ -125,7 +139,7 @@ def _tell(command: Evaluate, found: Evaluation) -> None:
 
 
 def _lines(found: Evaluation) -> list[str]:
-    """Each number on a line, those of one provenance together above it."""
+    """One line per number, grouped by provenance."""
     groups: dict[str, list[str]] = {}
     width = max((len(estimate.provenance.label) for estimate in found.estimates.values()), default=0)
     for estimate in found.estimates.values():

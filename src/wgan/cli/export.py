@@ -11,6 +11,7 @@ import tyro
 
 from wgan.artifact import Artifact
 from wgan.cli.latencies import table
+from wgan.cli.own_networks import load_sampler
 from wgan.cli.parse import parse
 from wgan.data import load
 from wgan.deploy import GATE, Latency, export
@@ -19,30 +20,34 @@ from wgan.metrics import Provenance
 
 @dataclass(frozen=True)
 class Export:
-    """Write the averaged generator of the run in DIR as an artifact: a folder that runs without torch.
+    """Export the averaged generator of a run as an artifact: a folder that runs without PyTorch.
 
-    It is held against the run's generator at the same latents. In float32 it has to be the same; and past the
-    gate nothing is written and the exit code is 1.
+    Its samples are compared with those of the run's generator at the same latents. In float32 they must be
+    equal; if the quality gate fails, nothing is written and the exit code is 1.
     """
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
     to: Literal["onnx", "openvino", "web", "triton", "lambda"]
-    """For ONNX Runtime or OpenVINO; as a page, a model repository or an archive around the former."""
+    """Target: onnx (ONNX Runtime), openvino, or web, triton and lambda, which contain an ONNX model."""
     out: Path
-    """The artifact's folder."""
+    """Output: the artifact's folder."""
     int8: bool = False
-    """Make weights and what goes through the network 8 bits wide, calibrated on latents."""
+    """Quantise weights and activations to 8 bits, for OpenVINO."""
     gate: float = GATE
-    """How many times larger the Frechet distance to the real samples may become."""
+    """Quality gate: the largest ratio of the Frechet distances to real samples after and before."""
     extractor: str | None = None
-    """What judges: as for `wgan evaluate`."""
+    """Feature extractor of the Frechet distance, as for `wgan evaluate`."""
     against: str | None = None
-    """The real samples: a source as `wgan train` takes it; by default what the run learned from."""
+    """Real samples: data as `wgan train` takes them; by default the run's dataset."""
     count: int = 5000
-    """Samples that the distance is measured on."""
+    """Number of samples of the Frechet distance."""
     data_dir: Path | None = None
-    """Where the files of mnist and fashion-mnist lie."""
+    """Folder of the files of mnist and fashion-mnist."""
+    step: int | None = None
+    """Step of the checkpoint; by default the last one."""
+    generator: str | None = None
+    """The generator's class, package.module:Class, of a run with networks of your own."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -50,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Export, arguments)
     against = None if command.against is None else load(command.against, data_dir=command.data_dir)
     artifact = export(
-        command.dir,
+        load_sampler(command.dir, command.step, command.generator, "cpu"),
         command.out,
         to=command.to,
         int8=command.int8,
@@ -60,12 +65,12 @@ def run(arguments: Sequence[str]) -> None:
         count=command.count,
         data_dir=command.data_dir,
     )
-    _tell(artifact)
+    _print(artifact)
 
 
-def _tell(artifact: Artifact) -> None:
-    said = artifact.provenance
-    parity, quality = said["parity"], said["quality"]
+def _print(artifact: Artifact) -> None:
+    provenance = artifact.provenance
+    parity, quality = provenance["parity"], provenance["quality"]
     sys.stdout.write(
         f"{artifact.path}: {artifact.kind}, {artifact.precision}\n"
         f"  largest error  {parity['max_abs_error']:.2g} in {parity['samples']} samples\n"
@@ -73,5 +78,5 @@ def _tell(artifact: Artifact) -> None:
         f"{quality['ratio']:.4g} times (gate {quality['gate']:g})\n"
         f"  [{Provenance(**quality['provenance'])}]\n"
     )
-    table([Latency(**row) for row in said["latency"]], threads=1)
+    table([Latency(**row) for row in provenance["latency"]], threads=1)
     sys.stderr.write(f"Next: {shlex.join(['wgan', 'serve', str(artifact.path)])}\n")

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from wgan.cli.options import command_line
+from wgan.cli.own_networks import load_sampler
 from wgan.cli.parse import parse
-from wgan.cli.sample import Sample, asked_label
+from wgan.cli.sample import Sample, parse_label
 from wgan.errors import InputError
 from wgan.generation import Inversion, invert, read_samples, sample_shape
 from wgan.sampling import Sampler
@@ -21,27 +22,31 @@ from wgan.sampling import Sampler
 
 @dataclass(frozen=True)
 class Invert:
-    """Find the latents whose samples, by the run in the folder DIR, are nearest to given images.
+    """Find the latents whose samples are nearest to images of your own.
 
-    `wgan sample DIR --latents x.npz` shows what was found, `wgan interpolate DIR --from-latents x.npz` starts
-    from there.
+    `wgan sample RUN --latents x.npz` shows the samples, and `wgan interpolate RUN --from-latents x.npz`
+    starts from them.
     """
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
     images: tyro.conf.Positional[tuple[Path, ...]]
-    """Images of any size; or .npz or .npy files of samples of the run's shape."""
+    """Image files of any size; or .npz or .npy files of samples of the run's shape."""
     out: Path
-    """x.npz: arrays `latents`, `samples`, `distance` and, if any, `labels`."""
+    """Output: a .npz file (arrays `latents`, `samples`, `distance` and, if any, `labels`)."""
     label: str | None = None
-    """Of a conditional run: only this class, by name or number, or these attributes, as in 1.5,-2. By default
-    the class is looked for, too."""
+    """Label of a conditional run: a class's name or number, or attributes such as 1.5,-2; by default the
+    class is searched too."""
     steps: int = 200
-    """How long to improve on the nearest random samples."""
+    """Number of optimisation steps, from the nearest of many random samples."""
     seed: int = 0
-    """Of these."""
+    """Random seed of these."""
     device: str = "auto"
-    """cpu, cuda, ...; auto is a GPU if there is one."""
+    """Device: cpu, cuda, ...; auto is a GPU if there is one."""
+    step: int | None = None
+    """Step of the checkpoint; by default the last one."""
+    generator: str | None = None
+    """The generator's class, package.module:Class, of a run with networks of your own."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -50,34 +55,34 @@ def run(arguments: Sequence[str]) -> None:
     if command.out.suffix != ".npz":
         raise InputError(f"Cannot write latents as {command.out}; use a name that ends in .npz.")
     if not command.images:
-        raise InputError("Name the images to invert: wgan invert DIR IMAGE ... --out x.npz.")
-    sampler = Sampler.load(command.dir, device=command.device)
-    label = asked_label(command.label, sampler)
+        raise InputError("Name the images to invert: wgan invert RUN IMAGE ... --out x.npz.")
+    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    label = parse_label(command.label, sampler)
     shape = sample_shape(sampler, label)
-    given = [read_samples(path, shape) for path in command.images]
+    batches = [read_samples(path, shape) for path in command.images]
     with _bar() as progress:
         found = invert(
             sampler,
-            np.concatenate(given),
+            np.concatenate(batches),
             label=label,
             steps=command.steps,
             seed=command.seed,
             on_progress=progress,
         )
     found.save(command.out)
-    sys.stdout.writelines(_told(command, [len(samples) for samples in given], found, sampler))
+    sys.stdout.writelines(_summary(command, [len(samples) for samples in batches], found, sampler))
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], object]]:
-    """A bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("inverting", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _told(command: Invert, counts: Sequence[int], found: Inversion, sampler: Sampler) -> Iterator[str]:
+def _summary(command: Invert, counts: Sequence[int], found: Inversion, sampler: Sampler) -> Iterator[str]:
     ends = np.cumsum(counts)
     for path, count, end in zip(command.images, counts, ends, strict=True):
         rows = slice(int(end) - count, int(end))

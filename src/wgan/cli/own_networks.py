@@ -2,8 +2,10 @@
 
 import os
 import sys
+from pathlib import Path
 
 from wgan.cli.terminal import print_status
+from wgan.sampling import Sampler
 
 
 def allow_code(name: str) -> str:
@@ -12,3 +14,9 @@ def allow_code(name: str) -> str:
         sys.path.insert(0, os.getcwd())
     print_status(f"{name} is your own code, which wgan imports and runs.")
     return name
+
+
+def load_sampler(run: Path, step: int | None, generator: str | None, device: str) -> Sampler:
+    """Load the generator of a run's checkpoint, of a class of one's own where it is named."""
+    own = None if generator is None else allow_code(generator)
+    return Sampler.load(run, device=device, generator=own, step=step)

@@ -18,12 +18,12 @@ IMAGES, VECTORS = (1, 28, 28), (2,)
 
 @dataclass(frozen=True)
 class Recipes:
-    """List the recipes, or print one whole."""
+    """List the recipes, or print the settings of one."""
 
     name: tyro.conf.Positional[str | None] = None
-    """Which one to print whole; all, in short, by default."""
+    """Name of a recipe; by default all are listed."""
     vectors: bool = False
-    """As the recipe is for vectors instead of images."""
+    """Print the recipe's settings for vectors instead of images."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -34,10 +34,10 @@ def run(arguments: Sequence[str]) -> None:
     terminal = Console(highlight=False)
     if command.name is None:
         if command.vectors:
-            raise InputError("--vectors is about one recipe; name it.")
+            raise InputError("--vectors needs the name of a recipe.")
         terminal.print("\n".join(_overview()), soft_wrap=True, markup=False)
     else:
-        terminal.print(_whole(command.name, VECTORS if command.vectors else IMAGES))
+        terminal.print(_table(command.name, VECTORS if command.vectors else IMAGES))
 
 
 def _overview() -> Iterator[str]:
@@ -65,7 +65,7 @@ def _short(value: object) -> str:
     return f"({', '.join(map(_short, value))})" if isinstance(value, list) else f"{value}"
 
 
-def _whole(name: str, shape: tuple[int, ...]) -> Table:
+def _table(name: str, shape: tuple[int, ...]) -> Table:
     made = recipe(name, shape)
     made.networks.build(shape)  # refuses what it does not fit
     table = Table(title=f"{name}: {RECIPES[name].source}")

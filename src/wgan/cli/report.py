@@ -18,14 +18,14 @@ from wgan.runs import RunFolder
 
 @dataclass(frozen=True)
 class Report:
-    """Write DIR/report.html: how the run went, its images, curves, findings and numbers, in one file.
+    """Write the report of a run, RUN/report.html: verdict, images, curves, findings and results in one file.
 
-    Every run writes it at its end; this is for one under way, and for one that was evaluated since. The file
-    needs no network and nothing else.
+    Every run writes it at its end; this command is for a run in progress, and after an evaluation. The file
+    needs no network.
     """
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -35,9 +35,9 @@ def run(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def reporting(folder: Path) -> Iterator[None]:
-    """Leave a report in a run's folder when the block ends: done, interrupted or diverged.
+    """A context that writes the report when it ends: finished, interrupted or diverged.
 
-    A report that cannot be written costs one warning and never the run.
+    If the report cannot be written, there is one warning and the run is unharmed.
     """
     try:
         yield
@@ -49,11 +49,11 @@ def reporting(folder: Path) -> Iterator[None]:
 
 def _attempt(folder: Path) -> None:
     if processes()[0] > 0 or not RunFolder(folder).exists:
-        return  # interrupted before it began
+        return  # interrupted before the run began
     try:
         report = _write(folder)
     except Exception as error:
-        # A full disk or a defect of ours: whatever it is, the run is worth more.
+        # Whether a full disk or a bug: the run must not fail for it.
         reason = f"{type(error).__name__}: {error}"
         sys.stderr.write(f"wgan: note: No report was written ({reason}); the run itself is whole.\n")
     else:

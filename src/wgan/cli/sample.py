@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tyro
 
+from wgan.cli.own_networks import load_sampler
 from wgan.cli.parse import parse
 from wgan.errors import InputError
 from wgan.generation import LatentDirections, read_latents
@@ -18,48 +19,54 @@ from wgan.sampling import LabelLike, Sampler, check_out, check_truncation, save_
 
 @dataclass(frozen=True)
 class Sample:
-    """Draw samples from the moving average of the generator in the run folder DIR."""
+    """Draw samples from the averaged generator of a run."""
 
     dir: tyro.conf.Positional[Path]
-    """The run's folder."""
+    """Run folder."""
     out: Path
-    """x.npz (arrays `samples` and `latents`), x.png (one image of all), or a folder of images."""
+    """Output: a .npz file (arrays `samples` and `latents`), a .png file (a grid), or a folder of images."""
     count: int | None = None
-    """How many; by default 64."""
+    """Number of samples; by default 64."""
     seed: int | None = None
-    """The same seed gives the same samples; by default 0."""
+    """Random seed of the latents; by default 0."""
     label: str | None = None
-    """Of a conditional run: a class's name or number; `all` is --count samples of every class, a row a class
-    and a latent a column; or attributes, as in 1.5,-2. By default every class in turn."""
+    """Label of a conditional run: a class's name or number, or attributes such as 1.5,-2; `all` draws --count
+    samples of every class, one row per class and one latent per column. By default the classes alternate."""
     truncation: float = 1.0
-    """In (0, 1], a factor on the latents: less is nearer to what is typical, and less varied."""
+    """Truncation: a factor on the latents, in (0, 1]; a smaller one gives more typical and less diverse
+    samples."""
     latents: Path | None = None
-    """Instead of --count and --seed: the latents (and labels) in a .npz file of `wgan sample` or `invert`."""
+    """Latents (and labels) from a .npz file of `wgan sample` or `wgan invert`, instead of --count and
+    --seed."""
     direction: int | None = None
-    """The number, from 0, of one that `wgan directions` found, to move along."""
+    """Number of a direction of `wgan directions`, from 0, along which the samples are moved."""
     strength: float = 3.0
-    """How far along it, in standard deviations of a latent's component; backwards if negative."""
+    """Distance along --direction, in standard deviations of a latent's component; negative: backwards."""
     device: str = "auto"
-    """cpu, cuda, ...; auto is a GPU if there is one."""
+    """Device: cpu, cuda, ...; auto is a GPU if there is one."""
+    step: int | None = None
+    """Step of the checkpoint; by default the last one."""
+    generator: str | None = None
+    """The generator's class, package.module:Class, of a run with networks of your own."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Sample, arguments)
     check_out(command.out)
-    sampler = Sampler.load(command.dir, device=command.device)
-    latents, labels = _places(command, sampler)
+    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    latents, labels = _latents(command, sampler)
     columns = None
     if command.label == "all" and sampler.classes is not None and "all" not in sampler.classes:
         labels = np.repeat(np.arange(len(sampler.classes)), len(latents))
         latents, columns = np.tile(latents, (len(sampler.classes), 1)), len(latents)
     elif labels is None or command.label is not None:
-        labels = sampler.labels(len(latents), asked_label(command.label, sampler))
+        labels = sampler.labels(len(latents), parse_label(command.label, sampler))
     save_samples(command.out, sampler.from_latents(latents, labels).numpy(), latents, labels, columns=columns)
 
 
-def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any] | None]:
-    """The latents asked for, and the labels that were kept with them, if any."""
+def _latents(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any] | None]:
+    """The requested latents, and the labels in the file of latents, if any."""
     labels = None
     if command.latents is None:
         count, seed = (64 if command.count is None else command.count), command.seed or 0
@@ -75,15 +82,15 @@ def _places(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32],
     return latents, labels
 
 
-def asked_label(given: str | None, sampler: Sampler) -> LabelLike | None:
-    """The label that the words of an option mean to this generator.
+def parse_label(text: str | None, sampler: Sampler) -> LabelLike | None:
+    """Parse an option's label for a generator.
 
     Raises:
-        InputError: It takes attributes, and these are none.
+        InputError: The generator takes attributes, and these are none.
     """
-    if given is None or not sampler.attributes:
-        return given
+    if text is None or not sampler.attributes:
+        return text
     try:
-        return [float(word) for word in given.split(",")]
+        return [float(word) for word in text.split(",")]
     except ValueError:
-        raise InputError(f"--label takes attributes, as in 1.5,-2, and {given!r} is none.") from None
+        raise InputError(f"--label takes attributes such as 1.5,-2, not {text!r}.") from None

@@ -20,14 +20,14 @@ TOKEN = f"{PREFIX}TOKEN"
 
 @dataclass(frozen=True)
 class Serve:
-    """Serve the artifact in the folder DIR over HTTP, with a page to look at, until it is told to end.
+    """Serve an artifact over HTTP, with a demo page, until the process is stopped.
 
-    Every setting can stand in the environment too: WGAN_SERVE_PORT=8001. A token that clients need,
-    WGAN_SERVE_TOKEN, can stand only there, for every user of a machine can read its command lines.
+    Every setting can also be an environment variable, such as WGAN_SERVE_PORT=8001. The token that clients
+    need, WGAN_SERVE_TOKEN, can only be one, because every user of a machine can read its command lines.
     """
 
     dir: tyro.conf.Positional[Path]
-    """The artifact, as `wgan export` writes it."""
+    """Artifact folder, as `wgan export` writes it."""
     settings: Annotated[ServerSettings, tyro.conf.arg(name="")]
 
 
@@ -37,14 +37,14 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Serve, arguments, default=defaults)
     artifact = Artifact.load(command.dir)
     token = os.environ.get(TOKEN)
-    if token == "":  # a secret that failed to arrive must not open the door
+    if token == "":  # a secret that failed to arrive must not give access
         raise InputError(f"{TOKEN} is set and empty; give it a value, or unset it.")
     host = command.settings.host
 
     def started(address: str) -> None:
         if token is None and not _is_loopback(host):
-            _say(f"note: everybody who reaches {host} can use this server; {TOKEN} is not set.")
-        _say(f"serving {address}")
+            _print(f"note: everyone who can reach {host} can use this server; {TOKEN} is not set.")
+        _print(f"serving {address}")
 
     serve(artifact, command.settings, token=token, started=started)
 
@@ -56,5 +56,5 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stderr.write(f"wgan: {text}\n")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from wgan.artifact import DIRECTIONS_FILE, RUNTIMES, Artifact
 from wgan.core.files import storing
@@ -28,6 +27,7 @@ from wgan.deploy.validation import (
 )
 from wgan.errors import InputError, check_whole, unknown
 from wgan.generation import stored_or_found
+from wgan.sampling import Sampler
 
 TARGETS: dict[str, tuple[str, str | None]] = {
     "onnx": ("onnx", None),
@@ -44,7 +44,7 @@ _PACKAGES = ("wgan", "torch", "numpy", "onnx", "onnxscript", "onnxruntime", "ope
 
 
 def export(
-    run_dir: str | Path,
+    run: str | Path | Sampler,
     out: str | Path,
     *,
     to: str = "onnx",
@@ -55,12 +55,11 @@ def export(
     count: int = COUNT,
     seconds: float = 0.3,
     data_dir: Path | None = None,
-    generator: nn.Module | str | None = None,
 ) -> Artifact:
     """Write a run's averaged generator as an artifact, unless it fails the quality gate.
 
     Args:
-        run_dir: The run.
+        run: The run's folder, or a sampler of it: of another checkpoint, or of a generator of one's own.
         out: The folder; an artifact of the same run is replaced, anything else is refused.
         to: A name in :data:`TARGETS`; the target's own files are in the sub-folder of its name.
         int8: Whether to quantise weights and activations to 8 bits; for OpenVINO only.
@@ -70,7 +69,6 @@ def export(
         count: Number of samples for the distance, >= 2.
         seconds: Time for which each batch size is timed.
         data_dir: Folder of the files of mnist and fashion-mnist.
-        generator: The module to load weights into, for a generator that is not one of wgan's own.
 
     Raises:
         InputError: The run, the folder or a setting cannot be used, or int8 is asked for ONNX Runtime.
@@ -87,7 +85,7 @@ def export(
         )
     check_gate(gate)
     check_whole(count=(count, 2))
-    trained = TrainedGenerator.load(run_dir, generator)
+    trained = TrainedGenerator.load(run)
     identity = trained.identity()
     check_free(out, identity["id"])
     features, classifier = find_extractor(extractor, trained.shape)

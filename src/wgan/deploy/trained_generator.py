@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wgan.artifact import Feed, Labels, Samples
 from wgan.data import Dataset, reload_dataset
@@ -42,15 +42,17 @@ class TrainedGenerator:
     shape: tuple[int, ...]
 
     @classmethod
-    def load(cls, run_dir: str | Path, generator: nn.Module | str | None = None) -> Self:
+    def load(cls, run: str | Path | Sampler) -> Self:
         """Load the generator of a run.
 
         Raises:
             InputError: This is not a run, it has no checkpoint, its generator cannot be built, or it is
                 conditioned on attributes.
         """
-        folder = RunFolder(Path(run_dir))
-        sampler = Sampler.load(folder.path, device="cpu", generator=generator)
+        sampler = run if isinstance(run, Sampler) else Sampler.load(run, device="cpu")
+        if sampler.run is None:
+            raise InputError("The sampler is not of a run; load it by Sampler.load.")
+        folder = RunFolder(sampler.run)
         if sampler.attributes:
             raise InputError(
                 f"The generator of {folder.path} takes attributes, and an artifact can only take classes; "

@@ -104,6 +104,30 @@ def load_latest(
     return None
 
 
+def load_checkpoint(folder: Path, step: int | None, groups: tuple[str, ...] | None = None) -> Checkpoint:
+    """Read the checkpoint of a step, or the last intact one.
+
+    Args:
+        folder: The run's ``checkpoints/``.
+        step: Step of the checkpoint; None: the last intact one.
+        groups: Groups to read; all by default.
+
+    Raises:
+        InputError: There is no such checkpoint, or it is damaged.
+    """
+    saved = saved_steps(folder)
+    if not saved:
+        raise InputError(f"{folder.parent} has no checkpoint yet; train it first.")
+    if step is not None and step not in saved:
+        raise InputError(
+            f"{folder.parent} has no checkpoint of step {step}; it has those of {', '.join(map(str, saved))}."
+        )
+    checkpoint = load_latest(folder, groups, before=None if step is None else step + 1)
+    if checkpoint is None or step not in (None, checkpoint.step):
+        raise InputError(f"The checkpoint of step {step} in {folder.parent} is damaged.")
+    return checkpoint
+
+
 def saved_steps(folder: Path) -> list[int]:
     """Steps that have a checkpoint, complete or damaged, in rising order."""
     return [int(path.name) for path in _paths(folder)]
