@@ -464,7 +464,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
 
 def _case(row: Row) -> str:
     name = row["recipe"] if row["fault"] == "healthy" else row["fault"]
-    return f"{name} on {row['dataset']}, seed {row['seed']}"
+    return f"{name} on {row['source']}, seed {row['seed']}"
 
 
 if __name__ == "__main__":

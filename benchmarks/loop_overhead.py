@@ -22,7 +22,7 @@ from torch import nn
 
 from wgan.data import load
 from wgan.training import Trainer, recipe
-from wgan.training import trainer as training
+from wgan.training import training_step as training
 
 CASES = (
     ("digits", "default"),

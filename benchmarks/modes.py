@@ -206,7 +206,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         quality = f"{100 * row['high_quality']:.1f} %" if "high_quality" in row else ""
         yield (
-            f"| {row['dataset']} | {row['seed']} | {row['steps']:,} | {row['modes']} of {row['of']} "
+            f"| {row['source']} | {row['seed']} | {row['steps']:,} | {row['modes']} of {row['of']} "
             f"| {row['reverse_kl']:.4f} | {quality} | {row['cpu_s']:.0f} |"
         )
 

@@ -54,7 +54,7 @@ def main() -> None:
     for dataset, name in CASES:
         loaded = load(dataset)
         trainer = Trainer(loaded, settings=recipe(name, loaded.shape), device="cpu")
-        every = trainer.logging.metrics
+        every = trainer.settings.logging.metrics
         whole, looks, ready = measure(trainer, LOG_POINTS * every)
         table.add_row(
             dataset,

@@ -68,6 +68,7 @@ def test_the_table_holds_every_loss():
     assert all(loss.name == name for name, loss in LOSSES.items())
 
 
+@pytest.mark.slow
 @every_loss
 @given(pair=pairs)
 def test_closed_form(name: str, pair: tuple[Scores, Scores]):

@@ -102,6 +102,7 @@ def test_a_starved_critic_is_found_and_a_sound_one_is_not(starved, sound):
             assert findings["critic-starved"].evidence["probe_high"] == pytest.approx(found.high, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_the_run_and_its_trainer_as_they_are_and_is_the_same_again(sound):
     trainer, before = trainer_of(sound, device="cpu"), tree(sound)
     networks = torch.nn.ModuleList([trainer.generator, trainer.critic])
@@ -145,6 +146,7 @@ def test_only_what_can_be_probed_is(tmp_path, sound):
         probe_critic(trainer_of(empty.path, device="cpu"), empty.path)
 
 
+@pytest.mark.slow
 def test_the_command_tells_and_prints_what_it_found(starved, capsys):
     words = ["diagnose", str(starved), "--probe", "--device", "cpu"]
     assert main(words) == 0

@@ -55,6 +55,7 @@ def test_the_readme_fits_two_screens():
     assert len(README.splitlines()) <= 110
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [README, PYTHON], ids=["README", "docs/python.md"])
 def test_the_first_example_trains_and_samples(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -65,6 +66,7 @@ def test_the_first_example_trains_and_samples(text, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "example" / "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_constraint_of_the_documentation_works_in_a_trainer(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, constraint, *_ = examples(PYTHON)
@@ -79,11 +81,13 @@ def test_the_constraint_of_the_documentation_works_in_a_trainer(tmp_path, monkey
     assert row["penalty"] > 0
 
 
+@pytest.mark.slow
 def test_the_bracket_of_the_documentation_holds_the_truth(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "bracket" in run(examples(PYTHON)[-1], tmp_path)
 
 
+@pytest.mark.slow
 def test_the_monitor_of_the_documentation_follows_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (monitor,) = (block for block in examples(PYTHON) if "wgan.Monitor" in block)
@@ -106,6 +110,7 @@ def test_every_command_that_a_page_shows_parses(page):
             assert parse(command, arguments), shown
 
 
+@pytest.mark.slow
 def test_the_training_with_overrides_of_the_documentation_parses(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (shown,) = re.findall(r"^wgan train DATA (.*constraint:.*)$", COMMANDS_PAGE, re.MULTILINE)

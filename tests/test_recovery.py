@@ -48,6 +48,7 @@ def healed(tmp_path_factory):
     return folder, run(SICK, folder)
 
 
+@pytest.mark.slow
 def test_a_healthy_run_is_the_run_that_it_would_have_been(tmp_path):
     assert run(HEALTHY, tmp_path / "watched") == []
     build(HEALTHY).fit(tmp_path / "alone", STEPS)
@@ -57,6 +58,7 @@ def test_a_healthy_run_is_the_run_that_it_would_have_been(tmp_path):
     assert not attempt_folder(watched.path, 1).exists()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_treated_and_the_run_comes_to_its_end(healed):
     folder, done = healed
     assert [intervention.finding.name for intervention in done] == ["clipping-too-tight"]
@@ -81,6 +83,7 @@ def test_the_same_command_again_changes_nothing(healed):
     assert (RunFolder(folder).history(), RunFolder(folder).read_config()) == (rows, config)
 
 
+@pytest.mark.slow
 def test_a_run_lost_at_the_worst_moment_goes_on_as_if_nothing_had_happened(tmp_path, healed):
     def lose(intervention):
         raise KeyboardInterrupt  # after the old attempt was moved, before the new one began

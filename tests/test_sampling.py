@@ -85,6 +85,7 @@ def test_fewer_samples_are_the_first_of_more(sampler, count):
     assert np.array_equal(sampler.latents(count, seed=1), sampler.latents(600, seed=1)[:count])
 
 
+@pytest.mark.slow
 def test_a_sample_does_not_depend_on_its_batch(sampler):
     count = BATCH + 1
     points = sampler.latents(count, seed=2)
@@ -196,6 +197,7 @@ def test_a_device_that_is_not_there_is_refused(images_run):
             Sampler.load(images_run, device=device)
 
 
+@pytest.mark.slow
 def test_samples_as_arrays(tmp_path, sampler):
     points = sampler.latents(5)
     samples = sampler.from_latents(points).numpy()

@@ -27,6 +27,7 @@ def test_all_transport_runs_along_rays_of_u(dim, count):
     assert (pair.slope(y).norm(dim=1) - 1).abs().max() < 1e-9
 
 
+@pytest.mark.slow
 def test_the_truth_is_what_exact_transport_finds_where_samples_suffice():
     """In two dimensions; and the published value."""
     pair = make_pair(2, 4)

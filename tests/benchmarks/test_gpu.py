@@ -15,6 +15,7 @@ HERE = [name for name in CHECKS if not CHECKS[name].launcher]
 """The checks that need no launcher."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 def test_a_check_carries_its_first_case_out_on_a_cpu(name: str):
     scale = SCALES["cpu"]
@@ -113,6 +114,7 @@ def test_a_process_that_never_answers_fails_case_by_case():
     assert [case for _, case, found in rows if found.startswith("failed: its process ended")] == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_a_hanging_case_is_ended_and_what_was_found_before_is_kept():
     command = scripted("say('a', 'begun'), say('a', 'done'), say('b', 'begun')", "time.sleep(600)")
     assert list(run("some", command, ["a", "b", "c"], 1.5)) == [

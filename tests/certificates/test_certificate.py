@@ -252,6 +252,7 @@ def test_no_slope_of_a_network_of_vectors_is_above_its_certificate(seed: int):
     assert steepest(network, shape, seed) <= bound_of(network, shape) * SLACK
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @settings(max_examples=400)
 @given(seed=seeds)
@@ -264,6 +265,7 @@ def test_no_slope_of_a_network_of_images_is_above_its_certificate(seed: int):
     assert steepest(network, shape, seed, points=12) <= bound_of(network, shape) * SLACK
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(seed=seeds)
 def test_no_slope_of_an_orthogonal_critic_of_images_is_above_its_certificate(seed: int):
@@ -342,6 +344,7 @@ def test_every_bound_of_a_convolution_is_above_its_norm(case: tuple[Convolution,
             assert bound >= truth * (1 - 1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(case=convolutions())
 def test_the_shape_free_bounds_are_above_every_torus(case: tuple[Convolution, Shape]):
@@ -353,6 +356,7 @@ def test_the_shape_free_bounds_are_above_every_torus(case: tuple[Convolution, Sh
     assert correlation_norm(convolution) >= on_a_torus * (1 - 1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(case=convolutions())
 def test_circular_convolutions_are_exact_by_fft(case: tuple[Convolution, Shape]):
@@ -377,6 +381,7 @@ def approached(layer: nn.Module, shape: Shape) -> float:
     return image.norm().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "side"),
     [
@@ -439,6 +444,7 @@ def test_weights_of_any_size(scale: float, spatial: Shape | None):
     assert matrix_norm(scale * weight[0, 0]) == pytest.approx(scale * matrix_norm(weight[0, 0]), rel=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(m=st.integers(1, 40), n=st.integers(1, 40), seed=seeds)
 def test_orthogonal_layers_are_certified_within_1e_6(m: int, n: int, seed: int):

@@ -563,6 +563,7 @@ def test_what_is_no_number_is_refused(refused, option, value):
     assert option.split()[-1] in refused("train", "digits", "--out", "new", *option.split(), value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [*WHOLE, "--seed"])
 @pytest.mark.parametrize("value", ["1.5", "nan"])
 def test_what_is_no_whole_number_is_refused(refused, option, value):

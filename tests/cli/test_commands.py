@@ -186,7 +186,7 @@ def test_warnings_are_told_in_a_line_and_nobody_elses_change(wgan):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         _, err = wgan(f"train grey.npy --out run --steps 1 {TINY}")
-    assert re.match(r"wgan: note: grey.npy holds images .* from -1 to 1\.\n", err)
+    assert re.match(r"wgan: note: grey.npy holds images .* images run from -1 to 1\. .*\n", err)
     assert warnings.showwarning is before
 
 
@@ -249,6 +249,7 @@ def test_a_run_with_constant_rates_can_be_made_longer(wgan):
     assert Path("run/metrics.jsonl").read_bytes() == Path("straight/metrics.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_fork_starts_beside_its_parent_and_is_found_again(wgan):
     wgan(f"train digits --out run --steps 4 {TINY}")
     parent = contents("run")
@@ -266,6 +267,7 @@ def test_a_fork_starts_beside_its_parent_and_is_found_again(wgan):
     assert len(list(Path().glob("run-fork-*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_fork_in_the_middle_goes_on(wgan):
     wgan(f"train digits --out run --steps 4 {TINY}")
     command = f"train digits --out run --steps 8 --seed 1 --fork {TINY}"
@@ -324,6 +326,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", SOURCES)
 def test_every_kind_of_source_trains(wgan, somewhere, dataset):
     rng = np.random.default_rng(0)
@@ -348,6 +351,7 @@ def test_a_corrupt_image_is_named_counted_and_skipped(wgan, somewhere):
     assert "Skipped 1 unreadable image(s): 05.png" in err
 
 
+@pytest.mark.slow
 def test_clothes_train_from_the_command_line(wgan, fashion_mnist):
     folder = data.find_idx_files(data.FASHION_MNIST)
     wgan(f"train fashion-mnist --data-dir {shlex.quote(str(folder))} --out run --steps 2 {TINY}")
@@ -551,6 +555,7 @@ def test_a_dry_run_shows_conditional_networks_too(wgan, way):
         assert sum(int(row[3].replace(",", "")) for row in rows) + sum(p.numel() for p in beside) == count
 
 
+@pytest.mark.slow
 def test_a_dry_run_cuts_nothing_on_a_narrow_terminal(wgan, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     out, _ = wgan(f"train digits --dry-run {TINY}")
@@ -585,6 +590,7 @@ def sampled(wgan, run, out, options=""):
     return Path(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "shape"), [("digits", (1, 8, 8)), ("colours", (3, 8, 8)), ("ring8", (2,))])
 def test_samples_as_arrays(wgan, runs, run, shape):
     with np.load(sampled(wgan, runs / run, "x.npz", "--count 30 --seed 7")) as archive:

@@ -64,6 +64,7 @@ def test_a_run_is_measured_by_all_that_applies_and_told_with_its_provenance(wgan
     assert {row["step"] for row in kept} == {4}
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(wgan):
     out, err = wgan("evaluate a --metrics fd,pr,memorisation --count 100 --json")
     assert err == ""
@@ -89,6 +90,7 @@ def test_notes_do_not_reach_the_json(wgan):
         assert ("balls around them mean little" in err) == command.startswith("evaluate")
 
 
+@pytest.mark.slow
 def test_an_audit_is_one_object_too(wgan):
     rng = np.random.default_rng(0)
     for name, shift in (("p", 0), ("q", 3)):
@@ -115,6 +117,7 @@ def test_on_a_terminal_one_sees_how_far_it_is_and_the_output_is_the_same(wgan, m
     assert "kid" in terminal.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["x.npz", "images"])
 def test_a_sample_set_needs_no_run_and_leaves_nothing(wgan, out):
     wgan(f"sample a --count 100 --out {out} --device cpu")

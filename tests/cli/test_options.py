@@ -97,6 +97,7 @@ def check_round_trip(data):
     assert restored(Train, stored(command), settings=command.settings) == command
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(data=st.data())
 def test_every_setting_of_every_recipe_is_printed_as_it_is_parsed(data):

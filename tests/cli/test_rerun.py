@@ -85,6 +85,7 @@ def test_minutes_become_the_steps_that_they_were():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "remedy", "printed"),
     [
@@ -179,6 +180,7 @@ def test_the_other_commands_of_a_report_name_its_folder():
     assert commands.sample == "wgan sample 'my runs/a' --out samples.png --count 64"
 
 
+@pytest.mark.slow
 def test_a_run_made_by_the_printed_command_is_the_same_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     tiny = "networks:mlp --networks.generator-hidden 4 4 --networks.critic-hidden 4 --networks.latent-dim 2"

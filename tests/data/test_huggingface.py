@@ -71,6 +71,7 @@ def test_images_can_be_resized_and_made_grey(animals):
     assert data.load(animals, resolution=4, channels=1).shape == (1, 4, 4)
 
 
+@pytest.mark.slow
 def test_it_can_be_written_as_shards_by_several_processes(animals, tmp_path):
     data.write_shards(data.reader_of(animals), tmp_path / "a.pack", processes=2)
     assert data.load(tmp_path / "a.pack").fingerprint == data.load(PIXELS, labels=LABELS).fingerprint

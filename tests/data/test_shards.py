@@ -110,6 +110,7 @@ def test_a_pack_holds_what_it_was_written_from(tmp_path, images, kind):
         assert data.load(folder, memory_limit=limit).name == str(folder)
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_files(tmp_path, images):
     one = packed(images, tmp_path / "one")
     two = packed(images, tmp_path / "two", processes=2)
@@ -232,6 +233,7 @@ def test_an_interrupted_pack_is_continued(tmp_path, images, after):
     assert tree(folder) == tree(packed(images, tmp_path / "straight"))
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_complete_shards_and_no_worker(tmp_path, images):
     code = """
         import sys, time
@@ -303,6 +305,7 @@ class KillingReader(DatasetReader):
         yield Chunk(np.zeros((8, 2), np.float32))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_reported(tmp_path):
     with pytest.raises(ProcessError, match=r"complete shards stay.*with fewer processes"):
         data.write_shards(KillingReader(), tmp_path / "a.pack", processes=2)
@@ -518,6 +521,7 @@ def test_a_full_disk_leaves_complete_shards(tmp_path, images):
 # ---------------------------------------------------------------------------------- training
 
 
+@pytest.mark.slow
 def test_a_run_on_mapped_shards_equals_the_run_in_memory_and_resumes_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr("wgan.data.reader._SHARD_BYTES", 64 * 100)
     np.save(tmp_path / "digits.npy", data.digits().train.storage.numpy())

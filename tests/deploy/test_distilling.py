@@ -37,6 +37,7 @@ def weights(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_a_student_is_a_run_with_at_most_a_quarter_of_the_weights(run, student):
     teacher, taught = Sampler.load(run, device="cpu"), Sampler.load(student, device="cpu")
     assert (taught.latent_dim, taught.classes, taught.step) == (teacher.latent_dim, teacher.classes, 60)
@@ -86,6 +87,7 @@ def test_it_comes_nearer_to_its_teacher(run, tmp_path):
     assert apart[0] < 0.75 * apart[1]
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was(run, student, tmp_path):
     there = tmp_path / "student"
     with pytest.raises(KeyboardInterrupt):

@@ -57,6 +57,7 @@ def test_an_artifact_makes_what_the_run_makes(kind, run, artifacts):
         assert error.max() > 1e-4  # it is in fact another arithmetic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_does_not_depend_on_its_batch(kind, run, artifacts):
     points, labels, _ = fake_samples(run, 5)
@@ -124,6 +125,7 @@ class Own(nn.Module):
         return self.dense(points).sin() * 3
 
 
+@pytest.mark.slow
 def test_a_generator_of_ones_own_is_exported_too(tmp_path, out):
     run = tmp_path / "own"
     critic = nn.Linear(2, 1)

@@ -438,6 +438,7 @@ def unseen(data, count):
     return data.held_out.batch(torch.arange(count)).numpy()
 
 
+@pytest.mark.slow
 def test_inversion_beats_search(sampler, digits_run):
     given = unseen(digits_run[1], 20)
     found = invert(sampler, given)

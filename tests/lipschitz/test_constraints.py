@@ -176,6 +176,7 @@ class Objective(nn.Module):
         return penalty - gap(*score_pair(self.critic, self.real, self.fake))
 
 
+@pytest.mark.slow
 @every_member
 @every_shape
 def test_derivatives_in_the_weights_are_those_of_finite_differences(

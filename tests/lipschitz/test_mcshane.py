@@ -51,6 +51,7 @@ def test_extended_potentials_find_the_exact_distance_of_the_samples_they_come_fr
         assert gap(critic(p), critic(q)).item() == pytest.approx(wasserstein1(p, q).value, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_an_audit_in_the_plane_is_near_the_truth_on_samples_that_it_never_saw():
     """From the origin to a circle of radius two and a bit of noise: a cone, which no few networks make."""
     rng = np.random.default_rng(0)

@@ -543,6 +543,7 @@ def estimate(p: Draw, q: Draw, d: int, *, width: int = 32, steps: int = 250) -> 
     return (real.mean() - fake.mean()).item() / bound, error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [[1.5], [3.0, -1.0], [1.0, 1.0, 1.0, 1.0]], ids=str)
 def test_a_shift_is_measured_and_never_exceeded(shift: list[float]):
     v = torch.tensor(shift)
@@ -555,6 +556,7 @@ def test_a_shift_is_measured_and_never_exceeded(shift: list[float]):
     assert 0.97 * truth - 4 * error <= lower <= truth + 4 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 8])
 def test_a_point_against_the_sphere(d: int):
     lower, _ = estimate(
@@ -565,6 +567,7 @@ def test_a_point_against_the_sphere(d: int):
     assert 0.95 <= lower <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_two_blobs_against_one_lie_below_exact_transport():
     def two(n: int, rng: torch.Generator) -> Tensor:
         side = torch.randint(2, (n, 1), generator=rng) * 2.0 - 1

@@ -46,6 +46,7 @@ ACTIVATIONS = {
 }
 
 
+@pytest.mark.slow
 @given(
     channels=st.integers(1, 5),
     kernel=st.integers(1, 4),

@@ -187,6 +187,7 @@ WORSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WORSE)
 def test_numbers_get_worse_with_the_samples(kind, halves, classifier):
     real, fake = halves

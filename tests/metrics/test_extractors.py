@@ -246,6 +246,7 @@ def test_a_changed_accuracy_is_refused(classifier, tmp_path):
         Classifier.load(path, device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "side"), [(3, 4), (1, 28), (3, 64)])
 def test_it_takes_images_from_4_to_64(channels, side):
     given, labels = images(12, channels, side), torch.arange(12) % 3

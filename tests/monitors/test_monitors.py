@@ -564,6 +564,7 @@ def test_tensorboard_touches_nothing_before_the_run_starts(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_tensorboard_on_a_full_disk_stops_nothing(tmp_path):
     folder = tmp_path / "run"
     with no_file_larger_than(150_000), pytest.warns(UserWarning, match=r"TensorBoard failed") as caught:
@@ -679,12 +680,14 @@ def test_wandb_gets_nan_for_what_is_not_finite_and_each_step_once(tmp_path, wand
     assert [record["exit_code"] for record in inspect(file)["exit"]] == [1]
 
 
+@pytest.mark.slow
 def test_wandb_without_a_login_is_offline_even_if_told_to_be_online(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
     trainer([Wandb(tmp_path / "run")]).fit(tmp_path / "run", 1)
     assert len(wandb_files(tmp_path / "run")) == 1
 
 
+@pytest.mark.slow
 def test_wandb_respects_what_its_own_environment_says(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     monkeypatch.setenv("WANDB_RUN_ID", "chosen")
@@ -813,6 +816,7 @@ def test_an_interrupted_run_is_killed_for_mlflow_until_it_goes_on(tmp_path):
     assert assert_in_mlflow(folder, [0, 4, 8], tmp_path).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_mlflow_gets_nan_for_what_is_not_finite(tmp_path):
     monitor = MLflow(tmp_path)
     monitor.start({}, 0)
@@ -840,6 +844,7 @@ def test_mlflow_writes_where_its_environment_says_and_moves_there(tmp_path, monk
     assert not (tmp_path / "b" / "mlflow" / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_mlflow_on_a_full_disk_stops_nothing(tmp_path, straight):
     class Filling(Prompt):
         """Lets the store be made, and then no more of it."""

@@ -382,6 +382,7 @@ def trained(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_a_conditional_generator_generates_the_requested_class(trained):
     """Samples of a class are nearest to the mean of that class's real images."""
     dataset = load("digits")

@@ -263,6 +263,7 @@ def test_the_families_above_build_every_network():
     assert built == set(NETWORKS)
 
 
+@pytest.mark.slow
 @given(case=families)
 @settings(max_examples=60)
 def test_a_description_survives_json_and_builds_the_same_architecture(case: tuple[Family, Shape]):
@@ -620,6 +621,7 @@ def test_shaped_networks_are_equally_nonlinear_at_any_depth(
     assert abs(scores.mean().item()) < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("make", [DEEP_MLP, DCGAN_OF_MANY])

@@ -363,6 +363,7 @@ def test_a_torn_image_is_left_out(folder):
     assert re.findall(r'alt="[^"]*step ([\d,]+)"', html) == ["750", "0", "250", "750"]
 
 
+@pytest.mark.slow
 def test_many_large_images_stay_within_bounds(folder, healthy):
     folder.config().log(healthy(100, 200)).draw(range(60), size=(1000, 300))
     kept = choose_images(read_run(folder.path).images)

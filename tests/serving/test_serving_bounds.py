@@ -243,6 +243,7 @@ def test_a_client_that_does_not_read_ends(artifact, start):
         assert server.end() == 0
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked(hasty):
     bomb = gzip.compress(b" " * 10_000_000)
     assert len(bomb) < 10000
@@ -313,6 +314,7 @@ def test_no_request_is_lost_at_the_end(artifact, start):
         socket.create_connection(server.place)
 
 
+@pytest.mark.slow
 def test_readiness_is_withdrawn_first(artifact, start):
     with start(artifact, "--drain", "5") as server:
         server.process.terminate()

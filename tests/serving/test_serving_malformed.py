@@ -21,6 +21,7 @@ from wgan.serving import protocol
 SIGNATURE = protocol.ModelSignature(3, (2,), 4, 8)
 
 
+@pytest.mark.slow
 def test_wrong_requests_are_refused_in_one_sentence(server):
     with closing(Client(*server.place)) as client:
         attack(client, 300)

@@ -32,6 +32,7 @@ def images(content):
         return np.stack([np.asarray(Image.open(archive.open(name))) for name in archive.namelist()])
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_image_in_six_places(
     run, shipped, start, look, web, triton, function, tmp_path
 ):
@@ -92,6 +93,7 @@ def test_a_function_answers_cold_and_warm_and_after_errors(function, shipped):
         assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_function_understands_http(function, packed):
     order = json.dumps({"seed": 3, "format": "webp"})

@@ -124,6 +124,7 @@ def test_the_strength_stays_in_its_range():
     assert augmenter.strength.item() == 0
 
 
+@pytest.mark.slow
 def test_a_critic_that_knows_few_images_by_heart_is_noticed():
     """Of 16 images each is soon known; of all of them none, and the strength stays low."""
     reached = []

@@ -86,7 +86,7 @@ def test_learning_a_step_leaves_no_trace():
     made.advance(state, 100)
     before = {name: {k: v.clone() for k, v in group.items()} for name, group in state.groups().items()}
     drawn = torch.get_rng_state()
-    Replays(made._step, called_again)._learnt(state, Plan((2, 0), False), torch.default_generator)
+    Replays(made._step, called_again)._captured(state, Plan((2, 0), False), torch.default_generator)
     assert torch.equal(torch.get_rng_state(), drawn)
     for name, group in state.groups().items():
         assert_same_tensors(group, before[name], name)
@@ -187,9 +187,9 @@ def lost(state: State, step: engine.Step) -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        (wrong, r"moves the critic .*% away .* more than 2%"),
+        (wrong, r"changes the critic by .*% differently .* more than 2%"),
         (broken, "fails here: RuntimeError: no compiler\\."),
-        (lost, "moves the critic nan% away"),
+        (lost, "changes the critic by nan% differently"),
     ],
 )
 def test_an_engine_that_is_not_the_same_is_not_used(tmp_path: Path, monkeypatch, other, reason):

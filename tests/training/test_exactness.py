@@ -35,6 +35,7 @@ CASES = {
 every_case = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
 
+@pytest.mark.slow
 @every_case
 def test_a_longer_run_equals_a_shorter_one_gone_on_with(tmp_path: Path, settings):
     trainer(**settings).fit(tmp_path / "straight", STEPS)
@@ -69,6 +70,7 @@ def test_the_same_trainer_may_go_on(tmp_path: Path):
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
+@pytest.mark.slow
 def test_being_interrupted_at_every_step(tmp_path: Path):
     logging = LoggingIntervals(metrics=3, images=1, checkpoint=4)
     trainer(logging=logging, decay="linear").fit(tmp_path / "straight", 12)
@@ -90,6 +92,7 @@ def test_a_finished_run_asked_for_again_stays_as_it_is(tmp_path: Path):
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_elsewhere_in_the_run_leads_to_the_same_end(tmp_path: Path):
     """A history that is ahead of the last checkpoint, as a crash leaves it, is written again."""
     logging = LoggingIntervals(metrics=5, images=10, checkpoint=10, keep=9)

@@ -47,6 +47,7 @@ def assert_one_sentence(error: StorageError, reason: str) -> None:
 SIZES = [0, 100, 1500, 3000, 6000, 12_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_no_space_from_the_start(tmp_path: Path, straight: Path, size: int):
     with no_file_larger_than(size), pytest.raises(StorageError) as refusal:

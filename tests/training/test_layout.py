@@ -23,6 +23,7 @@ def convolutional(optimiser):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", [Adam(1e-3, (0.5, 0.9)), RMSprop(1e-3)])
 def test_a_run_of_convolutions_goes_on_bit_for_bit(tmp_path: Path, optimiser):
     convolutional(optimiser).fit(tmp_path / "straight", 12)
@@ -31,6 +32,7 @@ def test_a_run_of_convolutions_goes_on_bit_for_bit(tmp_path: Path, optimiser):
     assert_same_run(tmp_path / "resumed", tmp_path / "straight", images=False)
 
 
+@pytest.mark.slow
 def test_weights_moments_and_averages_share_a_layout(tmp_path: Path):
     made = convolutional(Adam())
     made.fit(tmp_path, 3)

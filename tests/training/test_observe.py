@@ -496,6 +496,7 @@ def observer_of(watched) -> Observer:
     return observer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "constraint",
     [Chain(), WeightClipping(0.05), *(kind() for kind in CONSTRAINTS.values())],
@@ -511,6 +512,7 @@ def test_every_constraint_gets_its_row(tmp_path: Path, constraint: Constraint):
     assert None not in row.values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_gets_its_row(tmp_path: Path, name: str):
     dataset = load("ring8") if name.startswith("toy") else DIGITS
@@ -537,6 +539,7 @@ def test_every_recipe_gets_its_row(tmp_path: Path, name: str):
         assert 0 <= row[share] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "constraint",
     [Chain(SpectralNormalisation(), GradientPenalty(1.0)), WeightClipping(0.05), Orthogonal()],

@@ -259,6 +259,7 @@ def narrow(settings):
     return replace(settings, networks=replace(settings.networks, generator_width=8, critic_width=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SMALL, MNIST, CIFAR, (3, 36, 36), (1, 30, 30), VECTORS, LONG_VECTORS])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_fits_every_source_it_can_and_refuses_the_others(name, shape):
@@ -467,12 +468,14 @@ def test_quality_comes_nearer_to_held_out_data(tmp_path):
     assert after < 0.5 * before
 
 
+@pytest.mark.slow
 def test_the_default_comes_nearer_to_held_out_data(tmp_path):
     """Nearer by the energy distance: a critic that takes few steps lets its gap open as often as close."""
     _, before, after = learn("default", data.digits(), tmp_path / "run", 100, 100)
     assert after < 0.1 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["softplus", "tanh"])
 def test_the_default_trains_deep_networks_without_norm(activation):
     """By PyTorch's initialisation they come no nearer than the mean image alone is."""

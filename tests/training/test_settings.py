@@ -127,6 +127,7 @@ TORCHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", TORCHS.values(), ids=TORCHS)
 def test_an_optimiser_of_torchs_trains_and_resumes_bit_for_bit(tmp_path, optimiser):
     both = dict.fromkeys(("generator_optimiser", "critic_optimiser"), optimiser)

@@ -47,6 +47,7 @@ def test_sigterm_ends_with_a_checkpoint_and_code_143(tmp_path: Path):
     assert handlers() == before
 
 
+@pytest.mark.slow
 def test_a_second_sigint_interrupts_at_once(tmp_path: Path):
     before, monitor = handlers(), sending(signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

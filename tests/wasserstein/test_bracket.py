@@ -103,6 +103,7 @@ def test_the_bracket_of_a_shift_holds_the_truth(dim):
     assert (bracket.n_p, bracket.n_q, bracket.confidence) == (2000, 2000, 0.99)
 
 
+@pytest.mark.slow
 def test_equal_laws_have_a_lower_bound_of_zero():
     bracket = audit(gaussian(1000, 2, 0), gaussian(1000, 2, 1), fit=QUICK)
     assert bracket.lower == 0.0
@@ -118,6 +119,7 @@ def test_the_bracket_scales_with_the_data_and_does_not_move_with_them():
     assert large.upper == pytest.approx(1000 * small.upper, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_critic_without_a_check_learns_by_heart_and_one_with_stops_in_time():
     """The gap of equal distributions is 0 on average on fresh samples, and not on those it was fitted on."""
     p, q = (torch.from_numpy(gaussian(64, 64, seed)).float() for seed in (0, 1))
@@ -195,6 +197,7 @@ def test_the_form_is_the_one_whose_cones_begin_on_the_side_that_takes_few():
     assert 0.9 < gap(outside(sphere), outside(point)).item() <= 1 + 1e-5  # W1 is the radius
 
 
+@pytest.mark.slow
 def test_an_audit_is_a_function_of_its_arguments_and_leaves_the_users_randomness_alone():
     p, q = shifted(200, 2, 1.0, 1), gaussian(200, 2, 0)
     torch.manual_seed(1)
@@ -235,6 +238,7 @@ def files(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_json_object(files, capsys):
     command = ["audit", str(files / "p.npz"), str(files / "q.npz"), "--json", "--minutes", "0.01"]
     assert main(command) == 0
@@ -243,6 +247,7 @@ def test_the_command_prints_one_json_object(files, capsys):
     assert told["lower"] <= 5.0 <= told["upper"]
 
 
+@pytest.mark.slow
 def test_the_command_tells_a_person_the_bracket(files, capsys):
     assert main(["audit", str(files / "p.npz"), str(files / "q.npz"), "--minutes", "0.01"]) == 0
     assert "<= W1 <=" in capsys.readouterr().out
