@@ -10,7 +10,7 @@ from small_runs import DIGITS, assert_same_tensors, tree
 from small_runs import trainer as small_trainer
 
 from wgan.cli import main
-from wgan.deploy import distil
+from wgan.deploy.distillation import Distillation, distil
 from wgan.diagnosis import History, diagnose
 from wgan.errors import InputError
 from wgan.lipschitz import GradientPenalty, Orthogonal, SpectralNormalisation, WeightClipping
@@ -179,6 +179,7 @@ def test_a_trainer_with_an_optimiser_of_torch_can_be_probed(tmp_path):
 
 
 def test_a_distilled_run_is_probed_by_its_trainer_only(tmp_path):
-    student = distil(run(SOUND, tmp_path / "run", steps=1), tmp_path / "student", steps=1, device="cpu").path
+    teacher = run(SOUND, tmp_path / "run", steps=1)
+    student = distil(teacher, tmp_path / "student", Distillation(steps=1), device="cpu").path
     with pytest.raises(InputError, match="trained with an auxiliary loss"):
         trainer_of(student)

@@ -10,17 +10,19 @@ import torch
 from small_runs import OTHER, Hook, assert_same_run, last
 
 from wgan.deploy import distil
-from wgan.deploy.distillation import Imitation, features, narrower
+from wgan.deploy.distillation import Distillation, Imitation, features, narrower
 from wgan.deploy.trained_generator import TrainedGenerator
 from wgan.errors import InputError
 from wgan.networks import MLP, DCGANGenerator, MLPGenerator, R3GANGenerator, ResNetGenerator, build, describe
 from wgan.sampling import Sampler
 from wgan.training import Trainer
 
+QUARTER = Distillation(size=0.25, steps=60)
+
 
 @pytest.fixture(scope="session")
 def student(run, tmp_path_factory):
-    return distil(run, tmp_path_factory.mktemp("runs") / "student", size=0.25, steps=60, device="cpu").path
+    return distil(run, tmp_path_factory.mktemp("runs") / "student", QUARTER, device="cpu").path
 
 
 class Interrupter(Hook):
@@ -74,7 +76,7 @@ def test_a_student_inherits_every_setting_of_its_teacher(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_it_comes_nearer_to_its_teacher(run, tmp_path):
-    there = distil(run, tmp_path / "student", size=0.75, steps=800, pixel=30, feature=0, device="cpu").path
+    there = distil(run, tmp_path / "student", Distillation(0.75, 800, pixel=30, feature=0), device="cpu").path
     torch.manual_seed(0)  # of the network that nobody taught
     teacher, taught = TrainedGenerator.load(run), TrainedGenerator.load(there)
     given = teacher.feed(64, seed=3)
@@ -89,22 +91,22 @@ def test_it_comes_nearer_to_its_teacher(run, tmp_path):
 def test_it_goes_on_where_it_was(run, student, tmp_path):
     there = tmp_path / "student"
     with pytest.raises(KeyboardInterrupt):
-        distil(run, there, size=0.25, steps=60, device="cpu", monitors=[Interrupter()])
+        distil(run, there, QUARTER, device="cpu", monitors=[Interrupter()])
     assert last(there).step < 60
-    distil(run, there, size=0.25, steps=60, device="cpu")
+    distil(run, there, QUARTER, device="cpu")
     assert_same_run(there, student)
 
 
 def test_another_teacher_or_size_is_another_run(run, student):
     for changes, named in (({"size": 0.5}, "generator.width"), ({"pixel": 2.0}, "auxiliary_loss.pixel")):
         with pytest.raises(InputError, match=named):
-            distil(run, student, steps=60, device="cpu", **({"size": 0.25} | changes))
+            distil(run, student, replace(QUARTER, **changes), device="cpu")
 
 
 def test_the_critic_it_begins_with_is_the_trained_one(run, tmp_path):
     """After one step with a learning rate of nearly nothing, the critic still is its teacher's."""
     trained = last(run).tensors["critic"]
-    there = distil(run, tmp_path / "short", steps=1, device="cpu").path
+    there = distil(run, tmp_path / "short", Distillation(steps=1), device="cpu").path
     begun = last(there).tensors["critic"]
     moved = max(float((begun[name] - value).abs().max()) for name, value in trained.items())
     assert 0 < moved <= 0.01  # one step of Adam moves a weight by its rate at most
@@ -123,7 +125,7 @@ def test_the_critic_it_begins_with_is_the_trained_one(run, tmp_path):
 )
 def test_what_cannot_be_is_refused(run, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
-        distil(run, tmp_path / "student", device="cpu", **settings)
+        distil(run, tmp_path / "student", Distillation(**settings), device="cpu")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -71,6 +71,17 @@ def test_a_misspelt_setting_is_answered_with_the_one_that_was_meant():
         Trainer(DIGITS, batchsize=3)
 
 
+@pytest.mark.parametrize("given", [None, {"steps": 3}])
+def test_what_is_no_settings_is_refused(given):
+    with pytest.raises(InputError, match="settings must be TrainingSettings"):
+        Trainer(DIGITS, settings=given)
+
+
+def test_networks_that_are_no_settings_are_refused():
+    with pytest.raises(InputError, match="networks of your own are generator= and critic="):
+        Trainer(DIGITS, networks=torch.nn.Linear(2, 2))
+
+
 # -------------------- Python and the command line
 
 

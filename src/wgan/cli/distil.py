@@ -10,7 +10,7 @@ from wgan.cli.report import reporting
 from wgan.cli.run_options import Distil
 from wgan.cli.terminal import monitors_of, print_status
 from wgan.data import load
-from wgan.deploy.distillation import distil
+from wgan.deploy.distillation import Distillation, distil
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -21,10 +21,7 @@ def run(arguments: Sequence[str]) -> None:
         distil(
             command.dir,
             command.out,
-            size=command.size,
-            steps=command.steps,
-            pixel=command.pixel,
-            feature=command.feature,
+            Distillation(command.size, command.steps, command.pixel, command.feature),
             against=against,
             data_dir=command.data_dir,
             device=command.device,

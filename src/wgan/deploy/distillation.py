@@ -40,6 +40,38 @@ _WIDTHS = {
 
 
 @final
+@dataclass(frozen=True)
+class Distillation:
+    """Settings of a distillation.
+
+    Attributes:
+        size: Largest number of the student's weights as a share of the teacher's, in (0, 1). Where even the
+            narrowest generator of the teacher's kind has more, that one is trained.
+        steps: Generator steps; None for those that see as many samples as the run did.
+        pixel: Weight of the distance between samples, >= 0.
+        feature: Weight of the distance between features, >= 0.
+
+    Raises:
+        InputError: A setting is out of its range.
+    """
+
+    size: float = SIZE
+    steps: int | None = None
+    pixel: float = PIXEL
+    feature: float = FEATURE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.size < 1:
+            raise InputError(
+                f"size must be in (0, 1), as a share of the teacher's number of weights, not {self.size}."
+            )
+        if not (0 <= self.pixel < inf and 0 <= self.feature < inf):
+            raise InputError(
+                f"pixel and feature must be finite and >= 0, not {self.pixel} and {self.feature}."
+            )
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Imitation(AuxiliaryLoss):
     """The distance between a student's samples and its teacher's at the same latents.
@@ -92,11 +124,8 @@ class Imitation(AuxiliaryLoss):
 def distil(
     run_dir: str | Path,
     out: str | Path,
+    distillation: Distillation = Distillation(),
     *,
-    size: float = SIZE,
-    steps: int | None = None,
-    pixel: float = PIXEL,
-    feature: float = FEATURE,
     against: Dataset | None = None,
     data_dir: Path | None = None,
     device: str = "auto",
@@ -112,11 +141,7 @@ def distil(
     Args:
         run_dir: The teacher's run, with networks of wgan's own.
         out: The student's folder.
-        size: Largest number of the student's weights as a share of the teacher's, in (0, 1). Where even the
-            narrowest generator of the teacher's kind has more, that one is trained.
-        steps: Generator steps; None for those that see as many samples as the run did.
-        pixel: Weight of the distance between samples, >= 0.
-        feature: Weight of the distance between features, >= 0.
+        distillation: Size of the student, length of its training and weights of the distances.
         against: Other real samples than those of the run's dataset.
         data_dir: Folder of the files of mnist and fashion-mnist.
         device: Where to train; ``auto`` is a GPU if there is one.
@@ -124,20 +149,20 @@ def distil(
         origin: Stored in ``config.json``.
 
     Raises:
-        InputError: The run cannot be a teacher, or a setting is out of its range; or as `Trainer.fit`.
+        InputError: The run cannot be a teacher; or as `Trainer.fit`.
         StorageError, DivergenceError, KeyboardInterrupt, SystemExit: As `Trainer.fit`.
     """
-    _check(size, pixel, feature)
     trained = TrainedGenerator.load(run_dir)
     config, dataset = trained.config, trained.dataset(against, data_dir)
     settings = TrainingSettings.from_config(config)
     critic = load_critic(run_dir, device="cpu")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(settings.seed, INITIALISATION))
-        student = build(narrower(config["generator"], size))
+        student = build(narrower(config["generator"], distillation.size))
     # With a trained critic and a teacher, the generator need not be slower than the critic.
     highest = max(settings.generator_optimiser.lr, settings.critic_optimiser.lr)
     batch_size = max(LEAST_BATCH, settings.batch_size)
+    as_many_samples = ceil(settings.steps * settings.batch_size / batch_size)
     trainer = Trainer(
         dataset,
         settings=settings,
@@ -147,14 +172,14 @@ def distil(
             trained.sampler.generator,
             critic,
             {name: trained.identity()[name] for name in ("id", "step", "weights")},
-            pixel,
-            feature,
+            distillation.pixel,
+            distillation.feature,
         ),
         monitors=monitors,
         origin=origin,
         generator_optimiser=replace(settings.generator_optimiser, lr=highest),
         batch_size=batch_size,
-        steps=ceil(settings.steps * settings.batch_size / batch_size) if steps is None else steps,
+        steps=as_many_samples if distillation.steps is None else distillation.steps,
         device=device,
     )
     trainer.critic.load_state_dict(critic.state_dict())
@@ -221,12 +246,3 @@ def _lengths(vectors: Tensor) -> Tensor:
     full = torch.promote_types(vectors.dtype, torch.float32)  # bfloat16 under autocast
     lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1, dtype=full)
     return lengths
-
-
-def _check(size: float, pixel: float, feature: float) -> None:
-    if not 0 < size < 1:
-        raise InputError(
-            f"size must be in (0, 1), as a share of the teacher's number of weights, not {size}."
-        )
-    if not (0 <= pixel < inf and 0 <= feature < inf):
-        raise InputError(f"pixel and feature must be finite and >= 0, not {pixel} and {feature}.")

@@ -137,6 +137,11 @@ class TrainingSettings:
         for name in ("generator_optimiser", "critic_optimiser"):
             object.__setattr__(self, name, as_optimiser(name, getattr(self, name)))
         object.__setattr__(self, "constraint", _as_constraint(self.constraint))
+        if not isinstance(self.networks, Networks):
+            raise InputError(
+                f"networks must be DCGAN(...), MLP(...), ResNet(...) or R3GAN(...), not {self.networks!r}; "
+                "networks of your own are generator= and critic=."
+            )
         check_whole(
             n_critic=(self.n_critic, 1),
             batch_size=(self.batch_size, 2),
@@ -198,9 +203,11 @@ def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:  # 
     """The settings with some replaced.
 
     Raises:
-        InputError: There is no setting of that name, or its value is out of range.
+        InputError: These are no settings, there is no setting of that name, or its value is out of range.
     """
     known = [setting.name for setting in fields(TrainingSettings)]
+    if not isinstance(settings, TrainingSettings):
+        raise InputError(f"settings must be TrainingSettings(...) or the name of a recipe, not {settings!r}.")
     for name in changes:
         if name in ELSEWHERE:
             raise InputError(f"There is no setting {name!r}; {ELSEWHERE[name]}.")
