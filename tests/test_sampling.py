@@ -176,7 +176,7 @@ def test_a_generator_of_ones_own_is_passed_in(own_run):
 
 
 def test_a_generator_of_ones_own_cannot_be_guessed(own_run):
-    with pytest.raises(InputError, match="is not one of wgan.s own networks: pass the module"):
+    with pytest.raises(InputError, match="pass the module or, where it is importable"):
         Sampler.load(own_run)
 
 

@@ -75,6 +75,7 @@ _SAMPLE = {
     "--out": "output output-dir outdir save-dir log-dir results-dir",
     "--label": "class class-idx",
     "--truncation": "trunc truncation-psi",
+    "--step": "checkpoint ckpt epoch iteration",
 }
 _EVALUATE = {
     "--device": "gpu gpus cuda use-cuda no-cuda cpu ngpu gpu-id",
@@ -84,6 +85,7 @@ _EVALUATE = {
     "--metrics fd, with --extractor inception for the FID of papers": "fid",
     "--metrics kid": "kid",
     "--against": "real dataset",
+    "--step": "checkpoint ckpt epoch iteration",
 }
 _EXPORT = {
     "--out": "output output-dir outdir save-dir log-dir results-dir output-path",

@@ -16,8 +16,10 @@ from wgan.training.auxiliary_loss import AuxiliaryLoss
 from wgan.training.optimisers import TorchOptimiser
 from wgan.training.settings import IDENTITY, TrainingSettings
 
-PARTS = ("dataset", "labels", "generator", "critic", "auxiliary_loss")
-"""What identifies a run besides its settings."""
+DEFAULTS = TrainingSettings()
+
+INCIDENTAL = ("format", "origin", "versions")
+"""Entries that say how a run came about, not which run it is."""
 
 
 def run_config(
@@ -32,9 +34,9 @@ def run_config(
     plain = {
         "dataset": {"name": dataset.name, "shape": dataset.shape, "fingerprint": dataset.fingerprint},
         "labels": _labels(dataset, condition),
+        **{setting.name: _plain(getattr(settings, setting.name)) for setting in fields(settings)},
         **descriptions,
         "auxiliary_loss": auxiliary.plain() if auxiliary else None,
-        **{setting.name: _plain(getattr(settings, setting.name)) for setting in fields(settings)},
         "loss": settings.loss if isinstance(settings.loss, str) else settings.loss.name,
         "origin": dict(origin),
         "versions": {name: version(name) for name in ("wgan", "torch", "numpy")},
@@ -46,10 +48,16 @@ def run_config(
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that decides which run it is.
 
-    Not where its settings came from, where its data lie - the fingerprint says whether they are the same -,
-    nor the device.
+    Excluded are the origin of the settings, the place of the data - their fingerprint says whether they are
+    the same - and the device. Entries that this version does not know count. A setting that an older version
+    did not have counts as its default, which has to mean what was done before.
     """
-    found = {name: config[name] for name in (*PARTS, *IDENTITY) if name in config}
+    excluded = {
+        *INCIDENTAL,
+        *(field.name for field in fields(TrainingSettings) if field.name not in IDENTITY),
+    }
+    known = {name: _plain(getattr(DEFAULTS, name)) for name in IDENTITY if name != "steps"}
+    found = {name: value for name, value in {**known, **config}.items() if name not in excluded}
     if isinstance(data := found.get("dataset"), Mapping):
         found["dataset"] = {name: value for name, value in data.items() if name != "name"}
     return found

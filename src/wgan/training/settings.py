@@ -172,6 +172,10 @@ class TrainingSettings:
             InputError: A setting is unknown to this version, or is a class of the user's own.
         """
         names = {setting.name for setting in fields(cls)}
+        if (
+            config.get("networks") is None
+        ):  # the run's networks are no family's: the configuration describes them
+            names.discard("networks")
         return cls(**{name: from_plain(value, KINDS) for name, value in config.items() if name in names})
 
 

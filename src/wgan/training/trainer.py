@@ -129,21 +129,28 @@ class Trainer:
         """The networks that were passed, those that were named, or those of the settings."""
         if (generator is None) != (critic is None):
             raise InputError("generator and critic are given together, or neither of them.")
-        names = generator, critic
+        names, own, latent_dim = (generator, critic), self.settings.networks, self.settings.latent_dim
+        if generator is None and latent_dim not in (None, own.latent_dim):
+            raise InputError(
+                f"latent_dim={latent_dim} is for networks of your own; those of wgan have networks.latent_dim "
+                f"= {own.latent_dim}."
+            )
         with torch.random.fork_rng():
             torch.manual_seed(derive(self.settings.seed, INITIALISATION))
             if generator is None or critic is None:
-                generator, critic = self.settings.networks.build(shape, self._condition)
+                generator, critic = own.build(shape, self._condition)
             built = [
                 import_network(network, shape, self._condition) if isinstance(network, str) else network
                 for network in (generator, critic)
             ]
-        self._descriptions = {
+        self._descriptions: dict[str, Any] = {
             role: describe_custom(name, shape, self._condition)
             if isinstance(name, str)
             else describe(network)
             for role, name, network in zip(("generator", "critic"), names, built, strict=True)
         }
+        if names != (None, None):
+            self._descriptions["networks"] = None
         return built[0], built[1]
 
     def fit(
@@ -180,6 +187,8 @@ class Trainer:
             KeyboardInterrupt: SIGINT was received.
             SystemExit: SIGTERM was received, or a signal to another of several processes; code 143.
         """
+        if not isinstance(run_dir, str | PathLike):
+            raise InputError(f"run_dir must be a path, not {run_dir!r}: fit(run_dir, steps).")
         steps = self.settings.steps if steps is None else steps
         folder, config = RunFolder(Path(run_dir)), self.config(steps)
         if start is not None:
