@@ -41,6 +41,15 @@ RUNS = {
     "default on digits, bfloat16": "digits --precision bfloat16 --steps 60",
     "default on digits, hinge": "digits --loss hinge --n-critic 2 --steps 60",
     **{
+        f"default on ring8, {loss}": f"ring8 --loss {loss} --decay cosine --steps 60"
+        for loss in ("minimax", "non-saturating", "relativistic")
+    },
+    **{
+        f"default on ring8, {name}": f"ring8 --steps 60 constraint:{name}"
+        for name in ("lipschitz-penalty", "max-gradient-penalty", "dragan", "r1", "spectral-normalisation")
+    },
+    "default on ring8, warm-up": "ring8 --warm-up --steps 20",
+    **{
         f"{name} on digits": f"digits --recipe {name} --batch-size 8 --steps 20"
         for name in ("mlp-clip", "dcgan-clip", "dcgan-adam", "dcgan-gp", "dcgan-orthogonal", "quality")
     },
@@ -61,6 +70,21 @@ FAULTS = {
     "saturating loss": "--loss minimax --n-critic 10 constraint:r1 --constraint.gamma 1e-6",
     "healthy": "",
 }
+SLOW_RMSPROP = " ".join(f"{n}-optimiser:rm-sprop --{n}-optimiser.lr 5e-4" for n in ("generator", "critic"))
+MORE_FAULTS = {
+    # name: dataset and options
+    "divergence": "ring8 --critic-optimiser.lr 1e30",
+    "clipped too loose, RMSprop": (
+        f"ring8 --n-critic 5 constraint:weight-clipping --constraint.c 3 {SLOW_RMSPROP}"
+    ),
+    "saturated critic": (
+        "digits --steps 150 --loss minimax --n-critic 10 --generator-optimiser.lr 1e-6 "
+        "constraint:r1 --constraint.gamma 1e-6"
+    ),
+    "few samples": "few.npy",
+    "copies": "copies.npy",
+    "blank samples": "blank.npy",
+}
 TIMED = ("speed", "second", "memory", "MiB", "python", "torch", "numpy")
 
 
@@ -78,18 +102,34 @@ def record(out: Path) -> None:
                 if name == kind:
                     found |= {f"{name}: {key}": value for key, value in of_products(Path("run")).items()}
             shutil.rmtree("run")
-        for name, arguments in FAULTS.items():
-            words = arguments.split()
+        faulty_data()
+        faults = {name: f"ring8 {options}" for name, options in FAULTS.items()} | MORE_FAULTS
+        for name, arguments in faults.items():
+            dataset, *words = arguments.split()
             wgan(
-                *("train", "ring8", "--steps", "400", "--seed", "3", "--device", "cpu", "--out", "run"),
+                *("train", dataset, "--seed", "3", "--device", "cpu", "--out", "run"),
+                *(() if "--steps" in words else ("--steps", "400")),
                 *("--logging.metrics", "10", *words),
             )
             rows = json.loads(wgan("diagnose", "run", "--json"))
             rows = rows if isinstance(rows, list) else rows["findings"]
             found[f"diagnosis of {name}"] = sorted(f"{row['name']} {row['since']}" for row in rows)
+            found[f"severities of {name}"] = sorted(row["severity"] for row in rows)
             shutil.rmtree("run")
         os.chdir(home)
     out.write_text(json.dumps(found, indent=1))
+
+
+def faulty_data() -> None:
+    """Write data sets with a fault: too few samples, copies, and blank samples among the others."""
+    rng = np.random.default_rng(0)
+    angles = rng.integers(0, 8, 1000) * np.pi / 4
+    points = np.stack([np.cos(angles), np.sin(angles)], 1) + 0.02 * rng.normal(size=(1000, 2))
+    points = points.astype(np.float32)
+    np.save("few.npy", points[:32])
+    np.save("copies.npy", np.tile(points[:50], (20, 1)))
+    points[::3] = 0
+    np.save("blank.npy", points)
 
 
 def of_run(run: Path) -> dict[str, str]:
@@ -112,7 +152,8 @@ def of_products(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     wgan("sample", f"{run}", "--count", "16", "--seed", "7", "--out", "x.npz")
     wgan("interpolate", f"{run}", "--from-seed", "1", "--to-seed", "2", "--frames", "5", "--out", "walk.npz")
-    for name in ("x", "walk"):
+    wgan("directions", f"{run}", "--count", "2", "--out", "ways.npz")
+    for name in ("x", "walk", "ways"):
         with np.load(f"{name}.npz") as arrays:
             found[name] = digest(arrays[key].tobytes() for key in sorted(arrays))
     for target in ("onnx", "openvino"):
@@ -213,7 +254,7 @@ def compare(before: Path, after: Path) -> int:
     names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     for name in names:
         print(f"{name}: {old.get(name)} -> {new.get(name)}")
-    print(f"{len(old.keys() & new.keys()) - len(names)} of {len(old)} fingerprints are equal.")
+    print(f"{sum(old[name] == new.get(name) for name in old)} of {len(old)} fingerprints are equal.")
     return int(bool(names))
 
 

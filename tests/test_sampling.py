@@ -167,12 +167,15 @@ def own_run(tmp_path_factory):
 
 def test_a_generator_of_ones_own_is_passed_in(own_run):
     own = Own()
+    before = own.head.weight.clone()
     sampler = Sampler.load(own_run, generator=own, device="cpu")
     assert sampler.latent_dim == 3
     samples = sampler(5)
     assert samples.shape == (5, 1, 8, 8)
     last = max((own_run / "checkpoints").iterdir())
-    assert torch.equal(own.head.weight, load_file(last / "average.safetensors")["head.weight"])
+    assert torch.equal(sampler.generator.head.weight, load_file(last / "average.safetensors")["head.weight"])
+    assert torch.equal(own.head.weight, before)  # it can be trained again
+    assert own.head.weight.requires_grad
 
 
 def test_a_generator_of_ones_own_cannot_be_guessed(own_run):

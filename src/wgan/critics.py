@@ -1,5 +1,6 @@
 """Loading the trained critic of a run."""
 
+from copy import deepcopy
 from os import PathLike
 from pathlib import Path
 
@@ -8,12 +9,12 @@ from torch import nn
 from wgan.core.devices import find_device
 from wgan.errors import InputError
 from wgan.lipschitz import CONSTRAINTS
-from wgan.networks import build
+from wgan.networks import build, rebuild_custom
 from wgan.runs import RunFolder, from_plain, load_latest
 
 
 def load_critic(
-    run_dir: str | PathLike[str], *, device: str = "auto", critic: nn.Module | None = None
+    run_dir: str | PathLike[str], *, device: str = "auto", critic: nn.Module | str | None = None
 ) -> nn.Module:
     r"""The critic of a run's last complete checkpoint, in evaluation mode and without gradients.
 
@@ -23,7 +24,9 @@ def load_critic(
     Args:
         run_dir: The run's folder.
         device: Where to put it; ``auto`` is a GPU if there is one.
-        critic: The module to load weights into, for a critic that is not one of wgan's own.
+        critic: For a critic that is not one of wgan's own, a module whose copy gets the weights, or the name
+        under
+            which it was trained, ``package.module:Class``, whose code is then imported.
 
     Raises:
         InputError: This is not a run, it has no complete checkpoint, or its critic or constraint cannot be
@@ -37,7 +40,11 @@ def load_critic(
     description, constraint = config.get("critic"), config.get("constraint")
     if not isinstance(description, dict) or not isinstance(constraint, dict):
         raise InputError(f"{folder.config_file} does not say what critic the run trained.")
-    network: nn.Module = build(description) if critic is None else critic
+    network: nn.Module
+    if critic is None:
+        network = build(description)
+    else:
+        network = rebuild_custom(critic, description) if isinstance(critic, str) else deepcopy(critic)
     network = from_plain(constraint, CONSTRAINTS).wrap(network)
     try:
         network.load_state_dict(checkpoint.tensors["critic"])

@@ -1,6 +1,7 @@
 """Drawing samples from a trained generator."""
 
 from collections.abc import Sequence, Set
+from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -63,7 +64,8 @@ class Sampler:
         Args:
             run_dir: The run's folder.
             device: Device to sample on; ``auto`` is a GPU if there is one.
-            generator: For a generator that is not one of wgan's own, the module to load weights into, or the
+            generator: For a generator that is not one of wgan's own, a module whose copy gets the weights, or
+            the
                 name under which it was trained, ``package.module:Class``, whose code is then imported.
             step: Step of the checkpoint; None: the last intact one.
 
@@ -78,7 +80,7 @@ class Sampler:
             raise InputError(f"{folder.config_file} does not say what generator the run trained.")
         if isinstance(generator, str):
             generator = rebuild_custom(generator, description)
-        network = build(description) if generator is None else generator
+        network = build(description) if generator is None else deepcopy(generator)
         try:
             network.load_state_dict(checkpoint.tensors["average"])
         except RuntimeError as error:

@@ -40,7 +40,7 @@ def test_every_answer_names_options_that_there_are(command, name, own):
         "train digits --lr 1e-4": "--generator-optimiser.lr and --critic-optimiser.lr",
         "train digits --lr=1e-4": "--generator-optimiser.lr and --critic-optimiser.lr",
         "train digits --beta1 0.5": "--generator-optimiser.betas and --critic-optimiser.betas",
-        "train digits --num-workers 4": "use none: the data are in memory",
+        "train digits --num-workers 4": "use no option, because the data are in memory",
         "train digits --sample-interval 100": "--logging.images",
         "train digits --wandb": "--monitor wandb",
         "train digits --optimizer adam": "generator-optimiser:adam",

@@ -128,7 +128,7 @@ def test_a_walk_that_cannot_be(refused, made):
         "--to-seed 1 --to-latents one.npz --out x.gif": "Give --to-seed or --to-latents, not both",
         "--from-seed 0 --from-latents one.npz --to-seed 1 --out x.gif": "Give --from-seed or",
         "--to-latents gone.npz --out x.gif": "gone.npz cannot be read as a .npz file",
-        "--to-latents one.npz --count 2 --out x.gif": "holds 1 latent(s), and 2 walks are asked for",
+        "--to-latents one.npz --count 2 --out x.gif": "holds 1 latent(s), and 2 interpolations need as many",
         "--to-label 3 --out x.gif": "has no classes",
         "--from-label 3 --to-seed 1 --out x.gif": "has no classes",
         "--to-seed 1 --pace slow --out x.gif": "--pace",

@@ -319,7 +319,7 @@ def test_the_average_of_a_spectrally_normalised_generator_is_normalised():
         for weight in generator.parameters():
             weight.data += 0.05 * torch.randn_like(weight)
         generator(torch.randn(2, 4))  # its own power iteration
-        ema.update(10**9)
+        ema.update(updates=10**9)
     layers = [layer for layer in ema.module.modules() if parametrize.is_parametrized(layer, "weight")]
     assert len(layers) == sum(isinstance(m, nn.Linear | nn.Conv2d) for m in generator.modules()) > 0
     for layer in layers:

@@ -220,7 +220,7 @@ def test_the_average_is_the_closed_form(decay: float, path: list[float]):
         with torch.no_grad():
             made.weight.fill_(value)
             made.running_mean.fill_(value)
-        ema.update(10**9)  # so late that the decay is the full one
+        ema.update(updates=10**9)  # so late that the decay is the full one
     n = len(path)
     expected = sum((1 - decay) * decay ** (n - i) * value for i, value in enumerate(path, 1))
     assert average.weight.tolist() == pytest.approx([decay**n * start + expected] * 3, rel=1e-4, abs=1e-4)

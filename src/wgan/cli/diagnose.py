@@ -75,7 +75,9 @@ def _probe_summary(probe: Probe) -> str:
 
 def _no_findings(history: History) -> str:
     if not history.rows:
-        return "Nothing has been observed yet: the run has no log point."
+        return (
+            "Nothing has been observed: the run has no log point, and may be shorter than --logging.metrics."
+        )
     points = len(history.rows)
     return f"Nothing is wrong as far as {points} log points up to step {history.steps[-1]:,} can tell."
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from wgan.errors import InputError
 
-NOT_NEEDED = "none: the data are in memory, or in files that are mapped into it"
+NOT_NEEDED = "no option, because the data are in memory or in memory-mapped files"
 
 _TRAIN = {
     "--out": "output output-dir outdir save-dir log-dir results-dir experiment name",
@@ -30,6 +30,9 @@ _TRAIN = {
     ),
     "generator-optimiser:adam and critic-optimiser:adam": "adam",
     "generator-optimiser:rm-sprop and critic-optimiser:rm-sprop": "rmsprop",
+    "--critic": "discriminator netd",
+    "--generator": "netg",
+    "networks:dcgan, networks:mlp, ... before its options": "network",
     "--decay": "lr-decay lr-schedule lr-scheduler scheduler",
     "--constraint.weight": "lambda lambda-gp gp-lambda gp-weight gradient-penalty-weight",
     "constraint:gradient-penalty": "gp gradient-penalty",
@@ -39,7 +42,7 @@ _TRAIN = {
     "constraint:spectral-normalisation": "spectral-norm sn",
     "constraint:r1": "r1",
     "constraint:r1 --constraint.gamma": "r1-gamma gamma",
-    "--loss": "gan-type gan-mode loss-type adv-loss",
+    "--loss and constraint:gradient-penalty, ...": "gan-type gan-mode loss-type adv-loss",
     "--networks.latent-dim": "nz z-dim dim-z noise-dim latent-size embedding-dim",
     "--networks.generator-width, or --networks.generator-hidden with networks:mlp": "ngf g-dim generator-dim",
     "--networks.critic-width, or --networks.critic-hidden with networks:mlp": "ndf d-dim discriminator-dim",

@@ -56,7 +56,10 @@ def _print_everyday_help(arguments: Sequence[str]) -> None:
     try:
         parse(type(command), ["--help"], default=command)
     finally:
-        sys.stdout.write("wgan train --help-all shows all options: networks, constraint, optimisers, ...\n")
+        sys.stdout.write(
+            "Defaults are those for images of 28 x 28; wgan train DATA --dry-run shows those for your data.\n"
+            "wgan train --help-all shows all options: networks, constraint, optimisers, ...\n"
+        )
 
 
 def train(command: Train, dataset: Dataset) -> None:
@@ -91,6 +94,8 @@ def train(command: Train, dataset: Dataset) -> None:
     if command.dry_run:
         dry_run(trainer, steps)
         return
+    if max(saved_steps(RunFolder(folder).checkpoints), default=0) >= steps:
+        print_status(f"{folder} has done {steps:,} steps or more already.")
     try:
         with reporting(folder):
             if command.heal:

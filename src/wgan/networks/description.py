@@ -44,7 +44,7 @@ def build(description: Mapping[str, Any]) -> Network:
     if name not in NETWORKS:
         raise InputError(
             f"{name} is not one of wgan's own networks: pass the module or, where it is importable, its name "
-            "as `generator`."
+            "package.module:Class."
         )
     try:
         if isinstance(condition := arguments.get("condition"), Mapping):

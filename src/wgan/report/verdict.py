@@ -50,7 +50,11 @@ def reach_verdict(run: RunData, findings: Sequence[Finding]) -> Verdict:
         second = _first_sentence(findings[0].advice) if worst != "good" else _ADVICE
         return Verdict("error", "Diverged", (first, second))
     if not run.rows:
-        return Verdict("open", "Just started", _NO_ROWS)
+        return (
+            Verdict("open", "Finished", _FINISHED)
+            if run.finished
+            else Verdict("open", "Just started", _NO_ROWS)
+        )
     state = "Finished" if run.finished else "Not finished"
     if worst != "good":
         cause = findings[0]  # which explains the others
@@ -61,6 +65,10 @@ def reach_verdict(run: RunData, findings: Sequence[Finding]) -> Verdict:
 
 
 _ADVICE = "The last healthy checkpoint is still there; use lower learning rates or a stronger constraint."
+_FINISHED = (
+    "This run is finished, and was too short to log any metrics, so there is nothing to judge.",
+    "Log more often (the setting logging.metrics), or train for more steps.",
+)
 _NO_ROWS = (
     "This run has not logged any metrics yet, so there is nothing to judge.",
     "Run its command again to resume it, then look at the report again.",

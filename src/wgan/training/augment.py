@@ -34,21 +34,18 @@ CUT = 1 / 2
 @final
 @dataclass(frozen=True)
 class Augment:
-    """Random transforms of all images before the critic; off without a strength or a target.
-
-    Attributes:
-        transforms: Any of translation, cutout, colour (brightness, saturation, contrast) and flip (left to
-            right; not for images that are never mirrored, such as letters).
-        strength: Probability of each transform for each image, from the start, in [0, 1].
-        target: Adapt the strength so that the share of the gap which held-out images do not show stays at
-            this value, in (0, 1), 0.5 being a good choice; 0: the strength stays as it is.
-        span: Number of real images in which the strength can go from 0 to 1, >= 1; 500,000 in the paper.
-    """
+    """Random transforms of all images before the critic; off without a strength or a target."""
 
     transforms: tuple[Transform, ...] = ("translation", "cutout", "colour")
+    """Any of translation, cutout, colour (brightness, saturation, contrast) and flip (left to right; not for
+    images that are never mirrored, such as letters)."""
     strength: float = 0.0
+    """Probability of each transform for each image, from the start, in [0, 1]."""
     target: float = 0.0
+    """Adapt the strength so that the share of the gap which held-out images do not show stays at this value,
+    in (0, 1), 0.5 being a good choice; 0: the strength stays as it is."""
     span: int = 100_000
+    """Number of real images in which the strength can go from 0 to 1, >= 1; 500,000 in the paper."""
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.transforms if name not in TRANSFORMS]:

@@ -48,11 +48,11 @@ class EMA:
         self._spectral = _spectral_norms(self.module)
 
     @torch.no_grad()
-    def update(self, updates: int | None = None) -> None:
+    def update(self, *, updates: int | None = None) -> None:
         """Move the average towards the network: average <- d average + (1 - d) weights.
 
         Args:
-            updates: How many updates this makes in all, for one that goes on from elsewhere; None: one more.
+            updates: How many updates this makes in all, for an average that is resumed; None: one more.
         """
         self.updates = self.updates + 1 if updates is None else updates
         weight = 1 - min(self.decay, self.updates / (self.updates + 10))

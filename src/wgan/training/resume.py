@@ -33,8 +33,8 @@ def check_same_run(folder: RunFolder, config: Mapping[str, Any]) -> None:
     if changed and not (longer and isinstance(old.get("steps"), int)):
         table = ", ".join(f"{name} {was!r} -> {now!r}" for name, was, now in changed)
         raise ChangedSettingsError(
-            f"{folder.path} holds a run with other settings: {table} (there -> asked for). "
-            "Ask for its own settings to go on with it, or choose another folder."
+            f"{folder.path} holds a run with other settings: {table} (in the folder -> now). "
+            "Give the settings of the folder to resume its run, or choose another folder."
         )
 
 

@@ -99,6 +99,9 @@ class Trainer:
         base = recipe(settings, dataset.shape) if isinstance(settings, str) else settings
         self.settings = settings = changed(base, **changes)
         self.monitors, self.origin = monitors, dict(origin or {})
+        for monitor in monitors:
+            if not isinstance(monitor, Monitor):
+                raise InputError(f"monitors must be Monitor objects, as in wgan.monitors, not {monitor!r}.")
         self._condition = condition_of(dataset) if settings.conditional else None
         generator, critic = self._networks(generator, critic, dataset.shape)
         self.latent_dim = checks.check_networks(generator, critic, dataset, settings)
@@ -123,6 +126,11 @@ class Trainer:
         )
         self._step = self._new_step()
 
+    def __repr__(self) -> str:
+        """The networks, the data and the number of steps."""
+        generator, critic = (type(network).__name__ for network in (self.generator, self.critic))
+        return f"Trainer({generator}, {critic}, {self.dataset.name}, steps={self.settings.steps:,})"
+
     def _networks(
         self, generator: nn.Module | str | None, critic: nn.Module | str | None, shape: tuple[int, ...]
     ) -> tuple[nn.Module, nn.Module]:
@@ -132,7 +140,7 @@ class Trainer:
         names, own, latent_dim = (generator, critic), self.settings.networks, self.settings.latent_dim
         if generator is None and latent_dim not in (None, own.latent_dim):
             raise InputError(
-                f"latent_dim={latent_dim} is for networks of your own; those of wgan have networks.latent_dim "
+                f"latent_dim={latent_dim} is for your own networks; those of wgan have networks.latent_dim "
                 f"= {own.latent_dim}."
             )
         with torch.random.fork_rng():
@@ -264,7 +272,7 @@ class Trainer:
         for numbers in step(state, self._step.plan(state.step), rng):
             state.add(numbers)
         state.step += 1
-        state.ema.update(state.step)
+        state.ema.update(updates=state.step)
 
     def state(self) -> State:
         """A state of no steps around the networks, on the device."""
