@@ -145,7 +145,7 @@ def as_optimiser(name: str, value: object) -> Optimiser | TorchOptimiser:
     make: Any = value
     if isinstance(value, torch.optim.Optimizer):
         known = inspect.signature(type(value)).parameters
-        make = partial(type(value), **{key: kept for key, kept in value.defaults.items() if key in known})
+        make = partial(type(value), **{key: value.defaults[key] for key in value.defaults if key in known})
     try:
         made = make([nn.Parameter(torch.zeros(1))])
         assert isinstance(made, torch.optim.Optimizer)
