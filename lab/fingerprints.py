@@ -70,7 +70,7 @@ FAULTS = {
     "saturating loss": "--loss minimax --n-critic 10 constraint:r1 --constraint.gamma 1e-6",
     "healthy": "",
 }
-SLOW_RMSPROP = " ".join(f"{n}-optimiser:rm-sprop --{n}-optimiser.lr 5e-4" for n in ("generator", "critic"))
+SLOW_RMSPROP = " ".join(f"{n}-optimiser:rmsprop --{n}-optimiser.lr 5e-4" for n in ("generator", "critic"))
 MORE_FAULTS = {
     # name: dataset and options
     "divergence": "ring8 --critic-optimiser.lr 1e30",

@@ -194,7 +194,7 @@ COMMANDS = {
     "train digits networks:mlp --networks.kernel 4": "of networks:dcgan, which is not chosen",
     "train digits networks:dcgan --networks.generator-hidden 4": "--networks.generator-hidden",
     "train ring8 --networks.stages 3": "--networks.stages is an option of networks:dcgan",
-    "train digits --recipe sagan --networks.no-attention": "as in networks:res-net --networks.no-attention",
+    "train digits --recipe sagan --networks.no-attention": "as in networks:resnet --networks.no-attention",
     # train: sources
     "train ''": "neither the name of a dataset nor a path",
     "train digitz": "Did you mean 'digits'?",
@@ -479,7 +479,7 @@ def test_a_fork_that_cannot_start_is_refused(refused, command, phrase):
     assert phrase in refused(*command.split(), "--steps", "3", "--fork", after=r"Forking \S+ into \S+\n")
 
 
-MLP, DCGAN, RMSPROP = "networks:mlp", "networks:dcgan", "critic-optimiser:rm-sprop"
+MLP, DCGAN, RMSPROP = "networks:mlp", "networks:dcgan", "critic-optimiser:rmsprop"
 
 WHOLE = {
     "--steps": "steps",

@@ -139,7 +139,7 @@ def line_of(data="digits", recipe="default", shape=(1, 28, 28), **changes):
             "conditional": True,
             "steps": 2000,
         },
-        "wgan train digits networks:res-net --networks.attention": {"networks": ResNet(attention=True)},
+        "wgan train digits networks:resnet --networks.attention": {"networks": ResNet(attention=True)},
         "wgan train digits networks:mlp --networks.generator-hidden 64 64": {
             "networks": MLP(generator_hidden=(64, 64))
         },
@@ -148,7 +148,7 @@ def line_of(data="digits", recipe="default", shape=(1, 28, 28), **changes):
             "penalty_every": 1,
             "ema": 1e-5,
         },
-        "wgan train digits constraint:r1-r2 generator-optimiser:rm-sprop --generator-optimiser.lr 0.1": {
+        "wgan train digits constraint:r1-r2 generator-optimiser:rmsprop --generator-optimiser.lr 0.1": {
             "constraint": R1R2(),
             "generator_optimiser": RMSprop(lr=0.1),
         },
@@ -175,7 +175,7 @@ def test_a_setting_that_a_recipe_switches_on_is_switched_off_by_name():
     assert line_of(recipe="sagan", shape=(1, 32, 32), conditional=True) == "wgan train digits --conditional"
     small = replace(defaults("sagan", (1, 32, 32)).settings.networks, attention=False)
     assert line_of(recipe="sagan", shape=(1, 32, 32), networks=small) == (
-        "wgan train digits networks:res-net --networks.no-attention"
+        "wgan train digits networks:resnet --networks.no-attention"
     )
     printed = line_of(recipe="conditional-gp", shape=(1, 32, 32), conditional=False)
     assert printed == "wgan train digits --no-conditional"

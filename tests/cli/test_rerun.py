@@ -49,9 +49,9 @@ RUNS = [
     "fashion-mnist --conditional --steps 2000",
     "digits --seed 3 --device cpu --engine eager --out runs/mine --fork",
     "digits --ema 0.5 --augment.transforms flip cutout --augment.strength 0.5",
-    "digits networks:res-net --networks.attention",
+    "digits networks:resnet --networks.attention",
     "digits --networks.generator-hidden 64 64",
-    "digits --heal constraint:weight-clipping --constraint.c 0.1 critic-optimiser:rm-sprop",
+    "digits --heal constraint:weight-clipping --constraint.c 0.1 critic-optimiser:rmsprop",
     "digits --recipe sngan --no-conditional --resolution 8 --channels 1 --data-dir 'a b'",
     "digits --recipe quality --loss hinge --monitor wandb --monitor mlflow",
     "-- -odd",
@@ -72,7 +72,7 @@ def test_the_printed_command_has_nothing_that_was_not_typed():
         "digits",
         "fashion-mnist --conditional --steps 2000",
         "digits --networks.generator-hidden 64 64",
-        "digits networks:res-net --networks.attention",
+        "digits networks:resnet --networks.attention",
     ):
         assert rerun(config_of(line)) == f"wgan train {line}"
 
@@ -163,7 +163,7 @@ def test_a_broken_configuration_prints_no_command(broken):
 
 
 def test_a_remedy_that_does_not_fit_the_networks_prints_no_command():
-    assert remedied(config_of("digits networks:res-net"), {"networks.colour": "red"}) is None
+    assert remedied(config_of("digits networks:resnet"), {"networks.colour": "red"}) is None
 
 
 def test_a_distilled_run_prints_the_command_that_distilled_it():

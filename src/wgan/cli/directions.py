@@ -21,8 +21,8 @@ from wgan.runs import RunFolder
 class Directions:
     """Find the latent directions that change the samples of a run most.
 
-    They are computed from the generator's first layer (Shen, Zhou 2021) and stored in the run folder:
-    `wgan sample RUN --direction 2 --strength 3` moves samples along one.
+    They are computed from the generator's first layer (Shen, Zhou 2021) and stored in the run folder, where
+    the command `wgan sample RUN --direction 2 --strength 3` finds them.
     """
 
     run: tyro.conf.Positional[Path]

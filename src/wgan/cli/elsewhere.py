@@ -25,11 +25,11 @@ _TRAIN = {
     "the first number of --generator-optimiser.betas and --critic-optimiser.betas": "beta1 b1",
     "the second number of --generator-optimiser.betas and --critic-optimiser.betas": "beta2 b2",
     "--generator-optimiser.betas and --critic-optimiser.betas": "betas",
-    "generator-optimiser:adam or :rm-sprop, and critic-optimiser:adam or :rm-sprop": (
+    "generator-optimiser:adam or :rmsprop, and critic-optimiser:adam or :rmsprop": (
         "optimizer optimiser optim"
     ),
     "generator-optimiser:adam and critic-optimiser:adam": "adam",
-    "generator-optimiser:rm-sprop and critic-optimiser:rm-sprop": "rmsprop",
+    "generator-optimiser:rmsprop and critic-optimiser:rmsprop": "rmsprop",
     "--critic": "discriminator netd",
     "--generator": "netg",
     "networks:dcgan, networks:mlp, ... before its options": "network",
@@ -46,8 +46,8 @@ _TRAIN = {
     "--networks.latent-dim": "nz z-dim dim-z noise-dim latent-size embedding-dim",
     "--networks.generator-width, or --networks.generator-hidden with networks:mlp": "ngf g-dim generator-dim",
     "--networks.critic-width, or --networks.critic-hidden with networks:mlp": "ndf d-dim discriminator-dim",
-    "--networks.packing, with networks:res-net or networks:r3-gan": "pac",
-    "networks:dcgan, networks:mlp, networks:res-net or networks:r3-gan": "model arch architecture",
+    "--networks.packing, with networks:resnet or networks:r3gan": "pac",
+    "networks:dcgan, networks:mlp, networks:resnet or networks:r3gan": "model arch architecture",
     "--resolution": "image-size img-size size",
     "--channels": "nc img-channels",
     "the first argument, as in `wgan train digits`": "dataset dataset-name",
@@ -95,6 +95,7 @@ _EXPORT = {
     "--to": "format",
     "--to onnx": "onnx",
     "--int8": "quantize",
+    "--step": "checkpoint ckpt epoch iteration",
 }
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     command: {name: own for own, names in table.items() for name in names.split()}

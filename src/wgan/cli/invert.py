@@ -25,8 +25,8 @@ from wgan.sampling import Sampler
 class Invert:
     """Find the latents whose samples are nearest to images of your own.
 
-    The result is shown by `wgan sample RUN --latents x.npz`, and is a start for `wgan interpolate RUN
-    --from-latents x.npz`.
+    The command `wgan sample RUN --latents x.npz` shows the samples of these latents, and `wgan
+    interpolate RUN --from-latents x.npz` starts from them.
     """
 
     run: tyro.conf.Positional[Path]

@@ -1,8 +1,8 @@
 """The options of a command, read off its dataclass, and a command as the words that give it.
 
-The names follow tyro's rules, which parses them: ``n_critic`` is ``--n-critic``, the member ``lr`` of
-``critic_optimiser`` is ``--critic-optimiser.lr``, and a member that is one of several dataclasses is chosen
-by a word of its own, as in ``constraint:weight-clipping``.
+The names of options follow the rules of tyro, which parses them: ``n_critic`` is ``--n-critic``, and the
+member ``lr`` of ``critic_optimiser`` is ``--critic-optimiser.lr``. A member that is one of several
+dataclasses is chosen by a word of its own, as in ``constraint:weight-clipping``.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
-_POSITIONAL, _REPEATED = (
+POSITIONAL, _REPEATED = (
     marker.__metadata__[0]  # type: ignore[attr-defined]
     for marker in (tyro.conf.Positional[int], tyro.conf.UseAppendAction[int])
 )
@@ -60,7 +60,7 @@ def members(kind: type, prefix: str = "") -> Iterator[Member]:
     """The members of a dataclass, whose options begin with a prefix."""
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
-        annotation, marks = _unmarked(hints[field.name])
+        annotation, marks = unmarked(hints[field.name])
         named = [name for mark in marks if (name := getattr(mark, "name", None)) is not None]
         part = named[0] if named else field.name.replace("_", "-")
         option = f"{prefix}.{part}" if prefix and part else prefix + part
@@ -69,10 +69,10 @@ def members(kind: type, prefix: str = "") -> Iterator[Member]:
             option,
             annotation,
             field.default if field.default_factory is MISSING else field.default_factory(),
-            _POSITIONAL in marks,
+            POSITIONAL in marks,
             _REPEATED in marks,
             field.default_factory is not MISSING,
-            dict(_kinds(annotation, option)),
+            {f"{option}:{name}" if option else name: one for name, one in kinds(annotation).items()},
         )
 
 
@@ -216,24 +216,28 @@ def _plain(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _kinds(annotation: Any, option: str) -> Iterator[tuple[str, type]]:  # noqa: ANN401
-    """The dataclasses of a union by the word that chooses each; none if it is no union of dataclasses."""
-    if get_origin(annotation) not in (Union, UnionType):
-        return
-    for part in get_args(annotation):
-        kind, marks = _unmarked(part)
-        if is_dataclass(kind) and isinstance(kind, type):
-            named = [mark.name for mark in marks if getattr(mark, "name", None)]
-            name = named[0] if named else _hyphenated(kind.__name__)
-            yield f"{option}:{name}" if option else name, kind
+def kinds(annotation: Any) -> dict[str, type]:  # noqa: ANN401
+    """The dataclasses of a union by name; none if it is no union of dataclasses."""
+    found: dict[str, type] = {}
+    if get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            kind, marks = unmarked(part)
+            if is_dataclass(kind) and isinstance(kind, type):
+                named = [mark.name for mark in marks if getattr(mark, "name", None)]
+                found[named[0] if named else _word(kind.__name__)] = kind
+    return found
 
 
-def _hyphenated(name: str) -> str:
-    """The name of a class as tyro spells it: ``WeightClipping`` is ``weight-clipping``."""
-    return re.sub("((?<=[a-z0-9])[A-Z]|(?!^)[A-Z](?=[a-z]))", r"-\1", name).lower()
+_WORDS = {"ResNet": "resnet", "R3GAN": "r3gan", "RMSprop": "rmsprop"}
+"""Names that are one word, whatever their capitals."""
 
 
-def _unmarked(hint: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401
+def _word(name: str) -> str:
+    """The name of a class on the command line: ``WeightClipping`` is ``weight-clipping``."""
+    return _WORDS.get(name) or re.sub("((?<=[a-z0-9])[A-Z]|(?!^)[A-Z](?=[a-z]))", r"-\1", name).lower()
+
+
+def unmarked(hint: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401
     """A type and the marks around it."""
     if get_origin(hint) is not Annotated:
         return hint, ()

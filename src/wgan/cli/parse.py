@@ -6,17 +6,21 @@ interface has nothing but the text of a box, drawn for the width of the terminal
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
 from itertools import takewhile
-from typing import Any, NoReturn, TypeVar, get_args
+from shutil import get_terminal_size
+from textwrap import fill
+from typing import Any, NoReturn, TextIO, TypeVar, get_args
 
 import tyro
 from tyro import _errors as events
 
 from wgan.cli.elsewhere import answer
+from wgan.cli.fields import REGISTRY
 from wgan.cli.options import all_options, all_words
 from wgan.errors import InputError
 
@@ -46,6 +50,7 @@ def parse(command: type[Command], arguments: Sequence[str], *, default: Command 
             prog=f"wgan {command.__name__.lower()}",
             config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.PositionalMetavarFromFieldName),
             default=tyro.MISSING_NONPROP if default is None else default,
+            registry=REGISTRY,
         )
     return parsed
 
@@ -77,13 +82,41 @@ def _in_one_sentence(command: type, arguments: Sequence[str]) -> Iterator[None]:
             raise UnknownOptionError(f"{_unknown(command, name, unknown, arguments)} See {name} --help.")
         raise InputError(f"{_sentence(event, command, arguments)} See {name} --help.")
 
-    with redirect_stderr(StringIO()), events.on_parse_error(refuse):
+    page = _Page(sys.stdout)
+    with redirect_stdout(page), redirect_stderr(StringIO()), events.on_parse_error(refuse):
         try:
             yield
         except SystemExit as error:
             if not error.code:
+                page.print()
                 raise
             raise InputError(f"These arguments do not fit. See {name} --help.") from None
+
+
+class _Page(StringIO):
+    """A help page, whose paragraphs tyro leaves to the terminal to wrap, and which may have empty rows."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The terminal's encoding, which decides how tyro draws boxes."""
+        return self.terminal.encoding
+
+    def isatty(self) -> bool:
+        """Whether tyro colours the page."""
+        return self.terminal.isatty()
+
+    def print(self) -> None:
+        """Print the page with its paragraphs wrapped, and without the empty rows."""
+        width = get_terminal_size().columns
+        for line in self.getvalue().splitlines():
+            if line.isascii() and "\x1b" not in line:
+                line = fill(line, width, break_long_words=False, break_on_hyphens=False)
+            if not re.fullmatch("│ +│", re.sub(r"\x1b\[[0-9;]*m", "", line)):
+                self.terminal.write(f"{line}\n")
 
 
 def _sentence(event: events.ParseErrorEvent, command: type, arguments: Sequence[str]) -> str:
