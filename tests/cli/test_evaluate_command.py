@@ -155,7 +155,7 @@ def test_a_classifier_is_trained_and_judges(wgan):
     out, _ = wgan("classifier digits --steps 30 --device cpu --out new/judge.safetensors")
     accuracy = Classifier.load("new/judge.safetensors").accuracy
     assert f"Held-out accuracy {100 * accuracy:.1f} % (179 images of 10 classes).\n" in out
-    assert "Next: wgan evaluate DIR --extractor new/judge.safetensors" in out
+    assert "Next: wgan evaluate RUN --extractor new/judge.safetensors" in out
     out, _ = wgan("evaluate a --extractor judge.safetensors --metrics fd,modes")
     assert "classifier " in out
     assert re.search(r"^  modes +\d+ ± ", out, re.MULTILINE)

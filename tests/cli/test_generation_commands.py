@@ -120,7 +120,7 @@ def test_a_walk_that_cannot_be(refused, made):
     run = made / "digits"
     np.savez("one.npz", latents=np.zeros((1, 4)))
     for options, told in {
-        "--out x.gif": "Say where the walk ends: --to-seed, --to-latents or --to-label",
+        "--out x.gif": "Give the end of the interpolation: --to-seed, --to-latents or --to-label",
         "--to-seed 1 --out x.mp4": "Cannot write a walk as x.mp4",
         "--to-seed 1 --frames 1 --out x.gif": "frames must be a whole number of at least 2",
         "--to-seed 1 --count 0 --out x.gif": "count must be a whole number of at least 1",
