@@ -17,7 +17,7 @@ from wgan.runs import RunFolder
 class Animate:
     """Make an animation of a run's images: the samples of fixed latents, in step order."""
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
     out: Path
     """Output: a .gif file."""
@@ -30,7 +30,7 @@ class Animate:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Animate, arguments)
-    folder = RunFolder(command.dir)
+    folder = RunFolder(command.run)
     folder.read_config()
     paths = [p for p in folder.images() if command.step is None or int(p.stem) <= command.step]
     frames = [_open(path) for path in paths]

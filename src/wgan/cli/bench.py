@@ -23,7 +23,7 @@ class Bench:
     against: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """Another artifact, or a run (in eager PyTorch), timed in turns; may be given several times."""
     batches: str = "1,8,64"
-    """Batch sizes."""
+    """Batch sizes, separated by commas."""
     threads: int = 1
     """Number of threads of a call."""
     seconds: float = 1.0

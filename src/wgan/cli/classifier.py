@@ -24,13 +24,14 @@ MAX_IMAGES = 100_000
 class Classifier:
     """Train a small classifier on labelled images, as a feature extractor for `wgan evaluate`.
 
-    Its features distinguish the classes, which those of ImageNet do badly for grey or tiny images, and its
-    labels count the classes that a generator reaches: `wgan evaluate RUN --extractor classifier.safetensors`.
+    For grey or tiny images, its features separate the classes better than those of an ImageNet network do,
+    and its predictions count the classes that a generator reaches. `wgan evaluate RUN --extractor
+    classifier.safetensors` uses it.
     """
 
     data: tyro.conf.Positional[str]
-    """digits, mnist, fashion-mnist; a folder or zip with a sub-folder for each class; or a .npz file with
-    arrays `samples` and `labels`."""
+    """Labelled images: digits, mnist, fashion-mnist; a folder or zip with a sub-folder for each class; or a
+    .npz file with arrays `samples` and `labels`."""
     out: Path
     """Output: a .safetensors file."""
     steps: int = 1000
@@ -44,7 +45,7 @@ class Classifier:
     resolution: int | None = None
     """Side, in pixels, of the squares that images are cropped and resized to."""
     channels: int | None = None
-    """1 converts images to grey, 3 to colour."""
+    """Number of channels: 1 converts images to grey, 3 to colour."""
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -32,10 +32,10 @@ class Compare:
     """Compare the results of `wgan evaluate` of several runs in a table.
 
     Each result is of the last step at which its run was evaluated. Results of different extractors, counts,
-    splits or library versions are not comparable, and are refused with what differs.
+    splits or library versions are not comparable: the command fails and names what differs.
     """
 
-    dir: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run folders."""
     metrics: str | None = None
     """Metrics out of w1,fd,kid,pr,dc,memorisation,modes; by default all that every run has."""
@@ -46,9 +46,9 @@ class Compare:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Compare, arguments)
-    if not command.dir:
+    if not command.runs:
         raise InputError("Name the folders of the runs to compare, as in `wgan compare runs/a runs/b`.")
-    runs = {path: latest_results(RunFolder(path)) for path in dict.fromkeys(command.dir)}
+    runs = {path: latest_results(RunFolder(path)) for path in dict.fromkeys(command.runs)}
     steps = {path: rows[0]["step"] for path, rows in runs.items()}
     found = comparable_columns(runs, split_names(command.metrics))
     if command.json:

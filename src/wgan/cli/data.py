@@ -27,23 +27,23 @@ class Pack:
     """
 
     data: tyro.conf.Positional[str]
-    """A folder, zip, tar or range of tars (x-{000..009}.tar) of images; a .npy file; or hf:NAME."""
+    """Folder, zip, tar or range of tars (x-{000..009}.tar) of images; a .npy file; or hf:NAME."""
     out: Path | None = None
-    """The folder of shards; by default DATA.pack, or NAME.pack in this folder for hf:NAME."""
+    """Output: the folder of shards; by default DATA.pack, or NAME.pack in this folder for hf:NAME."""
     resolution: int | None = None
-    """The side, in pixels, of the squares that images are cropped and resized to."""
+    """Side, in pixels, of the squares that images are cropped and resized to."""
     channels: int | None = None
-    """1 converts images to grey, 3 to colour; by default they stay as they are."""
+    """Number of channels: 1 converts images to grey, 3 to colour; by default they stay as they are."""
     processes: int = field(default_factory=_cores)
-    """The number of processes; by default one for each core that this process may use."""
+    """Number of processes; by default one for each core that this process may use."""
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Read a folder of shards through and compare every shard with its checksum."""
+    """Read every shard in a folder and compare it with its checksum."""
 
     dir: tyro.conf.Positional[Path]
-    """The folder that `wgan data pack` wrote."""
+    """Folder of shards, as `wgan data pack` writes it."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Diagnose:
     docs/diagnosis.md defines each finding. The run may still be in progress.
     """
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
     probe: bool = False
     """Train a copy of the last checkpoint's critic for 200 more steps on the fixed generator, and report how
@@ -40,9 +40,9 @@ class Diagnose:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Diagnose, arguments)
-    history = History.load(command.dir)
+    history = History.load(command.run)
     probed = (
-        probe_critic(trainer_of(command.dir, device=command.device), command.dir) if command.probe else None
+        probe_critic(trainer_of(command.run, device=command.device), command.run) if command.probe else None
     )
     found = diagnose(replace(history, probe=probed.plain() if probed else {}))
     if command.json:

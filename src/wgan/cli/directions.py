@@ -25,7 +25,7 @@ class Directions:
     `wgan sample RUN --direction 2 --strength 3` moves samples along one.
     """
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
     out: Path
     """Output: a .png file with a strip of samples per direction, the strongest first and the unchanged sample
@@ -54,8 +54,8 @@ def run(arguments: Sequence[str]) -> None:
     command = parse(Directions, arguments)
     if command.out.suffix not in (".png", ".npz"):
         raise InputError(f"Cannot write directions as {command.out}; use a name that ends in .png or .npz.")
-    folder = RunFolder(command.dir)
-    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    folder = RunFolder(command.run)
+    sampler = load_sampler(command.run, command.step, command.generator, command.device)
     label = parse_label(command.label, sampler)
     found = find_directions(sampler, command.count, label=label)
     if command.out.suffix == ".npz":
@@ -68,5 +68,5 @@ def run(arguments: Sequence[str]) -> None:
         image = show(shown.reshape(-1, *shown.shape[2:]), columns=command.columns)
         write_png(command.out, image)
     found.save(folder.directions_file)
-    moved = Sample(command.dir, Path("moved.png"), direction=0, strength=command.strength)
+    moved = Sample(command.run, Path("moved.png"), direction=0, strength=command.strength)
     sys.stdout.write(f"{len(found.vectors)} directions, numbered from 0.\nNext: {command_line(moved)}\n")

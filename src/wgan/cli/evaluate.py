@@ -25,9 +25,9 @@ from wgan.sampling import Sampler
 class Evaluate:
     """Measure the quality of the samples of a run, or of any set of samples.
 
-    Samples are compared with the training split. The floor of a metric is what held-out samples reach in the
-    place of the fakes. W1 is bracketed between fakes and held-out samples. The results of a run are stored in
-    its folder, for `wgan compare`.
+    Samples are compared with the training split. The floor of a metric is its value for held-out samples in
+    place of the fakes. W1 is bracketed between the fakes and the held-out samples. The results of a run are
+    stored in its folder, where `wgan compare` finds them.
     """
 
     fake: tyro.conf.Positional[Path]
@@ -39,13 +39,13 @@ class Evaluate:
     extractor: str | None = None
     """Feature extractor: pixels, efficientnet-lite0, inception, or the file of a classifier; by default
     pixels for vectors and for images of up to 1,024 values, otherwise efficientnet-lite0. All metrics, W1
-    included, are of its features. Only inception downloads weights, and only its Frechet distance is the FID
-    of papers."""
+    included, are computed on its features. Only inception downloads weights, and only its Frechet distance is
+    the FID of papers."""
     weights: Path | None = None
     """File of the extractor's weights, where it is not found automatically."""
     count: int | None = None
-    """Number of fakes; by default the number of held-out samples, so that each metric has a floor (with fewer
-    than 64 of them: the size of the training split, at most 1,000)."""
+    """Number of fakes; by default the number of held-out samples, so that each metric has a floor; with fewer
+    than 64 held-out samples, the size of the training split, at most 1,000."""
     seed: int = 0
     """Random seed of the fakes."""
     device: str = "auto"
@@ -59,7 +59,7 @@ class Evaluate:
     resolution: int | None = None
     """Side, in pixels, of the squares that images of --against are cropped and resized to."""
     channels: int | None = None
-    """1 converts images of --against to grey, 3 to colour."""
+    """Number of channels: 1 converts images of --against to grey, 3 to colour."""
     json: bool = False
     """Print one JSON object and nothing else."""
 

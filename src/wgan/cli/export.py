@@ -23,11 +23,11 @@ from wgan.metrics import Provenance
 class Export:
     """Export the averaged generator of a run as an artifact: a folder that runs without PyTorch.
 
-    Its samples are compared with those of the run's generator at the same latents. In float32 they must be
-    equal; if the quality gate fails, nothing is written and the exit code is 1.
+    The artifact's samples are compared with those of the run's generator for the same latents: in float32
+    they must be equal. If they are not, or the quality gate fails, nothing is written and the exit code is 1.
     """
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
     to: Literal["onnx", "openvino", "web", "triton", "lambda"]
     """Target: onnx (ONNX Runtime), openvino, or web, triton and lambda, which contain an ONNX model."""
@@ -36,7 +36,7 @@ class Export:
     int8: bool = False
     """Quantise weights and activations to 8 bits, for OpenVINO."""
     gate: float = GATE
-    """Quality gate: the largest ratio of the Frechet distances to real samples after and before."""
+    """Quality gate: largest ratio of the Frechet distance to real samples after the export to that before."""
     extractor: str | None = None
     """Feature extractor of the Frechet distance, as for `wgan evaluate`."""
     against: str | None = None
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> None:
     check_gate(command.gate)
     against = None if command.against is None else load(command.against, data_dir=command.data_dir)
     artifact = export(
-        load_sampler(command.dir, command.step, command.generator, "cpu"),
+        load_sampler(command.run, command.step, command.generator, "cpu"),
         command.out,
         to=command.to,
         int8=command.int8,

@@ -21,10 +21,11 @@ from wgan.sampling import Sampler
 class Interpolate:
     """Interpolate between two samples of a run, given by seeds, latents or labels.
 
-    Latents move on a great circle, labels are mixed. What is not given for the end is as at the start.
+    Latents are interpolated on a great circle, labels linearly. What is not given for the end is taken from
+    the start.
     """
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
     out: Path
     """Output: a .gif file (animation), a .png file (strip) or a .npz file (`samples`, `latents`,
@@ -36,7 +37,7 @@ class Interpolate:
     from_latents: Path | None = None
     """Latents (and labels) of the start: a .npz file of `wgan sample` or `wgan invert`."""
     to_latents: Path | None = None
-    """Latents (and labels) of the end: such a file."""
+    """Latents (and labels) of the end: a file like that of --from-latents."""
     from_label: str | None = None
     """Label of the start, in a conditional run: a class's name or number, or attributes such as 1.5,-2."""
     to_label: str | None = None
@@ -64,7 +65,7 @@ def run(arguments: Sequence[str]) -> None:
     check_whole(count=(command.count, 1), frames=(command.frames, 2))
     if command.to_seed is None and command.to_latents is None and command.to_label is None:
         raise InputError("Give the end of the interpolation: --to-seed, --to-latents or --to-label.")
-    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    sampler = load_sampler(command.run, command.step, command.generator, command.device)
     start, start_labels = _start(command, sampler)
     end, end_labels = _end(command, sampler, start)
     walk = interpolate(

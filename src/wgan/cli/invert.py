@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -24,13 +25,13 @@ from wgan.sampling import Sampler
 class Invert:
     """Find the latents whose samples are nearest to images of your own.
 
-    `wgan sample RUN --latents x.npz` shows the samples, and `wgan interpolate RUN --from-latents x.npz`
-    starts from them.
+    The result is shown by `wgan sample RUN --latents x.npz`, and is a start for `wgan interpolate RUN
+    --from-latents x.npz`.
     """
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
-    images: tyro.conf.Positional[tuple[Path, ...]]
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE [IMAGE ...]")]
     """Image files of any size; or .npz or .npy files of samples of the run's shape."""
     out: Path
     """Output: a .npz file (arrays `latents`, `samples`, `distance` and, if any, `labels`)."""
@@ -38,9 +39,9 @@ class Invert:
     """Label of a conditional run: a class's name or number, or attributes such as 1.5,-2; by default the
     class is searched too."""
     steps: int = 200
-    """Number of optimisation steps, from the nearest of many random samples."""
+    """Number of optimisation steps, which start from the nearest of many random samples."""
     seed: int = 0
-    """Random seed of these."""
+    """Random seed of the random samples."""
     device: str = "auto"
     """Device: cpu, cuda, ...; auto is a GPU if there is one."""
     step: int | None = None
@@ -56,7 +57,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(f"Cannot write latents as {command.out}; use a name that ends in .npz.")
     if not command.images:
         raise InputError("Name the images to invert: wgan invert RUN IMAGE ... --out x.npz.")
-    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    sampler = load_sampler(command.run, command.step, command.generator, command.device)
     label = parse_label(command.label, sampler)
     shape = sample_shape(sampler, label)
     batches = [read_samples(path, shape) for path in command.images]
@@ -94,5 +95,5 @@ def _summary(command: Invert, counts: Sequence[int], found: Inversion, sampler: 
             f"{path}: {many} {found.distance[rows].mean():.4g}{kind} "
             f"(the nearest random sample: {found.initial_distance[rows].mean():.4g})\n"
         )
-    following = Sample(command.dir, Path("nearest.png"), latents=command.out)
+    following = Sample(command.run, Path("nearest.png"), latents=command.out)
     yield f"Next: {command_line(following)}\n"

@@ -24,13 +24,13 @@ class Report:
     needs no network.
     """
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    sys.stdout.write(f"{_write(parse(Report, arguments).dir)}\n")
+    sys.stdout.write(f"{_write(parse(Report, arguments).run)}\n")
 
 
 @contextmanager

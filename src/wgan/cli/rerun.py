@@ -87,10 +87,10 @@ def train_command(config: Config) -> Train | None:
 
 
 def _settings(config: Config) -> TrainingSettings:
-    """The settings that the command asked for: those of a healed run are others by now."""
-    asked = TrainingSettings.from_config(setting(config, "origin.settings") or config)
+    """The settings of the command; a healed run has others by now."""
+    requested = TrainingSettings.from_config(setting(config, "origin.settings") or config)
     own = setting(config, "origin.arguments.generator") is not None  # wgan's own networks say it themselves
-    return replace(asked, steps=config["steps"], latent_dim=config["latent_dim"] if own else None)
+    return replace(requested, steps=config["steps"], latent_dim=config["latent_dim"] if own else None)
 
 
 def _default(recipe: str, config: Config) -> Train:

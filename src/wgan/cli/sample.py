@@ -21,7 +21,7 @@ from wgan.sampling import LabelLike, Sampler, check_out, check_truncation, save_
 class Sample:
     """Draw samples from the averaged generator of a run."""
 
-    dir: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[Path]
     """Run folder."""
     out: Path
     """Output: a .npz file (arrays `samples` and `latents`), a .png file (a grid), or a folder of images."""
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Sample, arguments)
     check_out(command.out)
-    sampler = load_sampler(command.dir, command.step, command.generator, command.device)
+    sampler = load_sampler(command.run, command.step, command.generator, command.device)
     latents, labels = _latents(command, sampler)
     columns = None
     if command.label == "all" and sampler.classes is not None and "all" not in sampler.classes:
@@ -77,7 +77,7 @@ def _latents(command: Sample, sampler: Sampler) -> tuple[npt.NDArray[np.float32]
         latents, labels = read_latents(command.latents)
         latents *= np.float32(check_truncation(command.truncation))
     if command.direction is not None:
-        found = LatentDirections.of_run(RunFolder(command.dir), sampler)
+        found = LatentDirections.of_run(RunFolder(command.run), sampler)
         latents = found.move(latents, command.direction, command.strength)
     return latents, labels
 

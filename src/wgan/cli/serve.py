@@ -23,7 +23,8 @@ class Serve:
     """Serve an artifact over HTTP, with a demo page, until the process is stopped.
 
     Every setting can also be an environment variable, such as WGAN_SERVE_PORT=8001. The token that clients
-    need, WGAN_SERVE_TOKEN, can only be one, because every user of a machine can read its command lines.
+    need is read from the environment variable WGAN_SERVE_TOKEN only, because every user of a machine can read
+    its command lines.
     """
 
     dir: tyro.conf.Positional[Path]

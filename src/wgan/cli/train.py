@@ -94,8 +94,7 @@ def train(command: Train, dataset: Dataset) -> None:
     if command.dry_run:
         dry_run(trainer, steps)
         return
-    if max(saved_steps(RunFolder(folder).checkpoints), default=0) >= steps:
-        print_status(f"{folder} has done {steps:,} steps or more already.")
+    finished = max(saved_steps(RunFolder(folder).checkpoints), default=0) >= steps
     try:
         with reporting(folder):
             if command.heal:
@@ -107,7 +106,9 @@ def train(command: Train, dataset: Dataset) -> None:
     except ChangedSettingsError as error:
         if not command.fork:
             raise InputError(f"{error} --fork starts a new run, beside it, from its weights.") from None
-        folder = _fork(command, trainer, steps, folder)
+        folder, finished = _fork(command, trainer, steps, folder), False
+    if finished:
+        print_status(f"{folder} had done {steps:,} steps or more already.")
     print_status(f"Done: {folder}, images in {folder / 'samples'}.")
     print_status(f"Next: {command_line(Sample(folder, Path('samples.png'), count=64))}")
 

@@ -23,7 +23,7 @@ class Verify:
     dir: tyro.conf.Positional[Path]
     """Artifact folder."""
     gate: float | None = None
-    """Quality gate: the largest ratio of Frechet distances; by default that of the export."""
+    """Quality gate: largest ratio of the Frechet distances; by default that of the export."""
 
 
 def run(arguments: Sequence[str]) -> None:
