@@ -96,6 +96,7 @@ def test_a_run_lost_at_the_worst_moment_goes_on_as_if_nothing_had_happened(tmp_p
     assert weights(tmp_path / "run") == weights(healed[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dead", "start"), [(0.1, 80), (0.5, 0)])
 def test_units_that_died_at_once_are_alive_in_the_last_checkpoint(tmp_path, dead, start):
     folder = RunFolder(tmp_path / "run")
@@ -146,6 +147,7 @@ def test_every_remedy_is_settings_that_a_recipe_has(name):
     assert (with_remedies(HEALTHY, [intervention]) != HEALTHY) == bool(finding.remedy)
 
 
+@pytest.mark.slow
 def test_a_folder_that_only_looks_like_an_earlier_attempt_is_named(tmp_path):
     build(HEALTHY).fit(attempt_folder(tmp_path / "run", 1), STEPS)
     with pytest.raises(InputError, match="not an abandoned attempt"):

@@ -422,6 +422,7 @@ def test_the_norm_of_the_reshaped_kernel_is_no_bound():
     assert bound_of(layer) == pytest.approx(3, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_spectral_normalisation_of_convolutions_is_not_one_lipschitz():
     torch.manual_seed(0)
     critic = SpectralNormalisation(iterations=20).wrap(DCGANCritic((1, 28, 28), width=8))

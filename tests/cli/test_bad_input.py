@@ -468,6 +468,7 @@ def test_a_command_that_cannot_work_is_refused(refused, command):
     assert COMMANDS[command] in refused(*shlex.split(command))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "phrase"),
     [

@@ -241,6 +241,7 @@ def test_options_may_come_before_the_source(wgan):
     assert (config_of("run")["steps"], config_of("run")["n_critic"]) == (2, 3)
 
 
+@pytest.mark.slow
 def test_a_run_with_constant_rates_can_be_made_longer(wgan):
     wgan(f"train digits --out run --steps 4 --decay constant {TINY}")
     _, err = wgan(f"train digits --out run --steps 8 --decay constant {TINY}")
@@ -283,6 +284,7 @@ def test_a_fork_in_the_middle_goes_on(wgan):
     assert (fork / "metrics.jsonl").read_bytes() == metrics
 
 
+@pytest.mark.slow
 def test_a_fork_that_is_not_needed_is_none(wgan):
     wgan(f"train digits --out run --steps 2 {TINY}")
     wgan(f"train digits --out run --steps 2 --fork {TINY}")

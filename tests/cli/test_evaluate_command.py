@@ -164,6 +164,7 @@ def test_a_classifier_is_trained_and_judges(wgan):
     )
 
 
+@pytest.mark.slow
 def test_runs_stand_beside_each_other(wgan):
     for name in "ab":
         wgan(f"evaluate {name} --metrics fd,kid,pr,dc")

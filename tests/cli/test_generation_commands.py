@@ -67,6 +67,7 @@ def arrays(path):
 # wgan interpolate
 
 
+@pytest.mark.slow
 def test_a_walk_from_seed_to_seed(wgan, made):
     assert wgan(f"interpolate {made / 'digits'} --from-seed 1 --to-seed 2 --frames 5 --out x.npz") == ("", "")
     walk = arrays("x.npz")

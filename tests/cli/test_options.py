@@ -111,6 +111,7 @@ def test_two_thousand_settings_are_printed_as_they_are_parsed(data):
     check_round_trip(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 @settings(max_examples=20)
 @given(data=st.data())

@@ -58,6 +58,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", RUNS)
 def test_the_printed_command_is_the_one_that_was_typed(line):
     command = train_command(config_of(line))

@@ -164,6 +164,7 @@ def test_a_gzip_file_with_a_flipped_bit_is_refused(tmp_path):
 
 
 class TestDownload:
+    @pytest.mark.slow
     def test_from_the_first_mirror_that_answers(self, published, server, cache):
         files = replace(published[0], mirrors=("http://127.0.0.1:9/", server))
         check(data.load_idx(files))
@@ -172,6 +173,7 @@ class TestDownload:
         )
         check(data.load_idx(published[0]))  # Now it is here, and no mirror is needed.
 
+    @pytest.mark.slow
     def test_a_wrong_checksum_is_refused_and_nothing_of_it_kept(self, published, server, cache):
         packed = published[1] / f"{FILES[0]}.gz"
         packed.write_bytes(gzip.compress(b"something else"))

@@ -122,6 +122,7 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_it_is_downloaded_once_and_only_as_it_was_published(archive, monkeypatch):
     handler = partial(Quiet, directory=str(archive.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:

@@ -195,6 +195,7 @@ def resident_files():
     return int(lines["RssFile"].split()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Only Linux says so.")
 def test_memory_of_drawn_batches_is_released(tmp_path):
     count = (64 << 20) // IMAGE

@@ -297,6 +297,7 @@ class Unexportable(nn.Module):
         return self.dense(points) if points[0, 0].item() > 0.1 else points[:, :2]
 
 
+@pytest.mark.slow
 def test_a_generator_that_cannot_be_exported_is_told(tmp_path, out):
     run = tmp_path / "own"
     Trainer(generator=Unexportable(), critic=nn.Linear(2, 1), data=ring8(), n_critic=1, device="cpu").fit(

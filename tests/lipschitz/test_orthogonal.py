@@ -282,6 +282,7 @@ def test_every_tap_that_belongs_to_a_whole_block_is_used():
         assert used.any(0).sum() == used.any(1).sum() == taps
 
 
+@pytest.mark.slow
 def test_where_no_layer_widens_every_slope_is_one():
     """And a certificate of 1 is attained at every image."""
     torch.manual_seed(0)

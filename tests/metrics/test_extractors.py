@@ -129,6 +129,7 @@ def test_an_unknown_extractor_is_refused_with_the_nearest():
 # ---------------------------------------------------------------------------- inception
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torch_fidelity")
 def test_inception_needs_no_torchvision_and_makes_2048_features():
     """With weights of our own making: the standard ones are a download of 96 MB."""

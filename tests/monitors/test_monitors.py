@@ -291,6 +291,7 @@ def assert_same_files(folder, straight):
         assert (folder / name).read_bytes() == (straight / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Broken, Prompt])
 @pytest.mark.parametrize("where", METHODS)
 def test_a_failing_monitor_warns_once_and_stops_nothing(tmp_path, straight, where, kind):

@@ -399,6 +399,7 @@ def test_a_conditional_generator_generates_the_requested_class(trained):
     assert torch.equal(sampler(3, label="7"), sampler.from_latents(sampler.latents(3), [7, 7, 7]))
 
 
+@pytest.mark.slow
 def test_a_resumed_conditional_run_is_the_run_that_was_not_interrupted(tmp_path):
     dataset = load("digits")
     some = replace(

@@ -354,7 +354,9 @@ def test_a_network_of_the_users_own_is_named_and_only_its_author_builds_it(netwo
     description = json.loads(json.dumps(describe(network)))
     assert description["network"].endswith(f"{type(network).__module__}.{type(network).__qualname__}")
     assert description["printed"] == repr(network)
-    with pytest.raises(InputError, match=f"{type(network).__name__} is not one of wgan's own.*generator="):
+    with pytest.raises(
+        InputError, match=f"{type(network).__name__} is not one of wgan's own.*package.module:Class"
+    ):
         build(description)
 
 

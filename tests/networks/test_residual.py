@@ -181,6 +181,7 @@ def test_attention_is_the_formula_of_the_paper():
 # ---------------------------------------------------------------------------------- certificates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [FAMILIES[0], FAMILIES[2]], ids=name)
 def test_a_certificate_bounds_residual_networks(family):
     _, critic = built(family)
@@ -194,6 +195,7 @@ def test_a_certificate_bounds_residual_networks(family):
     assert float(input_gradients(critic, one).detach().norm(dim=1).max()) <= bound
 
 
+@pytest.mark.slow
 def test_there_is_no_certificate_of_attention_or_of_layers_that_mix_samples():
     attentive = ResNetCritic(IMAGE, width=8, attention=True)
     assert "Lipschitz constant" in (certify(attentive.eval()).reason or "")
@@ -267,6 +269,7 @@ def test_penalties_refuse_critics_that_mix_samples_and_other_constraints_allow_t
         constraint.project(critic)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MIXING[:2], ids=str)
 def test_critics_that_mix_samples_train_and_see_a_lack_of_diversity(family):
     """A generator of one image: batches of it differ from data by their lack of diversity alone."""

@@ -19,11 +19,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from wgan.artifact import FORMAT, Artifact, checksum, seal
+from wgan.artifact import DIRECTIONS_FILE, FORMAT, Artifact, checksum, seal
 from wgan.cli import main
 from wgan.deploy.conversion import write_onnx
 from wgan.deploy.targets import aws_lambda
@@ -55,6 +56,8 @@ def write_artifact(folder: Path, generator: nn.Module, shape: tuple[int, ...], c
     }
     written = json.dumps({"format": FORMAT, "seal": seal(said), **said})
     (folder / "artifact.json").write_text(written)
+    directions = np.eye(generator.latent_dim, dtype=np.float32)
+    np.savez(folder / DIRECTIONS_FILE, directions=directions[: min(4, generator.latent_dim)])
     return folder
 
 

@@ -416,6 +416,7 @@ def test_an_empty_token_opens_no_door(artifact):
     assert "WGAN_SERVE_TOKEN is set and empty" in ended.stderr
 
 
+@pytest.mark.slow
 def test_more_requests_than_may_be_under_way_are_told_to_come_again(artifact, start):
     """Each may hold a body that is not whole yet; who asks for health is always let in."""
 

@@ -55,6 +55,7 @@ def client(server):
 # ----------------------------------------------------------------- the Open Inference Protocol
 
 
+@pytest.mark.slow
 def test_tritonclient_finds_what_the_model_is(client):
     assert client.is_server_live()
     assert client.is_server_ready()
@@ -89,6 +90,7 @@ def test_tritonclient_gets_what_the_artifact_makes(client, artifact, sent, outpu
     np.testing.assert_allclose(got.as_numpy("samples"), artifact.runtime()(points, labels), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_many_at_once_get_each_their_own(server, artifact):
     with triton.InferenceServerClient(server.address, concurrency=16) as client:
         asked = [draw_latents(1 + seed % 5, 7, seed) for seed in range(64)]
@@ -197,6 +199,7 @@ def test_what_is_not_there_is_refused_in_the_same_shape(server):
         assert list(json.loads(body)) == ["error"]
 
 
+@pytest.mark.slow
 def test_the_meters_count(artifact, start):
     with start(artifact) as server:
         for order in ({"count": 3}, {"count": 4}, {"count": 0}):
@@ -217,6 +220,7 @@ def test_the_meters_count(artifact, start):
     assert "clients/own" not in said
 
 
+@pytest.mark.slow
 def test_a_token_is_needed_for_all_but_the_empty_page_and_health(artifact, start):
     with start(artifact, token="søsam") as server:
         for path in ("/", "/demo.js", "/v2/health/live", "/v2/health/ready"):

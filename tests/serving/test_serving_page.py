@@ -76,6 +76,7 @@ def test_the_page_without_a_server(web, shipped, look):
     assert seen["title"] == "digits"
 
 
+@pytest.mark.slow
 def test_a_page_asks_for_the_token_until_it_is_right(points, start, look):
     with start(points, token="sesame") as server:
         seen = look(server.url + "/", 3, tokens="open sesame")
@@ -84,6 +85,7 @@ def test_a_page_asks_for_the_token_until_it_is_right(points, start, look):
     assert len(seen["samples"]) == 10
 
 
+@pytest.mark.slow
 def test_a_page_asks_a_busy_server_a_number_of_times_and_says_what_it_is_told(tmp_path):
     """The page shows what the backend raises; here Node runs the backend alone."""
     node = shutil.which("node")

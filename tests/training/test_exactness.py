@@ -62,6 +62,7 @@ def test_a_run_interrupted_while_its_rates_decay(tmp_path: Path, settings, decay
     assert_same_run(tmp_path / "resumed", tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_the_same_trainer_may_go_on(tmp_path: Path):
     trainer().fit(tmp_path / "straight", 30)
     same = trainer()

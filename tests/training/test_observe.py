@@ -139,6 +139,7 @@ class Counting(nn.Module):
         return batch
 
 
+@pytest.mark.slow
 def test_a_look_generates_once_and_scores_each_batch_once():
     latents, samples = Counting(), Counting()
     made = nn.Sequential(latents, generator())

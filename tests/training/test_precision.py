@@ -90,6 +90,7 @@ def test_images_are_of_float32_and_nothing_is_kept_in_less(tmp_path: Path):
     assert less != full  # of those that learned in another precision
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_goes_on_bit_for_bit_and_is_another_run(tmp_path: Path):
     shared = {"precision": "bfloat16", "logging": LoggingIntervals(metrics=10, images=5, checkpoint=1000)}
     interrupt = Hook(lambda step: signal.raise_signal(signal.SIGINT) if step == 10 else None)

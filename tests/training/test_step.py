@@ -355,6 +355,7 @@ def test_the_warm_up_is_that_of_the_original_code(n_critic: int):
     assert {critic_steps(step, n_critic=n_critic, warm_up=False) for step in range(2000)} == {n_critic}
 
 
+@pytest.mark.slow
 def test_a_step_is_n_critic_critic_steps_and_one_of_the_generator():
     latents = Seen()
     trained = trainer(generator=nn.Sequential(latents, generator()), latent_dim=4, n_critic=4, warm_up=True)
@@ -378,6 +379,7 @@ class Constant(Constraint):
         return torch.ones(())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_critic", [1, 2, 5])
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 16])
 def test_a_lazy_penalty_comes_every_kth_time_k_times_as_strong(n_critic: int, every: int):

@@ -107,6 +107,7 @@ def test_a_long_line_needs_no_matrix():
     assert found.plan.nnz == len(x)
 
 
+@pytest.mark.slow
 @given(sets=point_sets(sets=3))
 def test_it_is_a_metric(sets: list[np.ndarray]):
     x, y, z = sets

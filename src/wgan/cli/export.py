@@ -15,6 +15,7 @@ from wgan.cli.own_networks import load_sampler
 from wgan.cli.parse import parse
 from wgan.data import load
 from wgan.deploy import GATE, Latency, export
+from wgan.deploy.validation import check_gate
 from wgan.metrics import Provenance
 
 
@@ -53,6 +54,7 @@ class Export:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     command = parse(Export, arguments)
+    check_gate(command.gate)
     against = None if command.against is None else load(command.against, data_dir=command.data_dir)
     artifact = export(
         load_sampler(command.run, command.step, command.generator, "cpu"),

@@ -10,8 +10,8 @@ from wgan.deploy.artifact_folder import write_specification
 from wgan.errors import InputError
 
 LEAN = (
-    *("__init__.py", "artifact.py", "core/__init__.py", "core/files.py", "errors.py", "image_requests.py"),
-    *("images.py", "labels.py", "latents.py"),
+    *("__init__.py", "artifact.py", "core/__init__.py", "core/arrays.py", "core/files.py"),
+    *("errors.py", "image_requests.py", "images.py", "labels.py", "latents.py"),
 )
 """The modules that answer an image request; they need numpy, Pillow and the artifact's runtime."""
 
