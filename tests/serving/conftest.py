@@ -44,6 +44,8 @@ def write_artifact(folder: Path, generator: nn.Module, shape: tuple[int, ...], c
     generator.eval()
     labels = () if classes is None else (torch.tensor([0, 1]),)
     write_onnx(generator, folder / "model.onnx", (torch.randn(2, generator.latent_dim), *labels))
+    directions = np.eye(generator.latent_dim, dtype=np.float32)
+    np.savez(folder / DIRECTIONS_FILE, directions=directions[: min(4, generator.latent_dim)])
     said = {
         "kind": "onnx",
         "precision": "float32",
@@ -52,12 +54,10 @@ def write_artifact(folder: Path, generator: nn.Module, shape: tuple[int, ...], c
         "shape": list(shape),
         "classes": None if classes is None else list(classes),
         "range": [-1, 1],
-        "files": {"model.onnx": checksum(folder / "model.onnx")},
+        "files": {name: checksum(folder / name) for name in ("model.onnx", DIRECTIONS_FILE)},
     }
     written = json.dumps({"format": FORMAT, "seal": seal(said), **said})
     (folder / "artifact.json").write_text(written)
-    directions = np.eye(generator.latent_dim, dtype=np.float32)
-    np.savez(folder / DIRECTIONS_FILE, directions=directions[: min(4, generator.latent_dim)])
     return folder
 
 

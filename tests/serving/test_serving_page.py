@@ -29,7 +29,7 @@ def check_page(seen, url):
     assert seen["trouble"] == ""
 
 
-def check_augmentable(seen, artifact, seed):
+def check_images(seen, artifact, seed):
     """What the page shows is what the artifact makes, and its controls do what they say."""
     points = draw_latents(5, artifact.latent_dim, seed)
     assert np.array_equal(np.array(seen["latents"], np.float32), points.reshape(-1))
@@ -60,7 +60,7 @@ def test_the_page_of_a_server(server, artifact, look, width, scheme):
     seed = 2**63 + 1
     seen = look(server.url + "/", seed, width, scheme)
     check_page(seen, server.url)
-    check_augmentable(seen, artifact, seed)
+    check_images(seen, artifact, seed)
     page_width, screen = seen["width"]
     assert page_width <= screen == width
     assert (sum(map(int, seen["back"].strip("rgb()").split(","))) > 600) == (scheme == "light")
@@ -72,7 +72,7 @@ def test_the_page_without_a_server(web, shipped, look):
     seed = 12345
     seen = look(web, seed, 390, "light")
     check_page(seen, web)
-    check_augmentable(seen, shipped, seed)
+    check_images(seen, shipped, seed)
     assert seen["title"] == "digits"
 
 
