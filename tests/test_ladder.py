@@ -120,14 +120,17 @@ def options_named(files: Sources) -> list[str]:
 # ---------------------------------------------------------------------------------- the package
 
 
+@pytest.mark.slow
 def test_imports_go_down_only():
     assert violations(import_graph(sources(PACKAGE))) == []
 
 
+@pytest.mark.slow
 def test_only_the_command_line_names_its_options():
     assert options_named(sources(PACKAGE)) == []
 
 
+@pytest.mark.slow
 def test_the_walk_sees_the_whole_package():
     graph = import_graph(sources(PACKAGE))
     assert len(graph) == sum(1 for _ in PACKAGE.rglob("*.py"))
@@ -135,6 +138,7 @@ def test_the_walk_sees_the_whole_package():
     assert "wgan.losses.Loss" in graph["wgan.training.settings"]
 
 
+@pytest.mark.slow
 def test_every_import_of_our_own_leads_to_a_module():
     files = sources(PACKAGE)
     modules = {module.removesuffix(".__init__") for module in files}

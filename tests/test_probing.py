@@ -116,6 +116,7 @@ def test_a_probe_leaves_the_run_and_its_trainer_as_they_are_and_is_the_same_agai
     assert tree(sound) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "constraint", [GradientPenalty(), WeightClipping(0.05), SpectralNormalisation(), Orthogonal()]
 )
@@ -128,6 +129,7 @@ def test_every_kind_of_constraint_can_be_probed(tmp_path, constraint):
     assert found.reached != found.gap  # the critic went on learning
 
 
+@pytest.mark.slow
 def test_only_what_can_be_probed_is(tmp_path, sound):
     with pytest.raises(InputError, match="is not a run folder"):
         trainer_of(tmp_path)
@@ -158,6 +160,7 @@ def test_the_command_tells_and_prints_what_it_found(starved, capsys):
     assert "critic-starved" in [finding["name"] for finding in found["findings"]]
 
 
+@pytest.mark.slow
 def test_a_probe_takes_no_warm_up(tmp_path, monkeypatch):
     folder = run(replace(SOUND, warm_up=True), tmp_path / "run", steps=1)
     taken = []

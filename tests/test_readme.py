@@ -101,6 +101,7 @@ def test_the_documentation_names_every_command_and_no_other():
     assert set(re.findall(r"^wgan (\w+)", README, re.MULTILINE)) <= set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_a_page_shows_parses(page):
     for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):

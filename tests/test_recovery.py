@@ -68,6 +68,7 @@ def test_what_is_wrong_is_treated_and_the_run_comes_to_its_end(healed):
     assert RunFolder(folder).history()[-1]["step"] == STEPS
 
 
+@pytest.mark.slow
 def test_the_attempt_that_was_given_up_is_a_whole_run(healed):
     (only,) = healed[1]
     before = RunFolder(only.before)
@@ -109,6 +110,7 @@ def test_units_that_died_at_once_are_alive_in_the_last_checkpoint(tmp_path, dead
         assert _intervention(folder.path, 1, replace(finding, remedy=remedy)).start == 0
 
 
+@pytest.mark.slow
 def test_what_no_remedy_helps_is_left_alone_after_a_few(tmp_path):
     # The learning rate is so high that a tenth of it, and a tenth of that, is still too high.
     hopeless = replace(HEALTHY, generator_optimiser=Adam(1e8), critic_optimiser=Adam(1e8), decay="constant")
@@ -160,6 +162,7 @@ def test_the_attempts_of_another_run_are_none_of_this_one(healed):
         run(replace(SICK, n_critic=3), folder)
 
 
+@pytest.mark.slow
 def test_what_settings_can_mend_is_treated_although_something_else_comes_first(tmp_path):
     rows = DIGITS.train.rows[:50]  # too few, at every log point, and no setting helps
     few = replace(DIGITS, train=replace(DIGITS.train, rows=rows))

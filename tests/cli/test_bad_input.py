@@ -551,6 +551,7 @@ def test_a_number_out_of_its_range_is_refused(refused, option, name, value):
     assert value in said
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_is_refused(refused):
     assert "batch_size must be a whole number of at least 2 and below 2^31, not 1" in refused(
         "train", "digits", "--batch-size", "1"

@@ -604,6 +604,7 @@ def test_samples_as_arrays(wgan, runs, run, shape):
     assert np.array_equal(points, draw_latents(30, 2, 7))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_others(wgan, runs):
     names = ("a.npz", "b.npz", "c.npz")
     for name, seed in zip(names, (3, 3, 4), strict=True):

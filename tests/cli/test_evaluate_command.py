@@ -81,6 +81,7 @@ def test_json_is_one_object_and_nothing_else(wgan):
     assert found["numbers"]["memorisation"]["floor"]["value"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_notes_do_not_reach_the_json(wgan):
     for command in ("evaluate a --metrics fd,pr --count 15 --json", "compare a --json"):

@@ -76,6 +76,7 @@ def test_a_walk_from_seed_to_seed(wgan, made):
     assert np.array_equal(walk["latents"][0, [0, -1]], [draw_latents(1, 4, 1)[0], draw_latents(1, 4, 2)[0]])
 
 
+@pytest.mark.slow
 def test_the_pace_of_latents_is_that_of_slerp(wgan, made):
     wgan(f"interpolate {made / 'digits'} --to-seed 2 --frames 5 --count 3 --pace latent --out x.npz")
     expected = slerp(draw_latents(3, 4, 0), draw_latents(3, 4, 2), np.linspace(0, 1, 5))

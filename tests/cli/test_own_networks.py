@@ -63,6 +63,7 @@ def test_a_run_notes_the_names_and_that_they_are_code(trained):
     assert config["latent_dim"] == 3
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_the_same_seed_is_the_same_run(trained, tmp_path):
     assert main(TRAIN.replace("--steps 4", "--steps 4 --seed 0").split()) == 0
     assert main(TRAIN.replace("--out run", "--out other").split()) == 0
@@ -97,6 +98,7 @@ def test_another_class_than_the_runs_is_refused(trained):
         package.Sampler.load("run", generator="own_nets:Critic")
 
 
+@pytest.mark.slow
 def test_the_length_of_latents_is_in_the_command_that_trains_again(trained):
     command = TRAIN.replace(":Generator", ":Unmarked") + " --latent-dim 3"
     assert main(command.replace("--out run", "--out unmarked").split()) == 0
@@ -106,6 +108,7 @@ def test_the_length_of_latents_is_in_the_command_that_trains_again(trained):
     assert main(printed.split()[1:]) == 0  # resumes the run
 
 
+@pytest.mark.slow
 def test_commands_draw_evaluate_and_export_a_run_of_ones_own_networks(trained, capsys):
     own = ["--generator", "own_nets:Generator"]
     assert main(["sample", "run", "--count", "2", "--out", "x.npz", *own]) == 0

@@ -110,6 +110,7 @@ def test_hold_out_refuses_too_few_samples():
         data.hold_out(7)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(8, 60), st.sampled_from([(3,), (1, 4, 5), (3, 2, 2)]))
 def test_a_batch_is_indexing(draw, count, shape):
     values = np.random.default_rng(count).integers(0, 256, (count, *shape)).astype(np.uint8)

@@ -48,6 +48,7 @@ def test_a_student_is_a_run_with_at_most_a_quarter_of_the_weights(run, student):
     assert all(row["auxiliary_loss"] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_by_itself_a_student_sees_as_many_samples_as_its_teacher_64_at_a_time(run, tmp_path):
     there = distil(run, tmp_path / "student", device="cpu")
     own, taught = TrainedGenerator.load(run).config, there.read_config()
@@ -97,6 +98,7 @@ def test_it_goes_on_where_it_was(run, student, tmp_path):
     assert_same_run(there, student)
 
 
+@pytest.mark.slow
 def test_another_teacher_or_size_is_another_run(run, student):
     for changes, named in (({"size": 0.5}, "generator.width"), ({"pixel": 2.0}, "auxiliary_loss.pixel")):
         with pytest.raises(InputError, match=named):

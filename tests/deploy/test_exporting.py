@@ -69,6 +69,7 @@ def test_a_sample_does_not_depend_on_its_batch(kind, run, artifacts):
     np.testing.assert_array_equal(runtime(points, labels), together)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_label_is_obeyed_and_every_class_comes_in_turn_where_none_is_given(kind, run, artifacts):
     points = np.repeat(draw_latents(1, 6, 3), 12, axis=0)

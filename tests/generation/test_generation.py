@@ -451,6 +451,7 @@ def test_inversion_beats_search(sampler, digits_run):
     np.testing.assert_allclose(found.samples, sampler.from_latents(found.latents), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sample_of_its_own_is_found_again(sampler):
     given = sampler(5, seed=99).numpy()
     found = invert(sampler, given, prior=0.0, candidates=512)

@@ -207,6 +207,7 @@ def test_numbers_get_worse_with_the_samples(kind, halves, classifier):
     assert course[-1]["precision"].value < course[0]["precision"].value
 
 
+@pytest.mark.slow
 def test_numbers_get_worse_with_each_class_that_is_lost(digits, classifier):
     images, labels = digits
     rest, of_rest = images[1::2], labels[1::2]

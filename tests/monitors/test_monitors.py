@@ -697,12 +697,14 @@ def test_wandb_respects_what_its_own_environment_says(tmp_path, wandb, monkeypat
     assert (inspect(file)["run"][0]["project"], file.name) == ("mine", "run-chosen.wandb")
 
 
+@pytest.mark.slow
 def test_wandb_may_be_disabled(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     trainer([Wandb(tmp_path / "run")]).fit(tmp_path / "run", 2)
     assert wandb_files(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_wandb_tells_of_what_it_could_not_write(tmp_path, wandb, straight):
     folder = tmp_path / "run"
     with no_file_larger_than(30_000), pytest.warns(UserWarning, match=r"Wandb failed.*be written") as caught:
@@ -863,6 +865,7 @@ def test_mlflow_on_a_full_disk_stops_nothing(tmp_path, straight):
     assert_same_files(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_that_never_answers_stops_nothing(tmp_path, monkeypatch, silent_server, straight):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", silent_server.replace("//", "//me:hunter2@"))
     monkeypatch.setattr(guard, "PATIENCE", 0.1)

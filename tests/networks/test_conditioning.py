@@ -422,6 +422,7 @@ def test_a_resumed_conditional_run_is_the_run_that_was_not_interrupted(tmp_path)
     assert torch.equal(weights("whole", None), weights("interrupted", at_once, None))
 
 
+@pytest.mark.slow
 def test_the_configuration_names_the_classes(trained):
     config = trained.read_config()
     assert config["labels"] == {"classes": list("0123456789")}

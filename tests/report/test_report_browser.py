@@ -98,6 +98,7 @@ def diverged(folder):
     return write_report(folder.config().log([*rows, {"step": 900, "gap": None}]).path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 @pytest.mark.parametrize("make", [busy, trained, scatter, started, one_point, diverged])
 def test_the_report_is_sound_on_any_screen(folder, look, make, width, scheme):
@@ -119,6 +120,7 @@ def test_the_report_is_sound_on_any_screen(folder, look, make, width, scheme):
     assert (red + green + blue > 600) == (scheme == "light")
 
 
+@pytest.mark.slow
 def test_values_can_be_read_off_and_the_images_played(folder, look):
     seen = look(trained(folder), 390, "light")
     last, pointed, stepped = seen["legend"]
@@ -129,6 +131,7 @@ def test_values_can_be_read_off_and_the_images_played(folder, look):
     assert seen["changed"]
 
 
+@pytest.mark.slow
 def test_a_script_from_the_data_would_not_run(folder, look):
     """The second wall behind the escaping: the policy allows one script, by its checksum."""
     path = trained(folder)

@@ -156,6 +156,7 @@ plain = st.recursive(
 mappings = st.dictionaries(st.sampled_from("abcd"), plain, max_size=4)
 
 
+@pytest.mark.slow
 @given(mappings)
 def test_plain_values_stay_as_they_are(value):
     assert to_plain(value) == value

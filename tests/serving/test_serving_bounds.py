@@ -254,6 +254,7 @@ def test_a_bomb_is_not_unpacked(hasty):
     assert said.split(b" ")[1] == b"413"
 
 
+@pytest.mark.slow
 def test_a_full_server_answers_or_says_when_to_come_again(hasty):
     answers = []
 
@@ -390,6 +391,7 @@ def test_settings_out_of_their_range_are_refused(given):
         ServerSettings(**given)
 
 
+@pytest.mark.slow
 def test_serving_needs_no_torch():
     code = "import sys, wgan.cli.serve, wgan.serving.server; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -71,6 +71,7 @@ def test_tritonclient_finds_what_the_model_is(client):
     assert not client.is_model_ready("another")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize("outputs", [None, True, False])
 @pytest.mark.parametrize("packed", [None, "gzip", "deflate"])

@@ -55,6 +55,7 @@ def check_images(seen, artifact, seed):
         assert image.size == artifact.shape[:0:-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_the_page_of_a_server(server, artifact, look, width, scheme):
     seed = 2**63 + 1
@@ -126,6 +127,7 @@ class Busy(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.mark.slow
 def test_vectors_are_plotted(points, start, look):
     with start(points) as server:
         seen = look(server.url + "/", 3)

@@ -105,6 +105,7 @@ def test_a_function_understands_http(function, packed):
         assert call({"requestContext": {}})["statusCode"] == 200
 
 
+@pytest.mark.slow
 def test_a_function_recovers_from_a_defect_and_from_its_time_limit(function, tmp_path):
     """The handler is the real one; what goes wrong is put before it."""
     (tmp_path / "before.py").write_text(

@@ -238,6 +238,7 @@ def augmented(**changes):
     )
 
 
+@pytest.mark.slow
 def test_a_run_resumes_bit_for_bit_with_the_strength_that_it_had(tmp_path):
     augmented().fit(tmp_path / "straight", 20)
     augmented().fit(tmp_path / "stopped", 7)
@@ -258,6 +259,7 @@ def test_another_augmentation_is_another_run_and_none_is_the_run_as_it_always_wa
     assert "augmenter" not in state.groups()
 
 
+@pytest.mark.slow
 def test_what_is_looked_at_is_never_transformed(tmp_path):
     """Of two runs that learn nothing, the one that transforms all it learns from logs the same gaps."""
     rows = []

@@ -194,6 +194,7 @@ def assert_same(found: list[complex], expected: list[complex]) -> None:
 # ---------------------------------------------------------------------------------- the vector field
 
 
+@pytest.mark.slow
 @given(theta=st.floats(-3, 3), psi=st.floats(-3, 3), gamma=st.floats(0.1, 5))
 def test_the_field_of_the_dirac_gan_is_that_of_the_paper(theta: float, psi: float, gamma: float):
     push = 1 / (1 + math.exp(-theta * psi))
@@ -265,6 +266,7 @@ def test_turns_with_a_zero_centred_penalty_approach_it(constraint: Constraint, n
 # ---------------------------------------------------------------------------------- whole games
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", ZERO_CENTRED, ids=str)
 @pytest.mark.parametrize("loss", TILT)
 def test_zero_centred_penalties_converge(constraint: Constraint, loss: str):
@@ -272,6 +274,7 @@ def test_zero_centred_penalties_converge(constraint: Constraint, loss: str):
     assert np.linalg.norm(last) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [R1, R2])
 def test_zero_centred_penalties_find_the_scale(kind: type[R1 | R2]):
     *_, last = scales(constraint=kind(0.5)).play(np.array([1.6, 0.0]), 200)
@@ -294,6 +297,7 @@ def test_clipping_circles(n_critic: int):
     assert reach[: turns // 2].max() == pytest.approx(reach[turns // 2 :].max(), rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_critic", [1, 5])
 @pytest.mark.parametrize("kind", [GradientPenalty, DRAGAN])
 def test_one_centred_penalties_circle_at_finite_n_critic(kind: type[GradientPenalty | DRAGAN], n_critic: int):

@@ -81,6 +81,7 @@ def test_space_runs_out_on_the_way(tmp_path: Path, straight: Path, step: int, si
     assert_same_run(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_a_device_that_is_always_full(tmp_path: Path, straight: Path):
     metrics = tmp_path / "run" / "metrics.jsonl"
 

@@ -59,6 +59,7 @@ def harm(checkpoint: Path) -> None:
 # -------------------- broken checkpoints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [(40,), (40, 30)])
 def test_a_broken_checkpoint_is_named_and_the_last_whole_one_goes_on(run: Path, straight: Path, broken):
     for step in broken:
@@ -108,6 +109,7 @@ def test_what_crashes_left_behind_is_swept_up(run: Path, straight: Path):
     assert_same_run(run, straight)
 
 
+@pytest.mark.slow
 def test_the_last_few_checkpoints_stay(tmp_path: Path):
     for keep in (1, 4):
         path = tmp_path / str(keep)
@@ -218,6 +220,7 @@ def test_every_difference_is_named(run: Path):
     assert "batch_size" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_the_same_data_may_have_another_name(tmp_path: Path, straight: Path):
     small_run(data=replace(DIGITS, name="my/copy.npz")).fit(tmp_path / "other", 40)
     assert_same_run(tmp_path / "other", straight)
@@ -311,6 +314,7 @@ def test_a_fork_trains_on(tmp_path: Path, run: Path):
     assert not torch.equal(changed, weights(run)["generator"]["layers.0.weight"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_fork_is_the_fork_that_was_not(tmp_path: Path, run: Path):
     logging = LoggingIntervals(metrics=6, images=5, checkpoint=1000)
 
@@ -328,6 +332,7 @@ def test_an_interrupted_fork_is_the_fork_that_was_not(tmp_path: Path, run: Path)
     assert_same_run(tmp_path / "fork", tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_a_fork_that_died_before_its_first_checkpoint_starts_from_its_parent(tmp_path: Path, run: Path):
     small_run(seed=3).fit(tmp_path / "straight", 60, start=run)
     shutil.copytree(tmp_path / "straight", tmp_path / "fork")
@@ -401,6 +406,7 @@ def test_weights_that_do_not_fit_are_refused_even_if_the_networks_look_the_same(
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_monitor_that_fails_is_dropped_and_the_run_goes_on(tmp_path: Path, straight: Path):
     def fail(step: int) -> None:
         raise ValueError("no paper left")

@@ -85,6 +85,7 @@ def test_networks_that_are_no_settings_are_refused():
 # -------------------- Python and the command line
 
 
+@pytest.mark.slow
 def test_train_in_python_is_the_command(tmp_path, monkeypatch):
     """The same weights, moments and numbers, bit for bit, and the same configuration but for its origin."""
     monkeypatch.chdir(tmp_path)

@@ -117,6 +117,7 @@ def test_it_is_a_metric(sets: list[np.ndarray]):
     assert wasserstein1(x, z).value <= wasserstein1(x, y).value + wasserstein1(y, z).value + 1e-9
 
 
+@pytest.mark.slow
 @given(sets=point_sets(), factor=st.floats(-50, 50), shift=st.floats(-100, 100))
 def test_it_moves_and_scales_with_the_points(sets: list[np.ndarray], factor: float, shift: float):
     x, y = sets
@@ -127,6 +128,7 @@ def test_it_moves_and_scales_with_the_points(sets: list[np.ndarray], factor: flo
     )
 
 
+@pytest.mark.slow
 @given(sets=point_sets(sets=1), data=st.data())
 def test_a_shift_costs_its_length(sets: list[np.ndarray], data: st.DataObject):
     (x,) = sets
@@ -199,6 +201,7 @@ covariances = hnp.arrays(np.float64, (3, 3), elements=st.floats(-2, 2)).map(lamb
 means = hnp.arrays(np.float64, 3, elements=st.floats(-2, 2))
 
 
+@pytest.mark.slow
 @given(data=st.data(), count=st.integers(1, 6))
 def test_jensen_shannon_is_a_bounded_symmetric_divergence(data: st.DataObject, count: int):
     p, q = data.draw(distributions(count)), data.draw(distributions(count))
