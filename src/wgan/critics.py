@@ -1,6 +1,5 @@
 """Loading the trained critic of a run."""
 
-from copy import deepcopy
 from os import PathLike
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from torch import nn
 from wgan.core.devices import find_device
 from wgan.errors import InputError
 from wgan.lipschitz import CONSTRAINTS
-from wgan.networks import build, rebuild_custom
-from wgan.runs import RunFolder, from_plain, load_latest
+from wgan.networks import network_of
+from wgan.runs import RunFolder, from_plain, load_checkpoint
 
 
 def load_critic(
@@ -24,9 +23,8 @@ def load_critic(
     Args:
         run_dir: The run's folder.
         device: Where to put it; ``auto`` is a GPU if there is one.
-        critic: For a critic that is not one of wgan's own, a module whose copy gets the weights, or the name
-        under
-            which it was trained, ``package.module:Class``, whose code is then imported.
+        critic: For a critic that is not one of wgan's own, a module whose copy gets the weights, or the
+            name under which it was trained, ``package.module:Class``, whose code is then imported.
 
     Raises:
         InputError: This is not a run, it has no complete checkpoint, or its critic or constraint cannot be
@@ -34,18 +32,11 @@ def load_critic(
     """
     folder = RunFolder(Path(run_dir))
     config = folder.read_config()
-    checkpoint = load_latest(folder.checkpoints, groups=("critic",))
-    if checkpoint is None:
-        raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
+    checkpoint = load_checkpoint(folder.checkpoints, None, groups=("critic",))
     description, constraint = config.get("critic"), config.get("constraint")
     if not isinstance(description, dict) or not isinstance(constraint, dict):
         raise InputError(f"{folder.config_file} does not say what critic the run trained.")
-    network: nn.Module
-    if critic is None:
-        network = build(description)
-    else:
-        network = rebuild_custom(critic, description) if isinstance(critic, str) else deepcopy(critic)
-    network = from_plain(constraint, CONSTRAINTS).wrap(network)
+    network: nn.Module = from_plain(constraint, CONSTRAINTS).wrap(network_of(description, critic))
     try:
         network.load_state_dict(checkpoint.tensors["critic"])
     except RuntimeError as error:

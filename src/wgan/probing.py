@@ -20,7 +20,7 @@ from wgan.errors import InputError, check_whole
 from wgan.latents import draw_latents
 from wgan.losses import gap
 from wgan.networks import build
-from wgan.runs import RunFolder, load_latest
+from wgan.runs import RunFolder, load_checkpoint
 from wgan.training import Trainer, TrainingSettings
 from wgan.training.observe import Scored, draw_probe_batch, observing, scored
 from wgan.training.observe.slopes import Slopes
@@ -87,9 +87,7 @@ def probe_critic(trainer: Trainer, run_dir: str | PathLike[str], *, steps: int =
     check_whole(steps=(steps, 1))
     folder = RunFolder(Path(run_dir))
     check_same_run(folder, trainer.config(folder.read_config().get("steps", 1)))
-    checkpoint = load_latest(folder.checkpoints)
-    if checkpoint is None:
-        raise InputError(f"{folder.path} has no checkpoint yet; train it first.")
+    checkpoint = load_checkpoint(folder.checkpoints, None)
     trial = _with_frozen_generator(trainer)
     state = trial.state()
     state.restore(0, checkpoint.tensors)

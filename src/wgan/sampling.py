@@ -1,7 +1,6 @@
 """Drawing samples from a trained generator."""
 
 from collections.abc import Sequence, Set
-from copy import deepcopy
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,7 @@ from wgan.errors import InputError
 from wgan.images import show, to_image, write_png
 from wgan.labels import class_number, cycle_classes
 from wgan.latents import draw_latents
-from wgan.networks import build, generate, rebuild_custom
+from wgan.networks import generate, network_of
 from wgan.runs import RunFolder, load_checkpoint
 
 LabelLike = int | str | Sequence[float]
@@ -65,8 +64,7 @@ class Sampler:
             run_dir: The run's folder.
             device: Device to sample on; ``auto`` is a GPU if there is one.
             generator: For a generator that is not one of wgan's own, a module whose copy gets the weights, or
-            the
-                name under which it was trained, ``package.module:Class``, whose code is then imported.
+                the name under which it was trained, ``package.module:Class``, whose code is then imported.
             step: Step of the checkpoint; None: the last intact one.
 
         Raises:
@@ -78,9 +76,7 @@ class Sampler:
         description, latent_dim = config.get("generator"), config.get("latent_dim")
         if not isinstance(description, dict) or not isinstance(latent_dim, int):
             raise InputError(f"{folder.config_file} does not say what generator the run trained.")
-        if isinstance(generator, str):
-            generator = rebuild_custom(generator, description)
-        network = build(description) if generator is None else deepcopy(generator)
+        network = network_of(description, generator)
         try:
             network.load_state_dict(checkpoint.tensors["average"])
         except RuntimeError as error:

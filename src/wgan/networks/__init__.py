@@ -1,7 +1,7 @@
 """Generators and critics, and the families that build a matching pair for samples of a given shape."""
 
 from wgan.networks.conditioning import Condition, generate
-from wgan.networks.custom import describe_custom, import_network, rebuild_custom
+from wgan.networks.custom import describe_custom, import_network, network_of
 from wgan.networks.dcgan import DCGAN, DCGANCritic, DCGANGenerator
 from wgan.networks.description import NETWORKS, build, describe
 from wgan.networks.mlp import MLP, MLPCritic, MLPGenerator
@@ -30,6 +30,6 @@ __all__ = [
     "describe_custom",
     "generate",
     "import_network",
-    "rebuild_custom",
+    "network_of",
     "summarise",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 from wgan.errors import InputError
 from wgan.networks.conditioning import Condition
+from wgan.networks.description import build
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -53,7 +55,22 @@ def describe_custom(name: str, shape: Sequence[int], condition: Condition | None
     }
 
 
-def rebuild_custom(name: str, description: Mapping[str, Any]) -> nn.Module:
+def network_of(description: Mapping[str, Any], own: nn.Module | str | None = None) -> nn.Module:
+    """Build the network of a run's description, or take the one that its user passes.
+
+    Args:
+        description: What ``config.json`` says of the network.
+        own: For a network that is not one of wgan's own, a module, which is copied, or its class's name.
+
+    Raises:
+        InputError: The network cannot be built, or is another one.
+    """
+    if own is None:
+        return build(description)
+    return _rebuild(own, description) if isinstance(own, str) else deepcopy(own)
+
+
+def _rebuild(name: str, description: Mapping[str, Any]) -> nn.Module:
     """Build the network of a description again, if it is of the class that is named.
 
     Raises:
